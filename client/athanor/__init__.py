@@ -1,0 +1,1 @@
+"""Athanor: experiments as code, run anywhere, recorded for good."""

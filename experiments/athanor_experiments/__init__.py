@@ -1,0 +1,1 @@
+"""Example experiments, packaged as a stranger would package theirs."""

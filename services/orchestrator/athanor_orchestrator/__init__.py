@@ -1,0 +1,1 @@
+"""Athanor's orchestrator: owns persistence and the catalogue of experiments, and gives runs to runners."""

@@ -1,0 +1,1 @@
+"""What holds whatever the database, the network and the clock do: records, rules and errors. Standard library only."""

@@ -1,0 +1,140 @@
+"""What can go wrong in a call, each a class with the facts that its answer carries.
+
+`rpc/errors.py` holds the one table that turns them into status codes and google.rpc details; nothing else does.
+
+    AthanorError
+     +- InvalidFields            a field of the request is wrong
+     +- ConfigurationInvalid     the configuration does not fit the experiment's schema
+     +- PageTokenInvalid         the token is not of this listing
+     +- NotFound
+     +- RunTerminal, RunLive     the run's state forbids it
+     +- EtagMismatch
+     +- RequestIdReused
+     +- PositionOutOfRange
+     +- SessionSuperseded        to runners
+     +- RunnerConnected
+     +- NotBuilt                 part of the contract that this version does not serve
+     +- StorageUnavailable       the database cannot be reached or written
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from athanor_orchestrator.domain.records import RunState
+
+
+class AthanorError(Exception):
+    """Base of what a caller is told. Anything else that escapes is a bug."""
+
+
+@dataclass(frozen=True)
+class Violation:
+    """One thing that is wrong: where (field path, or JSON Pointer in a configuration) and what."""
+
+    field: str
+    description: str
+
+
+class InvalidFields(AthanorError):
+    """One or more fields of the request are wrong."""
+
+    def __init__(self, *violations: Violation) -> None:
+        super().__init__("; ".join(f"{v.field}: {v.description}" for v in violations))
+        self.violations = violations
+
+
+class ConfigurationInvalid(AthanorError):
+    """A configuration breaks its schema; every violation at once, `field` being a JSON Pointer."""
+
+    def __init__(self, experiment: str, violations: Sequence[Violation]) -> None:
+        super().__init__(f"configuration of {experiment!r} has {len(violations)} violation(s)")
+        self.experiment = experiment
+        self.violations = tuple(violations)
+
+
+class PageTokenInvalid(AthanorError):
+    """The page token was not made by this listing with these filters."""
+
+    def __init__(self) -> None:
+        super().__init__("page_token is not of this listing; start again without it")
+
+
+class NotFound(AthanorError):
+    """There is no such resource. `resource` is `experiment`, `instance`, `run` or `runner`."""
+
+    def __init__(self, resource: str, id: str) -> None:
+        super().__init__(f"there is no {resource} {id!r}")
+        self.resource = resource
+        self.id = id
+
+
+class RunTerminal(AthanorError):
+    """The run has ended and cannot be changed."""
+
+    def __init__(self, run_id: str, state: RunState) -> None:
+        super().__init__(f"run {run_id} is {state.name}")
+        self.run_id = run_id
+        self.state = state
+
+
+class RunLive(AthanorError):
+    """The run, or a run of the instance, has not ended."""
+
+    def __init__(self, run_id: str, state: RunState) -> None:
+        super().__init__(f"run {run_id} is {state.name}; cancel it and wait for its end first")
+        self.run_id = run_id
+        self.state = state
+
+
+class EtagMismatch(AthanorError):
+    """The resource has changed since it was read."""
+
+    def __init__(self, etag: str) -> None:
+        super().__init__("the resource has changed since it was read; read it again")
+        self.etag = etag  # the current one
+
+
+class RequestIdReused(AthanorError):
+    """The request_id belongs to another request."""
+
+    def __init__(self, request_id: str) -> None:
+        super().__init__(f"request_id {request_id!r} was used for another request")
+        self.request_id = request_id
+
+
+class PositionOutOfRange(AthanorError):
+    """The position is beyond the log."""
+
+    def __init__(self, run_id: str, first_sequence: int, last_sequence: int) -> None:
+        super().__init__(f"the log of run {run_id} reaches from {first_sequence} to {last_sequence}")
+        self.run_id = run_id
+        self.first_sequence = first_sequence
+        self.last_sequence = last_sequence
+
+
+class SessionSuperseded(AthanorError):
+    """A newer session of the same runner exists."""
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__("a newer session of this runner exists; reconnect")
+        self.session_id = session_id
+
+
+class RunnerConnected(AthanorError):
+    """The runner is connected."""
+
+    def __init__(self, runner_id: str) -> None:
+        super().__init__(f"runner {runner_id} is connected; stop it first")
+        self.runner_id = runner_id
+
+
+class NotBuilt(AthanorError):
+    """The call is in the contract, and this version does not serve it yet."""
+
+
+class StorageUnavailable(AthanorError):
+    """The database cannot be reached or written; worth another try after `retry_after_s` seconds."""
+
+    def __init__(self, message: str, retry_after_s: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s

@@ -1,0 +1,1 @@
+"""What moves: sessions, dispatch, intake, subscriptions. Transaction scripts over storage; no gRPC in here."""

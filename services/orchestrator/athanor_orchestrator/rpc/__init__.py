@@ -1,0 +1,1 @@
+"""The gRPC surface: validate, call, convert. The only folder that imports grpc."""

@@ -1,0 +1,1 @@
+"""Athanor's runner: executes runs in processes of their own and ships what they record."""
