@@ -1,30 +1,68 @@
 # Nothing else is needed to work here. On a fresh machine `make demo` and `make test` do all the set-up.
 
-PYTHON ?= python3
+# Any Python from 3.11 on; choose another with `make PYTHON=...`.
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+  "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python" && break; done)
+
 BIN := .venv/bin
 SETUP := .venv/.setup
+PROJECTS := client services/orchestrator services/runner experiments
+TESTS ?= tests
+IMAGE := proto/image.binpb
 
-.PHONY: setup demo test check proto format requirements bench drill up clean
+# pyright is installed whole; it need not ask anybody whether there is a newer one.
+export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-setup: $(SETUP)
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up test check format proto proto-image requirements clean
+
+help: ## Show this help
+	@echo "Athanor. Targets:"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(SETUP) ## Make .venv with everything in it (the other targets do this by themselves)
 
 # Installed from pinned, hashed requirements; the four distributions of the workspace are installed in place.
-$(SETUP): requirements/dev.txt client/pyproject.toml services/orchestrator/pyproject.toml services/runner/pyproject.toml experiments/pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit("Athanor needs Python 3.11 or newer; try: make PYTHON=python3.11 $(MAKECMDGOALS)" if sys.version_info < (3, 11) else 0)'
+$(SETUP): requirements/dev.txt $(PROJECTS:%=%/pyproject.toml)
+	@test -n "$(PYTHON)" || { echo "Athanor needs Python 3.11 or newer; try: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e client -e services/orchestrator -e services/runner -e experiments
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation $(PROJECTS:%=-e %)
 	@touch $@
 
-test: setup
-	$(BIN)/python -m pytest
+demo: setup ## Start the system, run `digits` on real data, print its results, stop
+	@$(BIN)/python tools/demo.py
 
-proto: setup
+up: setup ## Run orchestrator and runner on this machine until Ctrl-C
+	@$(BIN)/athanor up
+
+test: setup ## Run all tests, PostgreSQL included (TESTS=tests/unit for a part)
+	$(BIN)/python -m pytest $(TESTS)
+
+check: setup ## Check format, lint, types, the contract, generated code and pinned requirements
+	$(BIN)/ruff format --check --quiet
+	$(BIN)/ruff check --quiet
+	$(BIN)/pyright
+	$(BIN)/buf lint
+	$(BIN)/buf format --diff --exit-code
+	$(BIN)/buf breaking --against $(IMAGE)
+	$(BIN)/python tools/generate.py --check
+	$(BIN)/python tools/check_files.py
+
+format: setup ## Format Python and proto files
+	$(BIN)/ruff check --fix --select I
+	$(BIN)/ruff format
+	$(BIN)/buf format --write
+
+proto: setup ## Generate the Python stubs of proto/ into client/athanor
 	$(BIN)/python tools/generate.py
 
-requirements: setup
+proto-image: setup ## Renew the image that `make check` compares the contract with: on purpose, at a release
+	$(BIN)/buf build --exclude-source-info -o $(IMAGE)
+
+requirements: setup ## Compile requirements/*.in to the newest versions, with hashes
 	cd requirements && for name in runtime dev; do $(abspath $(BIN))/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-header $$name.in -o $$name.txt || exit 1; done
 
-clean:
-	rm -rf .venv .athanor
+clean: ## Remove .venv and everything that tools left behind
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis .athanor

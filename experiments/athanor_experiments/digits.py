@@ -1,13 +1,13 @@
 """Which classifier reads handwritten digits best, and how many examples does it need?
 
 The data are the 1797 handwritten digits of 8 by 8 pixels that scikit-learn ships (the test part of the UCI data set
-"Optical Recognition of Handwritten Digits"). Every fit draws a fresh split: TEST_SIZE digits to test on, and `size` of the
-others to learn from. The split depends on the run's seed, the size and the repeat, and not on the classifier: classifiers
-are compared on the same digits, and a run with the same seed and configuration gives the same accuracies.
+"Optical Recognition of Handwritten Digits"). Every fit draws a fresh split: TEST_SIZE digits to test on, and `size`
+of the others to learn from. The split depends on the run's seed, the size and the repeat, and not on the classifier:
+classifiers are compared on the same digits, and a run with the same seed and configuration gives the same accuracies.
 
-Results: `fit/<classifier>/<size>/<repeat>` for each fit, `summary/<classifier>/<size>` for each cell of the grid, and one
-`summary`. The confidence interval is Student's t over the repeats. They share one set of digits, so it speaks of the chance
-in splitting and fitting, and not of other people's handwriting.
+Results: `fit/<classifier>/<size>/<repeat>` for each fit, `summary/<classifier>/<size>` for each cell of the grid, and
+one `summary`. The confidence interval is Student's t over the repeats. They share one set of digits, so it speaks of
+the chance in splitting and fitting, and not of other people's handwriting.
 """
 
 # scikit-learn and scipy come without type stubs.
