@@ -16,6 +16,4 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if shirked and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
         reporter.write_line("")
-        reporter.write_line(
-            f"FAILED: {len(shirked)} skipped or expected to fail; which counts as failure", red=True
-        )
+        reporter.write_line(f"FAILED: {len(shirked)} skipped or expected to fail; which counts as failure", red=True)
