@@ -15,6 +15,8 @@
      +- RunnerConnected
      +- NotBuilt                 part of the contract that this version does not serve
      +- StorageUnavailable       the database cannot be reached or written
+     +- StorageInUse             at start: another orchestrator has the SQLite file
+     +- StorageIncompatible      at start: the database is not one that this version can serve
 """
 
 from collections.abc import Sequence
@@ -138,3 +140,17 @@ class StorageUnavailable(AthanorError):
     def __init__(self, message: str, retry_after_s: float = 1.0) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class StorageInUse(AthanorError):
+    """Another orchestrator has the SQLite file open; PostgreSQL is what several share."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"{path} is in use by another orchestrator; stop it, choose another data folder, or share a PostgreSQL"
+        )
+        self.path = path
+
+
+class StorageIncompatible(AthanorError):
+    """The address names no database that this version can serve, or one that a newer version has written."""

@@ -231,6 +231,7 @@ class Lease:
     digest: bytes = bytes(32)  # chained over them: h = SHA-256(h + bytes)
     end: LeaseEnd | None = None  # None while it is live
     end_time_us: int | None = None
+    lost_after: timedelta = timedelta(hours=24)  # as it holds for this attempt; a renewal lasts this long
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,10 +253,18 @@ class ResultRow:
 
     sequence: int
     attempt: int
-    key: str
-    value_json: str
+    key: str | None  # None: the database refused the text; the event's payload has it
+    value_json: str | None  # exactly as recorded; None as above
     time_us: int
     superseded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRequest:
+    """What a request_id made."""
+
+    body_hash: bytes
+    answer: bytes
 
 
 @dataclass(frozen=True, slots=True)
