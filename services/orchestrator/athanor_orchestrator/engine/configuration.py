@@ -1,0 +1,72 @@
+"""What becomes of a configuration: it is read, checked against the experiment's schema, and its defaults are filled in.
+
+Pure functions over text. A large one takes a while, so callers on the event loop give this to a thread.
+"""
+
+from dataclasses import dataclass
+
+from athanor_orchestrator.domain.errors import ConfigurationInvalid, InvalidFields, Violation
+from athanor_orchestrator.domain.records import Experiment
+from athanor_orchestrator.engine import defaults, json_text
+from athanor_orchestrator.engine.schema import BrokenSchema, compile_schema
+
+SIZE_LIMIT = 256 * 1024  # bytes of UTF-8
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a check found."""
+
+    violations: tuple[Violation, ...]  # `field` is a JSON Pointer into the configuration; empty when it is valid
+    configuration_json: str  # with defaults filled in, as it would be stored; empty when there are violations
+    readable: bool = True  # False when it is not even JSON that can be kept
+
+
+def check(text: str, experiment: Experiment) -> Checked:
+    """Check a configuration, given as JSON text (empty means `{}`), and fill in its defaults."""
+    if len(text.encode()) > SIZE_LIMIT:
+        return _unreadable(Violation("", f"is {len(text.encode())} bytes; at most {SIZE_LIMIT} are kept"))
+    try:
+        value = json_text.read(text or "{}")
+    except json_text.Unreadable as error:
+        return _unreadable(*error.violations)
+    if not isinstance(value, dict):
+        return _unreadable(Violation("", "must be a JSON object"))
+
+    try:
+        schema = compile_schema(experiment.configuration_schema_json)
+        violations = schema.violations(value)
+        if violations:
+            return Checked(tuple(violations), "")
+        filled = json_text.write(defaults.fill(value, schema))
+    except BrokenSchema as error:
+        fault = f"cannot be checked: the schema of experiment {experiment.name!r} is broken: {error}"
+        return Checked((Violation("", fault),), "")
+    if len(filled.encode()) > SIZE_LIMIT:
+        fault = f"is {len(filled.encode())} bytes with its defaults; at most {SIZE_LIMIT} are kept"
+        return _unreadable(Violation("", fault))
+    return Checked((), filled)
+
+
+def accept(text: str, experiment: Experiment, field: str) -> str:
+    """Return what is stored for a configuration; raise InvalidFields or ConfigurationInvalid when it is refused.
+
+    `field` is the path of the request's field, for what is not readable at all.
+    """
+    checked = check(text, experiment)
+    if not checked.readable:
+        raise InvalidFields(*(Violation(field + v.field, v.description) for v in checked.violations))
+    if checked.violations:
+        raise ConfigurationInvalid(experiment.name, checked.violations)
+    return checked.configuration_json
+
+
+def require_fit(stored: str, experiment: Experiment) -> None:
+    """Raise ConfigurationInvalid when a configuration that was stored once does not fit the definition as it is now."""
+    checked = check(stored, experiment)
+    if checked.violations:
+        raise ConfigurationInvalid(experiment.name, checked.violations)
+
+
+def _unreadable(*violations: Violation) -> Checked:
+    return Checked(violations, "", readable=False)
