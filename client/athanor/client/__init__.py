@@ -1,0 +1,142 @@
+"""The Python client: start, watch, cancel and compare runs.
+
+    import asyncio
+    from athanor.client import AsyncClient, LogEntry
+
+    async def main() -> None:
+        async with AsyncClient() as client:
+            instance = await client.instances.create("hello", {"times": 3})
+            run = await client.runs.start(instance.id)
+            async for item in client.runs.watch(run.id):
+                if isinstance(item, LogEntry):
+                    print(item.message)
+            print((await client.runs.get(run.id)).state)
+
+    asyncio.run(main())
+
+Errors are drawn in `athanor.client.errors`, resources are in `athanor.client.resources`, events in
+`athanor.client.events`.
+"""
+
+from athanor.client._async.client import AsyncClient
+from athanor.client._async.experiments import Experiments
+from athanor.client._async.instances import Instances
+from athanor.client._async.listing import Listing, Page
+from athanor.client._async.runners import Runners
+from athanor.client._async.runs import Runs
+from athanor.client._async.watch import Interruption, RunWatch
+from athanor.client.enums import AttemptOutcome, EventKind, FailureKind, LogLevel, RunState
+from athanor.client.errors import (
+    AlreadyExistsError,
+    AthanorError,
+    ConfigurationInvalidError,
+    ConflictError,
+    DeadlineExceededError,
+    FailedPreconditionError,
+    InternalError,
+    InvalidArgumentError,
+    NotFoundError,
+    PermissionDeniedError,
+    PositionOutOfRangeError,
+    ProtocolError,
+    RefusedError,
+    RunLiveError,
+    RunTerminalError,
+    TargetError,
+    UnavailableError,
+    UnimplementedError,
+    Violation,
+)
+from athanor.client.events import (
+    AttemptEnded,
+    AttemptStarted,
+    CheckpointSaved,
+    Event,
+    EventFilter,
+    LogEntry,
+    ProgressUpdated,
+    Result,
+    RunUpdated,
+    StateChanged,
+    StopStep,
+    UnknownEvent,
+    WatchItem,
+)
+from athanor.client.resources import (
+    Attempt,
+    CodeVersion,
+    DiscoveryError,
+    Experiment,
+    Failure,
+    Instance,
+    Progress,
+    Run,
+    Runner,
+    RunPolicy,
+    Validation,
+)
+
+__all__ = [
+    # The client and its parts
+    "AsyncClient",
+    "Experiments",
+    "Instances",
+    "Runners",
+    "Runs",
+    "Listing",
+    "Page",
+    "RunWatch",
+    "Interruption",
+    # Resources
+    "Attempt",
+    "CodeVersion",
+    "DiscoveryError",
+    "Experiment",
+    "Failure",
+    "Instance",
+    "Progress",
+    "Run",
+    "RunPolicy",
+    "Runner",
+    "Validation",
+    # Names
+    "AttemptOutcome",
+    "EventKind",
+    "FailureKind",
+    "LogLevel",
+    "RunState",
+    # Events and what a watch gives
+    "AttemptEnded",
+    "AttemptStarted",
+    "CheckpointSaved",
+    "Event",
+    "EventFilter",
+    "LogEntry",
+    "ProgressUpdated",
+    "Result",
+    "RunUpdated",
+    "StateChanged",
+    "StopStep",
+    "UnknownEvent",
+    "WatchItem",
+    # Errors
+    "AthanorError",
+    "TargetError",
+    "UnavailableError",
+    "DeadlineExceededError",
+    "ProtocolError",
+    "RefusedError",
+    "InvalidArgumentError",
+    "ConfigurationInvalidError",
+    "NotFoundError",
+    "AlreadyExistsError",
+    "FailedPreconditionError",
+    "RunTerminalError",
+    "RunLiveError",
+    "ConflictError",
+    "PositionOutOfRangeError",
+    "PermissionDeniedError",
+    "UnimplementedError",
+    "InternalError",
+    "Violation",
+]

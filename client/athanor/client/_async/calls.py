@@ -1,0 +1,80 @@
+"""One call with a deadline, made again where that is safe."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import grpc.aio
+import tenacity
+
+from athanor.client import _backoff, _status
+
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+
+Method = grpc.aio.UnaryUnaryMultiCallable[Request, Response]
+
+
+class Caller:
+    """Makes the unary calls of one client.
+
+    `timeout` is the deadline of a call in seconds, repetitions included. `retry_for` is for how many seconds a call
+    that may be repeated is made again while the orchestrator is not available. `sleep` waits.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        timeout: float,
+        retry_for: float,
+        sleep: Callable[[float], Awaitable[None]],
+        clock: Callable[[], float],
+    ) -> None:
+        self.target = target
+        self._timeout = timeout
+        self._retry_for = retry_for
+        self._sleep = sleep
+        self._clock = clock
+
+    async def call(
+        self,
+        method: Method[Request, Response],
+        request: Request,
+        *,
+        timeout: float | None = None,
+        repeatable: bool = True,
+    ) -> Response:
+        """Call `method` and return its answer.
+
+        A call is `repeatable` when doing it twice does what doing it once does: it reads, or it carries a request_id,
+        or the contract says that repeating is harmless. Raises an AthanorError when it fails.
+        """
+        seconds = self._timeout if timeout is None else timeout
+        deadline = self._clock() + seconds
+        last_try = self._clock() + min(self._retry_for, seconds)
+
+        def worth_repeating(error: BaseException) -> bool:
+            return repeatable and isinstance(error, grpc.aio.AioRpcError) and _status.read(error).may_pass
+
+        retrying = tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception(worth_repeating),
+            stop=lambda state: self._clock() + state.upcoming_sleep >= last_try,
+            wait=_wait,
+            sleep=self._sleep,
+            reraise=True,
+        )
+
+        async def once() -> Response:
+            return await method(request, timeout=max(0.001, deadline - self._clock()))
+
+        try:
+            return await retrying(once)
+        except grpc.aio.AioRpcError as error:
+            raise _status.exception(_status.read(error), target=self.target, timeout=seconds) from error
+
+
+def _wait(state: tenacity.RetryCallState) -> float:
+    """The orchestrator's own word on when to come back, else a growing delay."""
+    error: Any = state.outcome.exception() if state.outcome else None
+    asked = _status.read(error).retry_after if isinstance(error, grpc.aio.AioRpcError) else None
+    return _backoff.delay(state.attempt_number) if asked is None else asked

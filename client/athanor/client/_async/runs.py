@@ -1,0 +1,229 @@
+"""`client.runs`: start, observe and cancel runs."""
+
+import uuid
+from collections.abc import Callable, Collection, Mapping
+from typing import TYPE_CHECKING, cast
+
+from athanor.client import _decode, _encode
+from athanor.client._async.calls import Caller
+from athanor.client._async.listing import Listing, Page
+from athanor.client._async.watch import Interruption, RunWatch, WatchCall
+from athanor.client.enums import EventKind, LogLevel, RunState
+from athanor.client.errors import ProtocolError
+from athanor.client.events import Event, EventFilter, LogEntry, Result
+from athanor.client.resources import Run, RunPolicy
+from athanor.v1 import run_service_pb2 as pb
+
+if TYPE_CHECKING:
+    from athanor.v1.run_service_pb2_grpc import RunServiceAsyncStub
+
+
+class Runs:
+    """Runs and their logs."""
+
+    def __init__(self, caller: Caller, stub: "RunServiceAsyncStub", *, connect_for: float) -> None:
+        self._caller = caller
+        self._stub = stub
+        self._connect_for = connect_for
+
+    async def start(
+        self,
+        instance_id: str,
+        *,
+        policy: RunPolicy | None = None,
+        seed: int | None = None,
+        labels: Mapping[str, str] | None = None,
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> Run:
+        """Start a run of an instance; a runner takes it as soon as one has room.
+
+        `policy` overrides parts of the experiment's own. `seed` is drawn by the orchestrator when it is not given.
+        `request_id` makes repeating the call harmless, also by another process; one is drawn when it is not given.
+        Raises NotFoundError when there is no such instance.
+        """
+        request = pb.StartRunRequest(
+            instance_id=instance_id,
+            policy=_encode.policy(policy),
+            seed=seed,
+            labels=labels or {},
+            request_id=request_id or uuid.uuid4().hex,
+        )
+        response = await self._caller.call(self._stub.StartRun, request, timeout=timeout)
+        return _decode.run(response.run)
+
+    async def get(self, id: str, *, timeout: float | None = None) -> Run:
+        """Return one run. Raises NotFoundError when there is none."""
+        response = await self._caller.call(self._stub.GetRun, pb.GetRunRequest(id=id), timeout=timeout)
+        return _decode.run(response.run)
+
+    def list(
+        self,
+        *,
+        instance_id: str = "",
+        experiment: str = "",
+        states: Collection[RunState] = (),
+        labels: Mapping[str, str] | None = None,
+        full: bool = False,
+        limit: int | None = None,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Listing[Run]:
+        """Iterate over runs, newest first: at most `limit` of those that fit every filter.
+
+        `full` also brings configurations and attempts.
+        """
+        view = pb.RUN_VIEW_FULL if full else pb.RUN_VIEW_BASIC
+
+        async def fetch(token: str) -> Page[Run]:
+            request = pb.ListRunsRequest(
+                instance_id=instance_id,
+                experiment=experiment,
+                states=_encode.run_states(states),
+                labels=labels or {},
+                view=view,
+                page_size=_page_size(page_size, limit),
+                page_token=token,
+            )
+            response = await self._caller.call(self._stub.ListRuns, request, timeout=timeout)
+            return Page(tuple(map(_decode.run, response.runs)), response.next_page_token)
+
+        return Listing(fetch, limit=limit)
+
+    async def cancel(self, id: str, *, reason: str = "", timeout: float | None = None) -> Run:
+        """Ask for cancellation and return the run as it stands, at once; `wait` for its end to learn its outcome.
+
+        Cancelling again is harmless. Raises RunTerminalError when it has completed or failed.
+        """
+        request = pb.CancelRunRequest(id=id, reason=reason)
+        response = await self._caller.call(self._stub.CancelRun, request, timeout=timeout)
+        return _decode.run(response.run)
+
+    async def delete(self, id: str, *, allow_missing: bool = False, timeout: float | None = None) -> None:
+        """Delete a run and its log.
+
+        Raises RunLiveError while it is live, NotFoundError when there is none (unless `allow_missing`).
+        """
+        request = pb.DeleteRunRequest(id=id, allow_missing=allow_missing)
+        await self._caller.call(self._stub.DeleteRun, request, timeout=timeout, repeatable=allow_missing)
+
+    def events(
+        self,
+        run_id: str,
+        *,
+        filter: EventFilter | None = None,
+        after_sequence: int = 0,
+        descending: bool = False,
+        limit: int | None = None,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Listing[Event]:
+        """Iterate over what is in a run's log now. `descending` begins with the newest; `watch` follows it instead."""
+        selected = _encode.event_filter(filter)
+
+        async def fetch(token: str) -> Page[Event]:
+            request = pb.ListRunEventsRequest(
+                run_id=run_id,
+                filter=selected,
+                after_sequence=after_sequence,
+                descending=descending,
+                page_size=_page_size(page_size, limit),
+                page_token=token,
+            )
+            response = await self._caller.call(self._stub.ListRunEvents, request, timeout=timeout)
+            return Page(tuple(map(_decode.event, response.events)), response.next_page_token)
+
+        return Listing(fetch, limit=limit)
+
+    def logs(
+        self,
+        run_id: str,
+        *,
+        level: LogLevel | None = None,
+        text: str = "",
+        attempt: int = 0,
+        after_sequence: int = 0,
+        descending: bool = False,
+        limit: int | None = None,
+        timeout: float | None = None,
+    ) -> Listing[LogEntry]:
+        """Iterate over the log entries of a run: at least `level`, containing `text`, of one attempt.
+
+        `descending` with a `limit` gives the newest ones, newest first.
+        """
+        listing = self.events(
+            run_id,
+            filter=EventFilter(kinds=(EventKind.LOG,), minimum_level=level, text=text, attempt=attempt),
+            after_sequence=after_sequence,
+            descending=descending,
+            limit=limit,
+            timeout=timeout,
+        )
+        return cast("Listing[LogEntry]", listing)
+
+    def results(
+        self,
+        run_id: str,
+        *,
+        key: str = "",
+        include_superseded: bool = False,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Listing[Result]:
+        """Iterate over the results of a run that stand, in the order in which they were recorded."""
+
+        async def fetch(token: str) -> Page[Result]:
+            request = pb.ListResultsRequest(
+                run_id=run_id, key=key, include_superseded=include_superseded, page_size=page_size, page_token=token
+            )
+            response = await self._caller.call(self._stub.ListResults, request, timeout=timeout)
+            return Page(tuple(map(_decode.result, response.results)), response.next_page_token)
+
+        return Listing(fetch)
+
+    def watch(
+        self,
+        run_id: str,
+        *,
+        after_sequence: int = 0,
+        filter: EventFilter | None = None,
+        give_up_after: float | None = None,
+        on_interruption: Callable[[Interruption], None] | None = None,
+    ) -> RunWatch:
+        """Follow a run from any position of its log to its end; see RunWatch.
+
+        A lost orchestrator is waited for, for as long as it takes, or for `give_up_after` seconds (UnavailableError);
+        `on_interruption` is told of each time. One that has never answered is given up after the client's
+        `retry_for`. Raises NotFoundError when there is no such run, or no longer, PositionOutOfRangeError when the
+        log does not reach `after_sequence`.
+        """
+        selected = _encode.event_filter(filter)
+
+        def open_call(position: int) -> WatchCall:
+            request = pb.WatchRunRequest(id=run_id, after_sequence=position, filter=selected)
+            return self._stub.WatchRun(request)
+
+        return RunWatch(
+            open_call,
+            target=self._caller.target,
+            after_sequence=after_sequence,
+            filtered=filter is not None and filter != EventFilter(),
+            connect_for=self._connect_for,
+            give_up_after=give_up_after,
+            on_interruption=on_interruption,
+        )
+
+    async def wait(self, run_id: str, *, give_up_after: float | None = None) -> Run:
+        """Wait until a run has ended and return it. Use asyncio.timeout to wait no longer than that."""
+        only_lifecycle = EventFilter(kinds=(EventKind.LIFECYCLE,))
+        async with self.watch(run_id, filter=only_lifecycle, give_up_after=give_up_after) as watch:
+            async for _ in watch:
+                pass
+            if watch.run is None:
+                raise ProtocolError(f"the watch of run {run_id} ended without the run")
+            return watch.run
+
+
+def _page_size(page_size: int, limit: int | None) -> int:
+    """Ask for no more than is wanted."""
+    return limit if limit is not None and 0 < limit < 1000 and not page_size else page_size

@@ -1,0 +1,225 @@
+"""Following a run: one iterator, however many connections that takes."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import grpc.aio
+
+from athanor.client import _backoff, _decode, _outage, _status
+from athanor.client.errors import AthanorError, ProtocolError, UnavailableError
+from athanor.client.events import Event, ProgressUpdated, RunUpdated, WatchItem
+from athanor.client.resources import Run
+from athanor.v1 import run_service_pb2
+
+# The orchestrator says something every 5 s or so. gRPC's keepalive notices a dead connection, but not an orchestrator
+# whose event loop stands still; this does.
+SILENCE = 30.0  # seconds
+
+
+class WatchCall(Protocol):
+    """One WatchRun stream: what `grpc.aio.UnaryStreamCall` offers and this needs."""
+
+    async def read(self) -> Any:
+        """Return the next response, or `grpc.aio.EOF` at a regular end."""
+        ...
+
+    def cancel(self) -> bool:
+        """Give the stream up."""
+        ...
+
+
+@dataclass(frozen=True)
+class Interruption:
+    """A watch has lost its connection and will make a new one."""
+
+    error: AthanorError
+    failures: int  # in a row
+    delay: float  # seconds until the next try
+
+
+@dataclass(frozen=True)
+class Ports:
+    """What moves by itself."""
+
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+
+class RunWatch:
+    """An asynchronous iterator over a run: `async for item in client.runs.watch(run_id): ...`.
+
+    Gives RunUpdated (first, at every change, and last), every Event once and in order, and ProgressUpdated. It ends
+    after the run has ended and all of its log has been given. When the connection breaks, or the orchestrator
+    restarts, it connects again and goes on behind the last event, for as long as that takes.
+
+    Stopping to iterate, or cancelling, ends the watching only; iterating again goes on where it stopped. Not for use
+    by several tasks at once. `async with` closes the stream at a place of your choice.
+    """
+
+    def __init__(
+        self,
+        open_call: Callable[[int], WatchCall],
+        *,
+        target: str,
+        after_sequence: int = 0,
+        filtered: bool = False,
+        connect_for: float = 10.0,
+        give_up_after: float | None = None,
+        on_interruption: Callable[[Interruption], None] | None = None,
+        ports: Ports | None = None,
+    ) -> None:
+        self._open_call = open_call
+        self._target = target
+        self._position = after_sequence
+        self._filtered = filtered
+        self._connect_for = connect_for
+        self._give_up_after = give_up_after
+        self._on_interruption = on_interruption
+        self._ports = ports or Ports()
+
+        self._call: WatchCall | None = None
+        self._at_start = True  # nothing has come on this stream yet
+        self._queue = deque[Event]()  # of one batch, not given yet
+        self._run: Run | None = None
+        self._run_was_last = False  # the item given last was that run
+        self._ended = False
+        self._outage = _outage.Outage()
+
+    @property
+    def position(self) -> int:
+        """Sequence up to which everything has been given: a watch after it misses nothing and repeats nothing."""
+        return self._position
+
+    @property
+    def run(self) -> Run | None:
+        """The run as it was last given; None before the first item."""
+        return self._run
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> WatchItem:
+        while True:
+            if self._queue:
+                event = self._queue.popleft()
+                self._position = event.sequence
+                self._run_was_last = False
+                return event
+            if self._ended:
+                raise StopAsyncIteration
+            item = await self._advance()
+            if item is not None:
+                return item
+
+    async def aclose(self) -> None:
+        """End the watching. The run goes on."""
+        self._ended = True
+        self._queue.clear()
+        self._drop_call()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def _advance(self) -> WatchItem | None:
+        """Take one response from the stream, or deal with the end of the stream."""
+        if self._call is None:
+            self._call = self._open_call(self._position)
+            self._at_start = True
+        try:
+            async with asyncio.timeout(SILENCE):
+                response = await self._call.read()
+            if response is grpc.aio.EOF:
+                return self._finish()
+            return self._accept(response)
+        except grpc.aio.AioRpcError as error:
+            await self._interrupted(_outage.judge(_status.read(error)), self._exception(error), error)
+        except TimeoutError as error:
+            silent = UnavailableError(self._target, f"it was silent for {SILENCE:g} s", "")
+            await self._interrupted(_outage.Verdict.PASSING, silent, error)
+        except ProtocolError as error:
+            await self._interrupted(_outage.Verdict.DOUBTFUL, error, None)
+        except asyncio.CancelledError:
+            # Cancelling a read cancels the stream: the next item, if there is to be one, comes on another.
+            self._drop_call()
+            raise
+        return None
+
+    def _accept(self, response: run_service_pb2.WatchRunResponse) -> WatchItem | None:
+        first, self._at_start = self._at_start, False
+        self._outage.reached(steady=not first)
+        match response.WhichOneof("item"):
+            case "run":
+                return self._accept_run(_decode.run(response.run), first)
+            case "batch":
+                self._accept_batch(response.batch)
+            case "progress":
+                self._run_was_last = False
+                return ProgressUpdated(_decode.progress(response.progress))
+            case "position":
+                self._position = max(self._position, response.position.sequence)
+            case _:
+                pass  # something newer than this client
+        return None
+
+    def _accept_run(self, run: Run, first: bool) -> WatchItem | None:
+        # A new connection begins with the run, and a stream ends with it: what the caller has just seen is not news.
+        if run == self._run and (first or self._run_was_last):
+            return None
+        self._run = run
+        self._run_was_last = True
+        return RunUpdated(run)
+
+    def _accept_batch(self, batch: run_service_pb2.RunEventBatch) -> None:
+        last = self._position
+        for message in batch.events:
+            if message.sequence <= last:
+                continue  # given already
+            if not self._filtered and message.sequence != last + 1:
+                raise ProtocolError(f"event {message.sequence} came behind event {last}: some are missing")
+            last = message.sequence
+            self._queue.append(_decode.event(message))
+
+    def _finish(self) -> WatchItem | None:
+        """The stream ended regularly: that is the end of the run, if the run and all of its log are here."""
+        run = self._run
+        if run is None or not run.ended:
+            raise ProtocolError("the orchestrator ended the stream of a run that has not ended")
+        if not self._filtered and self._position < run.last_sequence:
+            raise ProtocolError(f"the stream ended at event {self._position} of {run.last_sequence}")
+        self._ended = True
+        self._call = None
+        if self._run_was_last:
+            return None
+        self._run_was_last = True
+        return RunUpdated(run)
+
+    async def _interrupted(self, verdict: _outage.Verdict, error: AthanorError, cause: BaseException | None) -> None:
+        """Wait before the next try; or give up by raising `error`."""
+        self._drop_call()
+        now = self._ports.clock()
+        limit = self._connect_for if self._run is None else self._give_up_after
+        if not self._outage.worth_another_try(verdict, now, limit):
+            self._ended = True
+            raise error from cause
+        delay = _backoff.delay(self._outage.failures)
+        if self._on_interruption:
+            self._on_interruption(Interruption(error, self._outage.failures, delay))
+        await self._ports.sleep(delay)
+
+    def _exception(self, error: grpc.aio.AioRpcError) -> AthanorError:
+        return _status.exception(_status.read(error), target=self._target, timeout=SILENCE)
+
+    def _drop_call(self) -> None:
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None

@@ -1,0 +1,73 @@
+"""Where the orchestrator is, and the options of the connection to it."""
+
+import os
+import re
+from typing import Any
+
+# gRPC's handlers around fork() have killed processes that were started beside it; this client never forks.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+
+import grpc.aio
+
+from athanor.client.errors import TargetError
+
+DEFAULT_TARGET = "127.0.0.1:7400"
+TARGET_VARIABLE = "ATHANOR_TARGET"
+
+_DEFAULT_PORT = 7400
+_MESSAGE_BYTES = 4 * 1024 * 1024  # of one message; the protocol keeps below it
+_LOOPBACK = re.compile(r"^(localhost|127\.[\d.]+|\[::1\]):\d+$")
+_HOST_PORT = re.compile(r"^(?P<host>[^\s:/\[\]]+|\[[0-9a-fA-F:.%\w]+\])(?P<port>:\d{1,5})?$")
+
+_OPTIONS: tuple[tuple[str, Any], ...] = (
+    ("grpc.max_receive_message_length", _MESSAGE_BYTES),
+    ("grpc.max_send_message_length", _MESSAGE_BYTES),
+    # A peer that was stopped, or cut off without a word, is noticed within about 15 s. Keepalive alone took 70 s.
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.http2.ping_timeout_ms", 5_000),
+    ("grpc.http2.max_pings_without_data", 0),
+    # A caller who does not read holds one window, not megabytes.
+    ("grpc.http2.bdp_probe", 0),
+    # Come back soon after a restart of the orchestrator: by itself gRPC waits up to two minutes between tries.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+    ("grpc.min_reconnect_backoff_ms", 5_000),  # despite its name: how long one try to connect may take
+    # Clients of one process must not share a connection behind our back: closing one would surprise another.
+    ("grpc.use_local_subchannel_pool", 1),
+)
+
+
+def resolve_target(target: str | None) -> str:
+    """Return the address to call: `target`, else that of ATHANOR_TARGET, else 127.0.0.1:7400.
+
+    A missing port is 7400; `unix:` addresses pass as they are. Raises TargetError when it is neither.
+    """
+    given = (target or os.environ.get(TARGET_VARIABLE) or DEFAULT_TARGET).strip()
+    if given.startswith(("unix:", "unix-abstract:")):
+        return given
+    match = _HOST_PORT.match(given)
+    if not match or (match["port"] and not 0 < int(match["port"][1:]) < 65536):
+        raise TargetError(f"the target must be HOST:PORT, for example {DEFAULT_TARGET}; it is {given!r}")
+    return given if match["port"] else f"{given}:{_DEFAULT_PORT}"
+
+
+def open_channel(target: str) -> grpc.aio.Channel:
+    """Return a channel to `target`; nothing is sent before the first call."""
+    options = list(_OPTIONS)
+    if _LOOPBACK.match(target):
+        options.append(("grpc.enable_http_proxy", 0))  # a proxy never leads back to this machine
+    return grpc.aio.insecure_channel(target, options=options)
+
+
+def advice(target: str) -> str:
+    """Return what a person can do when nobody answers at `target`."""
+    if _LOOPBACK.match(target) or target.startswith("unix"):
+        return (
+            "Start one on this machine with `athanor up`, "
+            f"or name another with --target HOST:PORT or {TARGET_VARIABLE}=HOST:PORT."
+        )
+    return (
+        f"Check that it runs there and that this machine reaches {target}, "
+        f"or name another with --target HOST:PORT or {TARGET_VARIABLE}=HOST:PORT."
+    )

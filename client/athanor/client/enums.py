@@ -1,0 +1,72 @@
+"""The closed sets of names that resources and events use.
+
+Values are the names of the contract without their prefix, so they can be compared with what other tools show.
+`UNKNOWN` stands for a value that a newer orchestrator knows and this client does not.
+"""
+
+from enum import IntEnum, StrEnum
+
+
+class RunState(StrEnum):
+    """Where a run stands."""
+
+    PENDING = "PENDING"  # waiting for a runner: new, or between two attempts
+    RUNNING = "RUNNING"  # a runner has started its process
+    COMPLETED = "COMPLETED"  # terminal: the experiment finished, and its whole log is there
+    FAILED = "FAILED"  # terminal: see `Run.failure`
+    CANCELLED = "CANCELLED"  # terminal: stopped because cancellation was requested
+    UNKNOWN = "UNKNOWN"  # not known to this client
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the run has ended; a terminal state never changes."""
+        return self in (RunState.COMPLETED, RunState.FAILED, RunState.CANCELLED)
+
+
+class AttemptOutcome(StrEnum):
+    """How an attempt ended."""
+
+    COMPLETED = "COMPLETED"  # the experiment finished
+    FAILED = "FAILED"  # it failed
+    CANCELLED = "CANCELLED"  # it was stopped on request
+    UNKNOWN = "UNKNOWN"  # not known to this client
+
+
+class FailureKind(StrEnum):
+    """Whose fault a failure was."""
+
+    EXCEPTION = "EXCEPTION"  # the experiment raised an exception
+    REPORTED = "REPORTED"  # the experiment called fail()
+    PROCESS_EXIT = "PROCESS_EXIT"  # its process ended without an outcome: a signal, an exit code
+    OUT_OF_MEMORY = "OUT_OF_MEMORY"  # it, or its machine, ran out of memory
+    TIMEOUT = "TIMEOUT"  # it ran past its timeout
+    CONFIGURATION = "CONFIGURATION"  # the configuration does not fit the code that was to execute it
+    LAUNCH = "LAUNCH"  # its process could not be started, or its module not be imported
+    STORAGE = "STORAGE"  # its runner could not write the spool
+    RUNNER_STOPPED = "RUNNER_STOPPED"  # an operator stopped its runner
+    RUNNER_RESTARTED = "RUNNER_RESTARTED"  # its runner crashed and came back
+    RUNNER_LOST = "RUNNER_LOST"  # its runner was silent for too long, lost its spool, or was given up
+    UNKNOWN = "UNKNOWN"  # not known to this client
+
+
+class LogLevel(IntEnum):
+    """Severity of a log entry. Levels compare; one that lies between two of these counts as the lower."""
+
+    DEBUG = 10  # internal details
+    INFO = 20  # major steps
+    WARN = 30  # recoverable trouble
+    ERROR = 40  # failures that affect results
+
+    @property
+    def label(self) -> str:
+        """The name as experiments write it: `debug`, `info`, `warn` or `error`."""
+        return self.name.lower()
+
+
+class EventKind(StrEnum):
+    """Which events to select."""
+
+    LIFECYCLE = "LIFECYCLE"  # changes of state, attempts that start and end
+    LOG = "LOG"  # log entries
+    RESULT = "RESULT"  # results
+    CHECKPOINT = "CHECKPOINT"  # saved states
