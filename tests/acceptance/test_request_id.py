@@ -1,4 +1,4 @@
-"""A call that is repeated with its `request_id` makes one thing, whoever repeats it and whatever happened in between."""
+"""A call repeated with its `request_id` makes one thing, whoever repeats it and whatever happened in between."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path

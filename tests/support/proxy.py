@@ -1,4 +1,4 @@
-"""A gRPC proxy that hands every call on unchanged and counts calls and messages: what a server would see of a client."""
+"""A gRPC proxy that hands every call on unchanged and counts calls and messages: what a server sees of a client."""
 
 import asyncio
 import threading

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from athanor.client import AsyncClient
-from athanor.client.events import Event, LogEntry, Result, RunUpdated, WatchItem
+from athanor.client.events import Event, RunUpdated, WatchItem
 from athanor.client.resources import Run
 
 
@@ -70,14 +70,3 @@ class Watcher:
         async with AsyncClient(self._target) as client:
             async for item in client.runs.watch(self._run_id, on_interruption=count):
                 self.seen.append(Seen(datetime.now(UTC), item))
-
-
-def texts(events: list[Event]) -> list[str]:
-    """What the `ledger` experiment recorded, in order: messages of log entries and values of results."""
-    recorded = []
-    for event in events:
-        if isinstance(event, LogEntry) and not event.source:
-            recorded.append(event.message)
-        elif isinstance(event, Result):
-            recorded.append(event.value)
-    return recorded
