@@ -1,0 +1,195 @@
+"""Every command, target, option, call and snippet of README and docs exists."""
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import click
+import pytest
+import typer
+from athanor.cli import app
+from athanor.v1 import experiment_service_pb2, instance_service_pb2, run_service_pb2, runner_service_pb2
+from google.protobuf import descriptor_pool, json_format, message_factory
+
+ROOT = Path(__file__).resolve().parents[3]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+SERVICES = {"athanor-orchestrator": "athanor_orchestrator", "athanor-runner": "athanor_runner"}
+CONTRACT = (experiment_service_pb2, instance_service_pb2, run_service_pb2, runner_service_pb2)
+# Programs of others, which these pages use as they are.
+EXTERNAL = (
+    "grpcurl",
+    "psql",
+    "pg_dump",
+    "sqlite3",
+    "docker",
+    "cd",
+    "git",
+    "export",
+)  # fine as they are, or checked below
+
+
+@dataclass(frozen=True)
+class Block:
+    """One fenced block of a page."""
+
+    page: str
+    line: int
+    language: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.page}:{self.line}"
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command that a page tells the reader to type."""
+
+    where: str
+    words: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.where} {' '.join(self.words[:3])}"
+
+
+def blocks() -> Iterator[Block]:
+    for page in PAGES:
+        text = page.read_text()
+        for match in re.finditer(r"^( *)```(\w*)\n(.*?)^\1```$", text, re.MULTILINE | re.DOTALL):
+            line = text[: match.start()].count("\n") + 1
+            yield Block(str(page.relative_to(ROOT)), line, match[2], match[3])
+
+
+def commands() -> Iterator[Command]:
+    """What stands behind `$ ` in console blocks, continuation lines joined, pipes taken apart."""
+    for block in blocks():
+        if block.language != "console":
+            continue
+        for line in re.sub(r"\\\n\s*", "", block.text).splitlines():
+            if line.lstrip().startswith("$ "):
+                for part in split_shell(line.lstrip()[2:]):
+                    yield Command(str(block), part)
+
+
+def split_shell(line: str) -> Iterator[tuple[str, ...]]:
+    """The simple commands of a line, without assignments before them and redirections behind."""
+    lexer = shlex.shlex(line, posix=True, punctuation_chars="|&;<>")
+    lexer.whitespace_split = True
+    lexer.commenters = "#"
+    words: list[str] = []
+    for word in [*lexer, "|"]:
+        if set(word) <= set("|&;"):
+            while words and re.match(r"[A-Z_]+=", words[0]):
+                words.pop(0)
+            if words:
+                yield tuple(words)
+            words = []
+        else:
+            words.append(word)
+
+
+def test_the_pages_have_commands_and_snippets() -> None:
+    """Else the tests below would pass by finding nothing."""
+    assert len(list(commands())) > 20
+    assert len([block for block in blocks() if block.language == "python"]) >= 3
+
+
+def test_every_block_says_what_it_is() -> None:
+    assert [str(block) for block in blocks() if not block.language] == []
+    known = {"console", "python", "toml", "text", "mermaid", "sql", "json", "ini", "yaml"}
+    assert {block.language for block in blocks()} <= known
+
+
+@pytest.mark.parametrize("command", list(commands()), ids=str)
+def test_every_command_exists(command: Command) -> None:
+    program, *arguments = command.words
+    program = program.removeprefix(".venv/bin/")
+    match program:
+        case "make":
+            targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+            assert [word for word in arguments if "=" not in word and word not in targets] == []
+        case "athanor":
+            check_athanor(arguments)
+        case _ if program in SERVICES:
+            options = set(re.findall(r"--[a-z-]+", help_of(SERVICES[program])))
+            assert {word.partition("=")[0] for word in arguments if word.startswith("--")} <= options
+        case "grpcurl":
+            check_call(arguments[-1], arguments[arguments.index("-d") + 1] if "-d" in arguments else "{}")
+        case "buf":
+            assert arguments[0] == "curl"
+            method = arguments[-1].partition("://")[2].partition("/")[2]
+            check_call(method, arguments[arguments.index("-d") + 1] if "-d" in arguments else "{}")
+        case "python" | "python3":
+            assert arguments[0] == "-m"
+            assert (ROOT / arguments[1].replace(".", "/")).with_suffix(".py").exists() or arguments[1] == "venv"
+        case "pip":
+            assert arguments[0] == "install"
+        case _:
+            assert program in EXTERNAL or (ROOT / program).exists()
+
+
+@pytest.mark.parametrize("block", [block for block in blocks() if block.language == "python"], ids=str)
+def test_every_python_snippet_compiles(block: Block) -> None:
+    compile(block.text, str(block), "exec", flags=0x2000)  # top-level await is fine in a snippet
+
+
+def test_every_link_leads_somewhere() -> None:
+    broken = []
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text()):
+            if "://" not in target and not (page.parent / target).exists():
+                broken.append(f"{page.relative_to(ROOT)}: {target}")
+    assert broken == []
+
+
+def check_athanor(arguments: list[str]) -> None:
+    """Follow the words down the command tree; what is left are options that the command has and plain arguments."""
+    command: click.Command = typer.main.get_command(app)
+    path = click.Context(command, info_name="athanor")
+    words = iter(arguments)
+    for word in words:
+        if word.startswith("-"):
+            take_option(command, word, words)
+        elif isinstance(command, click.Group):
+            found = command.get_command(path, word)
+            assert found is not None, f"there is no command {word}"
+            command, path = found, click.Context(found, parent=path)
+    assert not isinstance(command, click.Group) or "--help" in arguments or "--version" in arguments
+
+
+def take_option(command: click.Command, word: str, words: Iterator[str]) -> None:
+    name, _, value = word.partition("=")
+    if name == "--help":
+        return
+    options = {
+        option: parameter
+        for parameter in command.params
+        if isinstance(parameter, click.Option)
+        for option in (*parameter.opts, *parameter.secondary_opts)
+    }
+    assert name in options, f"{command.name} has no option {name}"
+    if not value and not options[name].is_flag:
+        next(words)
+
+
+@cache
+def help_of(module: str) -> str:
+    return subprocess.run([sys.executable, "-m", module, "--help"], capture_output=True, text=True, check=True).stdout
+
+
+def check_call(method: str, body: str) -> None:
+    """The method is of the contract, and the JSON is a request of it."""
+    if method in ("list", "describe") or method.startswith("grpc.health."):
+        return
+    assert CONTRACT
+    service, _, name = method.rpartition("/")
+    descriptor = descriptor_pool.Default().FindServiceByName(service).FindMethodByName(name)
+    request = message_factory.GetMessageClass(descriptor.input_type)()
+    # A shell variable stands for what an earlier answer said.
+    json_format.ParseDict(json.loads(re.sub(r"\$\w+", "1", body)), request)
