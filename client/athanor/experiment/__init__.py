@@ -1,0 +1,1 @@
+"""Write an experiment: `experiment`, `RunContext`, and what its calls can raise."""

@@ -1,0 +1,83 @@
+"""What the runner tells a run's process: `assignment.json` in the attempt's folder."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+FILE_NAME = "assignment.json"
+FORMAT = 1
+
+# A segment of the spool is closed once it is this large, in bytes.
+SEGMENT_BYTES = 64 << 20
+# Recording waits while more than this is not acknowledged, in bytes.
+SPOOL_LIMIT_BYTES = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """Exactly which code the experiment is made of, as it was described."""
+
+    digest: str = ""  # SHA-256 in hex over the source files of the experiment's own package
+    module: str = ""  # import path, `package.module:attribute`
+    distribution: str = ""  # `name==version` when installed; empty when loaded from a folder
+    git_commit: str = ""  # empty outside a repository
+    git_dirty: bool = False  # the working tree differed from the commit
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A state that an earlier attempt saved."""
+
+    sequence: int  # of the event that recorded it
+    state_json: str
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """One attempt at a run, as its process needs to know it."""
+
+    lease_id: str
+    run_id: str
+    instance_id: str
+    instance_name: str
+    attempt: int  # from 1
+    experiment: str
+    module: str  # `package.module:attribute`
+    configuration_json: str
+    seed: int
+    next_sequence: int  # of the attempt's first event
+    search_path: tuple[str, ...] = ()  # folders that come first in sys.path
+    runner_id: str = ""
+    code: Code = field(default_factory=Code)
+    timeout_s: float | None = None  # None: no limit
+    max_attempts: int = 1
+    checkpoint: Checkpoint | None = None
+    segment_bytes: int = SEGMENT_BYTES
+    spool_limit_bytes: int = SPOOL_LIMIT_BYTES
+
+    def to_json(self) -> str:
+        """Write it as the text of `assignment.json`."""
+        return json.dumps({"format": FORMAT, **asdict(self)}, indent=1)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "Assignment":
+        """Read the text of `assignment.json`. Raises ValueError when it is not one of this format."""
+        document: Any = json.loads(text)
+        if not isinstance(document, dict) or document.get("format") != FORMAT:  # pyright: ignore[reportUnknownMemberType]
+            raise ValueError(f"not an assignment of format {FORMAT}")
+        values: dict[str, Any] = {**document}
+        del values["format"]
+        checkpoint = values.get("checkpoint")
+        values["checkpoint"] = None if checkpoint is None else Checkpoint(**checkpoint)
+        values["code"] = Code(**values.get("code", {}))
+        values["search_path"] = tuple(values.get("search_path", ()))
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise ValueError(f"not an assignment of format {FORMAT}: {error}") from error
+
+    @classmethod
+    def read(cls, folder: Path) -> "Assignment":
+        """Read the assignment of an attempt's folder."""
+        return cls.from_json((folder / FILE_NAME).read_bytes())

@@ -1,0 +1,22 @@
+"""The spool: a run's events on the disk of the machine it runs on, before anything else happens to them.
+
+The run's process appends (`SpoolWriter`), its runner reads (`SpoolReader`) and takes over when the process is gone
+(`SpoolWriter.resume`). See `segment` for the format.
+"""
+
+from athanor.experiment.spool.reader import SpoolReader
+from athanor.experiment.spool.segment import Position, SpoolError
+from athanor.experiment.spool.upkeep import SpoolFlusher, SpoolScan, remove_acknowledged, scan
+from athanor.experiment.spool.writer import SpoolOptions, SpoolWriter
+
+__all__ = [
+    "Position",
+    "SpoolError",
+    "SpoolFlusher",
+    "SpoolOptions",
+    "SpoolReader",
+    "SpoolScan",
+    "SpoolWriter",
+    "remove_acknowledged",
+    "scan",
+]

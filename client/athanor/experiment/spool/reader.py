@@ -1,0 +1,175 @@
+"""Reading the spool: whole events from the current position on, while it is written and afterwards."""
+
+import os
+from collections import deque
+from hashlib import sha256
+from pathlib import Path
+from zlib import crc32
+
+from athanor.experiment import wire
+from athanor.experiment.spool import segment
+from athanor.experiment.spool.segment import Position, SpoolError
+
+# No record that is longer can be whole, in bytes; a damaged length is not to be read after.
+_MAX_RECORD_BYTES = 2 * wire.MAX_EVENT_BYTES
+
+
+class SpoolReader:
+    """Reads one attempt's spool across its segments. Not for several threads at once.
+
+    It begins at the first event that is there. What is torn or damaged is never returned; while the spool is still
+    written to, it may become whole.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._file = -1
+        self._offset = 0  # in the current segment
+        self._position = Position(last_sequence=0)
+        # Where reads ended, oldest first, to say how many bytes an acknowledgement frees.
+        self._boundaries: deque[tuple[int, int]] = deque()
+
+    @property
+    def position(self) -> Position:
+        """How far it has read; the digest is that of all events up to there."""
+        return self._position
+
+    @property
+    def last_sequence(self) -> int:
+        """Sequence of the last event that was read; before the first one, one less than that."""
+        return self._position.last_sequence
+
+    def read(self, max_bytes: int) -> list[bytes]:
+        """Read consecutive events of at most `max_bytes` together, or a single larger one; none at the end."""
+        events: list[bytes] = []
+        room = max_bytes
+        if self._file < 0 and not self._enter_first():
+            return events
+        while room > 0:
+            found = self._parse(self._pread(room, alone=not events), room, alone=not events)
+            events += found
+            room -= sum(map(len, found))
+            if not found and not self._enter_next():
+                break
+        if events:
+            self._boundaries.append((self._position.last_sequence, self._position.record_bytes))
+        return events
+
+    def rewind(self, next_sequence: int) -> None:
+        """Go to where `next_sequence` is the next event to be read, backwards or forwards.
+
+        Raises SpoolError when that is below the first event still in the spool, or above its end plus one.
+        """
+        if self._file >= 0 and next_sequence == self._position.last_sequence + 1:
+            return
+        for head in reversed(segment.read_chain(self._folder).heads):
+            if head.last_sequence < next_sequence:
+                break
+        else:
+            raise SpoolError(f"event {next_sequence} is no longer in the spool")
+        self._enter(head)
+        while self._position.last_sequence + 1 < next_sequence:
+            if not self._parse(self._pread(1 << 20, alone=True), 1 << 20, alone=True, until=next_sequence):
+                raise SpoolError(
+                    f"event {next_sequence} is not in the spool; it ends at {self._position.last_sequence}"
+                )
+        while self._boundaries and self._boundaries[-1][0] > self._position.last_sequence:
+            self._boundaries.pop()
+        self._boundaries.append((self._position.last_sequence, self._position.record_bytes))
+
+    def record_bytes(self, sequence: int) -> int:
+        """Count the bytes of records up to `sequence`, for `ControlPage.acknowledged_bytes`.
+
+        Counted in whole reads, so never too much. Ask for rising sequences.
+        """
+        while len(self._boundaries) > 1 and self._boundaries[1][0] <= sequence:
+            self._boundaries.popleft()
+        return self._boundaries[0][1] if self._boundaries and self._boundaries[0][0] <= sequence else 0
+
+    def tail(self) -> Position:
+        """Where the spool ends now. This reads the whole newest segment."""
+        newest = segment.read_chain(self._folder).newest
+        return self._position if newest is None else segment.read_end(self._folder, newest)[0]
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._file >= 0:
+            os.close(self._file)
+        self._file = -1
+
+    def _enter_first(self) -> bool:
+        for first in segment.first_sequences(self._folder):
+            head = segment.read_head(self._folder, first)
+            if head is not None:
+                self._enter(head)
+                self._boundaries.append((head.last_sequence, head.record_bytes))
+                return True
+        return False
+
+    def _enter_next(self) -> bool:
+        """Go to the segment that follows, if the current one has been closed and read to its end."""
+        here = self._position
+        head = segment.read_head(self._folder, here.last_sequence + 1)
+        if head is None or head.record_bytes != here.record_bytes or self._offset == segment.HEAD_BYTES:
+            return False
+        self._enter(head)
+        return True
+
+    def _enter(self, head: Position) -> None:
+        file = os.open(segment.path_of(self._folder, head.last_sequence + 1), os.O_RDONLY | os.O_CLOEXEC)
+        self.close()
+        self._file = file
+        self._offset = segment.HEAD_BYTES
+        self._position = head
+
+    def _pread(self, room: int, *, alone: bool) -> bytes:
+        data = os.pread(self._file, room + segment.RECORD_HEAD_BYTES, self._offset)
+        if alone and len(data) >= segment.RECORD_HEAD_BYTES:
+            size = segment.RECORD_HEAD_BYTES + segment.RECORD_HEAD.unpack_from(data)[0]
+            if len(data) < size <= _MAX_RECORD_BYTES:
+                data = os.pread(self._file, size, self._offset)
+        return data
+
+    def _parse(self, data: bytes, room: int, *, alone: bool, until: int = 0) -> list[bytes]:
+        """Take whole events off the front of `data` and move behind them.
+
+        The same checks as `segment.unpack_records`, in one loop without a record object for each event: this is what
+        every event of every run passes on its way to the network.
+        """
+        unpack, pack_checked, head_bytes = (
+            segment.RECORD_HEAD.unpack_from,
+            segment.CHECKED_HEAD.pack,
+            segment.RECORD_HEAD_BYTES,
+        )
+        here = self._position
+        known, chain = here.digest_known, here.chain
+        sequence, stdout, stderr = here.last_sequence, here.stdout_offset, here.stderr_offset
+        events: list[bytes] = []
+        offset, size = 0, len(data)
+        while offset + head_bytes < size and sequence + 1 != until:
+            length, crc, event_stdout, event_stderr = unpack(data, offset)
+            start = offset + head_bytes
+            end = start + length
+            if length == 0 or end > size or (length > room and not (alone and not events)):
+                break
+            event = data[start:end]
+            if crc32(event, crc32(pack_checked(length, event_stdout, event_stderr))) != crc:
+                break
+            if not event.startswith(wire.sequence_field(sequence + 1)):
+                break
+            events.append(event)
+            room -= length
+            sequence, stdout, stderr, offset = sequence + 1, event_stdout, event_stderr, end
+            if known:
+                chain = sha256(chain + event).digest()
+        if events:
+            self._offset += offset
+            self._position = Position(
+                last_sequence=sequence,
+                event_count=here.event_count + len(events),
+                chain=chain,
+                stdout_offset=stdout,
+                stderr_offset=stderr,
+                record_bytes=here.record_bytes + offset,
+            )
+        return events

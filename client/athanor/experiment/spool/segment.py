@@ -1,0 +1,216 @@
+"""The bytes of the spool's segments: what stands at the head of each, and around each event.
+
+A segment is named after the sequence of its first event, in 20 digits. Its head is 128 bytes:
+
+    offset  type  meaning
+         0  8 B   magic, `ATHSPOOL`
+         8  u32   version, 1
+        16  u64   sequence of the first event
+        24  u64   events of this attempt before it
+        32  32 B  chained digest of them; zeros when there are none, or when it is not known
+        64  u64   stdout: bytes of the captured file that had become events
+        72  u64   stderr: the same
+        80  u64   bytes of records, heads included, of this attempt before it
+       124  u32   CRC-32 of the 124 bytes before
+
+Then one record for each event, a head of 24 bytes and the event:
+
+         0  u32   length of the event, more than 0
+         4  u32   CRC-32 over the rest of this head and the event
+         8  u64   stdout: bytes of the captured file that had become events, this one included
+        16  u64   stderr: the same
+
+Numbers are little endian. A record counts only when its CRC fits and its sequence follows the one before: what a power
+cut leaves behind may be zeros, and the CRC of nothing is zero.
+"""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple
+from zlib import crc32
+
+from athanor.experiment import wire
+
+SUFFIX = ".seg"
+LOCK_NAME = "lock"
+RESERVE_NAME = "reserve"
+
+HEAD_BYTES = 128
+RECORD_HEAD_BYTES = 24
+NO_DIGEST = bytes(32)
+
+RECORD_HEAD = struct.Struct("<IIQQ")
+CHECKED_HEAD = struct.Struct("<IQQ")  # the head of a record without its CRC
+_HEAD = struct.Struct("<8sI4xQQ32sQQQ36x")
+_MAGIC = b"ATHSPOOL"
+_VERSION = 1
+_CRC = struct.Struct("<I")
+
+
+class SpoolError(Exception):
+    """The spool cannot be used as asked. The text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far a spool goes."""
+
+    last_sequence: int  # of the last whole event; one less than the first's when there is none
+    event_count: int = 0  # events of this attempt up to there
+    chain: bytes = NO_DIGEST  # chained digest over them, zeros when it is not known
+    stdout_offset: int = 0  # bytes of the captured files that had become events
+    stderr_offset: int = 0
+    record_bytes: int = 0  # bytes of their records, heads included
+
+    @property
+    def digest_known(self) -> bool:
+        """Whether every event of the attempt is in the digest."""
+        return self.event_count == 0 or self.chain != NO_DIGEST
+
+    @property
+    def digest(self) -> bytes:
+        """The chained digest of all events of the attempt; empty when it is not known. Of none: 32 zero bytes."""
+        return self.chain if self.digest_known else b""
+
+
+class Record(NamedTuple):
+    """One event as it stands in a segment."""
+
+    event: bytes
+    sequence: int
+    end: int  # offset behind it in the data that was read
+    stdout_offset: int
+    stderr_offset: int
+
+
+def after(position: Position, record: Record) -> Position:
+    """Move a position over the record that follows it."""
+    return Position(
+        last_sequence=record.sequence,
+        event_count=position.event_count + 1,
+        chain=sha256(position.chain + record.event).digest() if position.digest_known else NO_DIGEST,
+        stdout_offset=record.stdout_offset,
+        stderr_offset=record.stderr_offset,
+        record_bytes=position.record_bytes + RECORD_HEAD_BYTES + len(record.event),
+    )
+
+
+def pack_head(position: Position) -> bytes:
+    """Write the head of the segment that begins behind `position`."""
+    head = _HEAD.pack(
+        _MAGIC,
+        _VERSION,
+        position.last_sequence + 1,
+        position.event_count,
+        position.chain,
+        position.stdout_offset,
+        position.stderr_offset,
+        position.record_bytes,
+    )
+    return head + _CRC.pack(crc32(head))
+
+
+def unpack_head(data: bytes) -> Position | None:
+    """Read the head of a segment: the position in front of its first event. None when it is not whole."""
+    if len(data) < HEAD_BYTES or crc32(data[: HEAD_BYTES - 4]) != _CRC.unpack_from(data, HEAD_BYTES - 4)[0]:
+        return None
+    magic, version, first, count, chain, stdout, stderr, size = _HEAD.unpack_from(data)
+    if magic != _MAGIC or version != _VERSION:
+        return None
+    return Position(first - 1, count, chain, stdout, stderr, size)
+
+
+def pack_record(event: bytes, stdout_offset: int, stderr_offset: int) -> bytes:
+    """Write one event as a record."""
+    length = len(event)
+    crc = crc32(event, crc32(CHECKED_HEAD.pack(length, stdout_offset, stderr_offset)))
+    return RECORD_HEAD.pack(length, crc, stdout_offset, stderr_offset) + event
+
+
+def unpack_records(data: bytes, last_sequence: int, offset: int = 0) -> Iterator[Record]:
+    """Read whole records that follow `last_sequence`, and stop at the first that is torn, damaged or not yet there."""
+    size = len(data)
+    while offset + RECORD_HEAD_BYTES < size:
+        length, crc, stdout, stderr = RECORD_HEAD.unpack_from(data, offset)
+        start = offset + RECORD_HEAD_BYTES
+        offset = start + length
+        if length == 0 or offset > size:
+            return
+        event = data[start:offset]
+        last_sequence += 1
+        if crc32(event, crc32(CHECKED_HEAD.pack(length, stdout, stderr))) != crc:
+            return
+        if not event.startswith(wire.sequence_field(last_sequence)):
+            return
+        yield Record(event, last_sequence, offset, stdout, stderr)
+
+
+def path_of(folder: Path, first_sequence: int) -> Path:
+    """Name the segment whose first event has this sequence."""
+    return folder / f"{first_sequence:020d}{SUFFIX}"
+
+
+def first_sequences(folder: Path) -> list[int]:
+    """List the segments of a spool by their first sequences, oldest first. A folder that is not there has none."""
+    try:
+        names = [path.stem for path in folder.iterdir() if path.suffix == SUFFIX]
+    except FileNotFoundError:
+        return []
+    return sorted(int(name) for name in names if name.isdecimal() and len(name) == 20)
+
+
+def read_head(folder: Path, first_sequence: int) -> Position | None:
+    """Read the head of a segment; None when it is not there, not whole, or of another sequence than its name says."""
+    try:
+        with path_of(folder, first_sequence).open("rb") as file:
+            head = unpack_head(file.read(HEAD_BYTES))
+    except FileNotFoundError:
+        return None
+    return head if head is not None and head.last_sequence == first_sequence - 1 else None
+
+
+class Chain(NamedTuple):
+    """The segments that follow one another, oldest first, each by the position in front of its first event."""
+
+    heads: tuple[Position, ...]
+
+    @property
+    def newest(self) -> Position | None:
+        """The position in front of the newest segment."""
+        return self.heads[-1] if self.heads else None
+
+
+def read_chain(folder: Path) -> Chain:
+    """Read the heads of all segments, up to the first that does not follow from the one before.
+
+    A segment follows when the one before is as long as the head says: a cheap test that its events are all there. A gap
+    in the numbering is no break in itself; a writer that resumes above lost events removes the older segments first.
+    """
+    heads: list[Position] = []
+    for first in first_sequences(folder):
+        head = read_head(folder, first)
+        if head is None:
+            break
+        if heads:
+            before = heads[-1]
+            try:
+                size = path_of(folder, before.last_sequence + 1).stat().st_size
+            except FileNotFoundError:  # removed meanwhile, being acknowledged
+                heads.clear()
+            else:
+                if size - HEAD_BYTES != head.record_bytes - before.record_bytes:
+                    break
+        heads.append(head)
+    return Chain(tuple(heads))
+
+
+def read_end(folder: Path, head: Position) -> tuple[Position, int]:
+    """Read a segment to its last whole event; answer the position behind it and the offset of that in the file."""
+    data = path_of(folder, head.last_sequence + 1).read_bytes()
+    position, offset = head, HEAD_BYTES
+    for record in unpack_records(data, head.last_sequence, HEAD_BYTES):
+        position, offset = after(position, record), record.end
+    return position, offset

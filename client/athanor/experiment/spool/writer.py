@@ -1,0 +1,348 @@
+"""Writing the spool: an event is recorded once `append` has returned, whatever is killed afterwards."""
+
+import contextlib
+import errno
+import fcntl
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from time import sleep as time_sleep
+from typing import Self, TypedDict, Unpack
+from zlib import crc32
+
+from athanor.experiment import files
+from athanor.experiment.spool import segment
+from athanor.experiment.spool.segment import NO_DIGEST, Position, SpoolError
+
+SEGMENT_BYTES = 64 << 20
+LIMIT_BYTES = 1 << 30
+
+# Kept on the disk from the start, so that the end of an attempt can be recorded on a full one.
+_RESERVE_BYTES = 256 << 10
+# While the spool is full: look again after this long at first, and after twice as long each time up to the last;
+# seconds.
+_FIRST_WAIT_S = 0.002
+_LAST_WAIT_S = 0.1
+_DISK_WAIT_S = 0.2
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+class SpoolOptions(TypedDict, total=False):
+    """What may be said about a spool that is opened."""
+
+    segment_bytes: int  # a segment is closed once it is this large; default 64 MiB
+    limit_bytes: int  # `append` waits while more than this would not be acknowledged; default 1 GiB
+    acknowledged: Callable[[], int]  # how many bytes of records, heads included, are acknowledged; default none
+    sleep: Callable[[float], None]  # how to wait, in seconds
+
+
+class SpoolWriter:
+    """The one writer of an attempt's spool, and holder of its lock. Not for several threads at once.
+
+    An exception that is raised into the middle of `append`, by a signal handler for example, does no harm: what is in
+    the file counts, and the next call reads it again.
+    """
+
+    def __init__(self, folder: Path, lock: int, position: Position, options: SpoolOptions) -> None:
+        """Not to be called: use `open` or `resume`."""
+        self._folder = folder
+        self._lock = lock
+        self._segment_bytes = max(options.get("segment_bytes", SEGMENT_BYTES), segment.HEAD_BYTES + 1)
+        self._limit_bytes = options.get("limit_bytes", LIMIT_BYTES)
+        self._acknowledged = options.get("acknowledged", lambda: 0)
+        self._sleep = options.get("sleep", time_sleep)
+        self._file = -1
+        self._torn = False  # an append was broken off; what is in the file counts
+        self._room_until = -1  # record bytes up to which nobody need be asked
+        self._adopt(position, segment.HEAD_BYTES)
+
+    @classmethod
+    def open(cls, folder: Path, first_sequence: int, **options: Unpack[SpoolOptions]) -> Self:
+        """Begin the spool of a new attempt, in a folder that is made if need be.
+
+        `first_sequence` is that of the attempt's first event. Raises SpoolError when there are segments already, or
+        another process holds the spool.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = _take_lock(folder)
+        if segment.first_sequences(folder):
+            os.close(lock)
+            raise SpoolError(f"{folder} is not empty")
+        writer = cls(folder, lock, Position(last_sequence=first_sequence - 1), options)
+        writer._keep_reserve()
+        writer._begin_segment(writer.position, reserve=False)
+        return writer
+
+    @classmethod
+    def resume(
+        cls, folder: Path, first_sequence: int, *, next_sequence: int = 0, **options: Unpack[SpoolOptions]
+    ) -> Self:
+        """Take the spool over from a process that is gone: cut what is torn and go on behind the last whole event.
+
+        `first_sequence` is that of the attempt's first event, as in its assignment. The next event gets the higher of
+        the spool's end plus one and `next_sequence`. When events are missing in between, because the machine lost power
+        after they had been shipped, the older segments go (all of them are stored elsewhere) and the digest is not
+        known from there on.
+
+        Raises SpoolError when another process holds the spool.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = _take_lock(folder)
+        newest = segment.read_chain(folder).newest
+        start = newest or Position(last_sequence=first_sequence - 1)
+        for first in segment.first_sequences(folder):  # what does not follow from the rest is a torn tail, too
+            if newest is None or first > newest.last_sequence + 1:
+                segment.path_of(folder, first).unlink()
+        writer = cls(folder, lock, start, options)
+        if newest is not None:
+            writer._reopen()
+        missing = next_sequence - writer.next_sequence
+        if missing > 0:
+            writer._skip(missing)
+        elif newest is None:
+            writer._begin_segment(start, reserve=True)
+        writer._keep_reserve()
+        return writer
+
+    @property
+    def next_sequence(self) -> int:
+        """The sequence that the next event must have."""
+        if self._torn:
+            self._reopen()
+        return self._last_sequence + 1
+
+    @property
+    def position(self) -> Position:
+        """How far the spool goes."""
+        if self._torn:
+            self._reopen()
+        return self._position_as_held()
+
+    def has_room(self, size: int) -> bool:
+        """Whether `size` more bytes of records could be appended without waiting."""
+        acknowledged = self._acknowledged()
+        return self._record_bytes + size <= acknowledged + self._limit_bytes or acknowledged >= self._record_bytes
+
+    def append(
+        self,
+        events: Sequence[bytes],
+        stdout_offset: int | None = None,
+        stderr_offset: int | None = None,
+        *,
+        reserve: bool = False,
+    ) -> None:
+        """Record events, in one write. When it returns they survive the end of every process.
+
+        The caller numbers them, beginning with `next_sequence`. The offsets say how far the captured files have become
+        events once these are recorded; None leaves them where they are. The call waits while the spool is full; with
+        `reserve`, which is for the end of an attempt, it does not. A full disk is waited for in any case. An event that
+        is larger than the limit waits until nothing else is unacknowledged.
+
+        Raises OSError when the disk fails; nothing is recorded then.
+        """
+        if self._torn:
+            self._reopen()
+        if stdout_offset is None:
+            stdout_offset = self._stdout_offset
+        if stderr_offset is None:
+            stderr_offset = self._stderr_offset
+
+        parts: list[bytes] = []
+        for event in events:
+            length = len(event)
+            crc = crc32(event, crc32(_pack_checked_head(length, stdout_offset, stderr_offset)))
+            parts.append(_pack_record_head(length, crc, stdout_offset, stderr_offset))
+            parts.append(event)
+        self._put(b"".join(parts), events, stdout_offset, stderr_offset, reserve)
+
+    def append_output(
+        self, events: Sequence[bytes], offsets: Sequence[tuple[int, int]], *, reserve: bool = False
+    ) -> None:
+        """Record events that captured output became, as `append` does.
+
+        Each has its own pair of offsets: how far the captured files have become events with it. So a write that is
+        broken off between two of them neither doubles a line nor loses one.
+        """
+        if self._torn:
+            self._reopen()
+        if events:
+            data = b"".join([segment.pack_record(event, *at) for event, at in zip(events, offsets, strict=True)])
+            self._put(data, events, *offsets[-1], reserve)
+
+    def _put(self, data: bytes, events: Sequence[bytes], stdout_offset: int, stderr_offset: int, reserve: bool) -> None:
+        size = len(data)
+        if self._record_bytes + size > self._room_until and not reserve:
+            self._wait_for_room(size)
+        if self._offset >= self._segment_bytes:
+            self._roll(reserve)
+
+        self._torn = True  # until everything below is done
+        try:
+            whole = os.write(self._file, data) == size
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise
+            whole = False
+        if not whole:
+            self._write_again(data, reserve)
+        self._offset += size
+        self._record_bytes += size
+        self._last_sequence += len(events)
+        self._stdout_offset = stdout_offset
+        self._stderr_offset = stderr_offset
+        if self._digest_known:
+            chain = self._chain
+            for event in events:
+                chain = sha256(chain + event).digest()
+            self._chain = chain
+        self._event_count += len(events)
+        self._torn = False
+
+    def flush(self) -> None:
+        """Flush to disk what was appended. Older segments were flushed when they were closed."""
+        os.fdatasync(self._file)
+
+    def free_reserve(self) -> None:
+        """Give back the room that is kept on the disk for the attempt's end."""
+        (self._folder / segment.RESERVE_NAME).unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Let go of the files and of the lock. In a forked child this leaves the parent's as they are."""
+        for descriptor in (self._file, self._lock):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._file = self._lock = -1
+
+    def _adopt(self, position: Position, offset: int) -> None:
+        self._last_sequence = position.last_sequence
+        self._event_count = position.event_count
+        self._chain = position.chain
+        self._digest_known = position.digest_known
+        self._stdout_offset = position.stdout_offset
+        self._stderr_offset = position.stderr_offset
+        self._record_bytes = position.record_bytes
+        self._offset = offset  # in the newest segment
+
+    def _reopen(self) -> None:
+        """Go by what is in the files: adopt every whole event and cut the rest."""
+        if self._lock < 0:
+            raise SpoolError("the spool is closed")
+        head = segment.read_chain(self._folder).newest
+        if head is None:
+            raise SpoolError(f"{self._folder} has no whole segment")
+        position, offset = segment.read_end(self._folder, head)
+        file = os.open(segment.path_of(self._folder, head.last_sequence + 1), os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        os.ftruncate(file, offset)
+        if self._file >= 0:
+            os.close(self._file)
+        self._file = file
+        self._adopt(position, offset)
+        self._torn = False
+
+    def _wait_for_room(self, size: int) -> None:
+        wait = _FIRST_WAIT_S
+        while True:
+            acknowledged = self._acknowledged()
+            self._room_until = acknowledged + self._limit_bytes
+            if self._record_bytes + size <= self._room_until or acknowledged >= self._record_bytes:
+                return
+            self._sleep(wait)
+            wait = min(wait * 2, _LAST_WAIT_S)
+
+    def _write_again(self, data: bytes, reserve: bool) -> None:
+        """The disk is full, and a part may have been written: cut back, make or await room, write all of it."""
+        while True:
+            os.ftruncate(self._file, self._offset)
+            self._make_room(reserve)
+            try:
+                if os.write(self._file, data) == len(data):
+                    return
+            except OSError as error:
+                if error.errno not in _NO_ROOM:
+                    raise
+
+    def _make_room(self, reserve: bool) -> None:
+        if reserve and (self._folder / segment.RESERVE_NAME).exists():
+            self.free_reserve()
+        else:
+            self._sleep(_DISK_WAIT_S)
+
+    def _roll(self, reserve: bool) -> None:
+        # A segment exists only when all before it are on the disk, so that a power cut never leaves a hole.
+        os.fdatasync(self._file)
+        self._torn = True
+        self._begin_segment(self._position_as_held(), reserve=reserve)
+        self._torn = False
+
+    def _position_as_held(self) -> Position:
+        return Position(
+            last_sequence=self._last_sequence,
+            event_count=self._event_count,
+            chain=self._chain,
+            stdout_offset=self._stdout_offset,
+            stderr_offset=self._stderr_offset,
+            record_bytes=self._record_bytes,
+        )
+
+    def _begin_segment(self, position: Position, *, reserve: bool) -> None:
+        path = segment.path_of(self._folder, position.last_sequence + 1)
+        head = segment.pack_head(position)
+        while True:
+            try:
+                file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o644)
+                if os.write(file, head) == len(head):
+                    break
+                os.close(file)
+            except OSError as error:
+                if error.errno not in _NO_ROOM:
+                    raise
+            self._make_room(reserve)
+        files.flush_folder(self._folder)
+        if self._file >= 0:
+            os.close(self._file)
+        self._file = file
+        self._adopt(position, segment.HEAD_BYTES)
+
+    def _skip(self, missing: int) -> None:
+        older = segment.first_sequences(self._folder)
+        position = self.position
+        self._begin_segment(
+            replace(
+                position,
+                last_sequence=position.last_sequence + missing,
+                event_count=position.event_count + missing,
+                chain=NO_DIGEST,
+            ),
+            reserve=True,
+        )
+        for first in older:
+            segment.path_of(self._folder, first).unlink()
+
+    def _keep_reserve(self) -> None:
+        """Set room aside. Without it, as on a disk that is full already, the end waits like everything else."""
+        path = self._folder / segment.RESERVE_NAME
+        with contextlib.suppress(OSError):
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            try:
+                os.posix_fallocate(descriptor, 0, _RESERVE_BYTES)
+            finally:
+                os.close(descriptor)
+
+
+_pack_record_head = segment.RECORD_HEAD.pack
+_pack_checked_head = segment.CHECKED_HEAD.pack
+
+
+def _take_lock(folder: Path) -> int:
+    descriptor = os.open(folder / segment.LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise SpoolError(f"{folder} is in use by another process") from None
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
