@@ -1,6 +1,6 @@
 """An orchestrator in memory, behind a real gRPC server, that does what a test tells it to.
 
-It knows just enough to prove what the client promises by itself; the rules of the real one are proved over the real one.
+It knows just enough to prove what the client promises by itself.
 """
 
 import asyncio
@@ -13,10 +13,6 @@ from typing import Any
 
 import grpc
 import grpc.aio
-from google.protobuf import any_pb2, timestamp_pb2
-from google.rpc import error_details_pb2, status_pb2
-from grpc_status import rpc_status
-
 from athanor.v1 import (
     experiment_pb2,
     experiment_service_pb2,
@@ -32,6 +28,9 @@ from athanor.v1 import (
     runner_service_pb2,
     runner_service_pb2_grpc,
 )
+from google.protobuf import any_pb2, timestamp_pb2
+from google.rpc import error_details_pb2, status_pb2
+from grpc_status import rpc_status
 
 TERMINAL = (run_pb2.RUN_STATE_COMPLETED, run_pb2.RUN_STATE_FAILED, run_pb2.RUN_STATE_CANCELLED)
 
@@ -82,9 +81,7 @@ class Refusal:
             item = any_pb2.Any()
             item.Pack(detail)
             packed.append(item)
-        return rpc_status.to_status(
-            status_pb2.Status(code=self.code.value[0], message=self.message, details=packed)
-        )
+        return rpc_status.to_status(status_pb2.Status(code=self.code.value[0], message=self.message, details=packed))
 
 
 def not_found(resource: str, id: str) -> Refusal:
@@ -305,7 +302,12 @@ class _Instances(instance_service_pb2_grpc.InstanceServiceServicer):
     async def UpdateInstance(self, request, context):
         await self.fake.enter("UpdateInstance", request, context)
         found = await self.fake.find(context, self.fake.instances, "instance", request.instance.id)
-        request.update_mask.MergeMessage(request.instance, found, replace_message_field=True)
+        for path in request.update_mask.paths:
+            if path == "labels":
+                found.labels.clear()
+                found.labels.update(request.instance.labels)
+            else:
+                setattr(found, path, getattr(request.instance, path))
         found.etag = str(int(found.etag) + 1)
         return instance_service_pb2.UpdateInstanceResponse(instance=found)
 

@@ -47,11 +47,13 @@ class Outage:
     doubts: int = 0  # of those, how many were DOUBTFUL
     since: float | None = None  # when the orchestrator was lost, by a monotonic clock; None: it is there
 
-    def reached(self, *, steady: bool) -> None:
-        """Something came. `steady` when it was not just the first item of a stream, which may be all that works."""
+    def reached(self) -> None:
+        """Something came: the orchestrator is there."""
         self.since = None
-        if steady:
-            self.failures = self.doubts = 0
+
+    def over(self) -> None:
+        """Things go on as they should."""
+        self.failures = self.doubts = 0
 
     def worth_another_try(self, verdict: Verdict, now: float, limit: float | None) -> bool:
         """Count one more failure; False when it is time to give up. `limit` is in seconds without the orchestrator."""

@@ -156,7 +156,14 @@ class RunWatch:
 
     def _accept(self, response: run_service_pb2.WatchRunResponse) -> WatchItem | None:
         first, self._at_start = self._at_start, False
-        self._outage.reached(steady=not first)
+        self._outage.reached()
+        item = self._take(response, first)
+        # The first item may be all that works; and a batch in which nothing is new leads nowhere either.
+        if not first and (self._queue or response.WhichOneof("item") != "batch"):
+            self._outage.over()
+        return item
+
+    def _take(self, response: run_service_pb2.WatchRunResponse, first: bool) -> WatchItem | None:
         match response.WhichOneof("item"):
             case "run":
                 return self._accept_run(_decode.run(response.run), first)

@@ -1,0 +1,38 @@
+"""Where the orchestrator is."""
+
+import pytest
+from athanor.client import TargetError, _channel
+
+
+@pytest.fixture(autouse=True)
+def no_target(monkeypatch):
+    monkeypatch.delenv("ATHANOR_TARGET", raising=False)
+
+
+@pytest.mark.parametrize(
+    ("given", "target"),
+    [
+        (None, "127.0.0.1:7400"),
+        ("", "127.0.0.1:7400"),
+        ("lab", "lab:7400"),
+        ("lab.example:1", "lab.example:1"),
+        (" lab:9 ", "lab:9"),
+        ("[::1]:9", "[::1]:9"),
+        ("[::1]", "[::1]:7400"),
+        ("unix:/run/athanor", "unix:/run/athanor"),
+    ],
+)
+def test_a_target_is_host_and_port(given, target):
+    assert _channel.resolve_target(given) == target
+
+
+def test_the_argument_comes_before_the_environment(monkeypatch):
+    monkeypatch.setenv("ATHANOR_TARGET", "env:1")
+    assert _channel.resolve_target(None) == "env:1"
+    assert _channel.resolve_target("arg:2") == "arg:2"
+
+
+@pytest.mark.parametrize("wrong", ["http://lab:1", "lab:", "lab:x", "lab:0", "lab:70000", "a:b:c", "::1", "a b:1"])
+def test_anything_else_is_refused(wrong):
+    with pytest.raises(TargetError, match="HOST:PORT"):
+        _channel.resolve_target(wrong)

@@ -1,0 +1,54 @@
+"""From what callers pass to messages."""
+
+from datetime import timedelta
+
+import pytest
+from athanor.client import EventFilter, EventKind, InvalidArgumentError, LogLevel, RunPolicy, RunState, _encode, _json
+from athanor.v1 import run_event_pb2, run_pb2, run_service_pb2
+
+
+def test_a_policy_says_only_what_was_set():
+    message = _encode.policy(RunPolicy(timeout=timedelta(hours=1, milliseconds=5)))
+    assert message is not None
+    assert (message.timeout.seconds, message.timeout.nanos) == (3600, 5_000_000)
+    assert not message.HasField("max_attempts")
+    assert not message.HasField("lost_after")
+    assert _encode.policy(None) is None
+
+
+def test_a_filter():
+    wanted = EventFilter(kinds=[EventKind.LOG, EventKind.RESULT], minimum_level=LogLevel.WARN, text="x", attempt=2)
+    assert _encode.event_filter(wanted) == run_service_pb2.RunEventFilter(
+        kinds=[run_service_pb2.RUN_EVENT_KIND_LOG, run_service_pb2.RUN_EVENT_KIND_RESULT],
+        minimum_level=run_event_pb2.LOG_LEVEL_WARN,
+        text="x",
+        attempt=2,
+    )
+    assert _encode.event_filter(EventFilter()) == run_service_pb2.RunEventFilter()
+    assert _encode.event_filter(None) is None
+
+
+def test_states():
+    assert _encode.run_states([RunState.PENDING, RunState.CANCELLED]) == [
+        run_pb2.RUN_STATE_PENDING,
+        run_pb2.RUN_STATE_CANCELLED,
+    ]
+
+
+@pytest.mark.parametrize("value", [{"a": 2**80}, [1, "ä\x00", None, True, 0.1], "x"])
+def test_json_comes_back_as_it_was(value):
+    assert _json.parse(_json.encode(value, "f")) == value
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), object(), {1, 2}, "\ud800", {"a": b"x"}])
+def test_what_is_not_json_is_refused_here_with_the_name_of_the_field(value):
+    with pytest.raises(InvalidArgumentError, match=r"instance\.configuration_json is not JSON") as caught:
+        _json.encode(value, "instance.configuration_json")
+    assert caught.value.violations[0].field == "instance.configuration_json"
+
+
+def test_what_contains_itself_is_refused():
+    loop: list[object] = []
+    loop.append(loop)
+    with pytest.raises(InvalidArgumentError):
+        _json.encode(loop, "f")

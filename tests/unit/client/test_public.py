@@ -1,0 +1,36 @@
+"""What the package gives, pinned: a name that goes, or comes, is a decision."""
+
+import subprocess
+import sys
+
+import athanor.client
+
+EXPORTS = """
+AsyncClient Experiments Instances Runners Runs Listing Page RunWatch Interruption
+Attempt CodeVersion DiscoveryError Experiment Failure Instance Progress Run RunPolicy Runner Validation
+AttemptOutcome EventKind FailureKind LogLevel RunState
+AttemptEnded AttemptStarted CheckpointSaved Event EventFilter LogEntry ProgressUpdated Result RunUpdated StateChanged
+StopStep UnknownEvent WatchItem
+AthanorError TargetError UnavailableError DeadlineExceededError ProtocolError RefusedError InvalidArgumentError
+ConfigurationInvalidError NotFoundError AlreadyExistsError FailedPreconditionError RunTerminalError RunLiveError
+ConflictError PositionOutOfRangeError PermissionDeniedError UnimplementedError InternalError Violation
+"""
+
+
+def test_exports_are_pinned():
+    assert sorted(athanor.client.__all__) == sorted(EXPORTS.split())
+    assert all(hasattr(athanor.client, name) for name in athanor.client.__all__)
+
+
+def test_every_error_is_drawn_in_the_tree():
+    from athanor.client import errors
+
+    drawn = errors.__doc__ or ""
+    kinds = [name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, Exception)]
+    assert [name for name in kinds if name not in drawn] == []
+
+
+def test_the_client_does_not_load_what_authors_use():
+    code = "import sys, athanor.client; print([m for m in sys.modules if m.startswith(('athanor.experiment', 'pydantic', 'typer', 'rich'))])"  # noqa: E501
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.strip() == "[]"
