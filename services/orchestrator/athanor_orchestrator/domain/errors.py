@@ -14,6 +14,7 @@
      +- SessionSuperseded        to runners
      +- RunnerConnected
      +- NotBuilt                 part of the contract that this version does not serve
+     +- Stopping                 the orchestrator goes away; another one, or the next one, goes on
      +- StorageUnavailable       the database cannot be reached or written
      +- StorageInUse             at start: another orchestrator has the SQLite file
      +- StorageIncompatible      at start: the database is not one that this version can serve
@@ -132,6 +133,14 @@ class RunnerConnected(AthanorError):
 
 class NotBuilt(AthanorError):
     """The call is in the contract, and this version does not serve it yet."""
+
+
+class Stopping(AthanorError):
+    """The orchestrator is stopping; a stream goes on from its position after `retry_after_s` seconds, at whichever."""
+
+    def __init__(self, retry_after_s: float = 1.0) -> None:
+        super().__init__("the orchestrator is stopping; go on from here when it is back")
+        self.retry_after_s = retry_after_s
 
 
 class StorageUnavailable(AthanorError):

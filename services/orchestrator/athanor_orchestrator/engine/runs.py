@@ -1,0 +1,233 @@
+"""Runs: started, read, cancelled, deleted. What happens in between is the runner side's."""
+
+import asyncio
+import secrets
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+
+from athanor_orchestrator.domain import policy, run_state
+from athanor_orchestrator.domain.errors import InvalidFields, NotFound, RunLive, RunTerminal, Violation
+from athanor_orchestrator.domain.ids import new_id
+from athanor_orchestrator.domain.records import Experiment, Instance, Policy, Run, RunState
+from athanor_orchestrator.domain.run_state import Actor
+from athanor_orchestrator.engine import catalogue, codec, configuration, deletion, idempotency, instances
+from athanor_orchestrator.engine.idempotency import Call
+from athanor_orchestrator.engine.listing import gather, size_of
+from athanor_orchestrator.storage import events, runs
+from athanor_orchestrator.storage import instances as stored_instances
+from athanor_orchestrator.storage.database import Database
+from athanor_orchestrator.storage.pages import Page
+from athanor_orchestrator.storage.transaction import Transaction
+
+SEED_BITS = 32  # of a seed that is drawn here: what numpy, torch and others take
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a person says about a run to be started."""
+
+    instance_id: str
+    policy: Policy
+    seed: int | None
+    labels: Mapping[str, str]
+
+
+class Runs:
+    """The commands and queries about runs."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def start(self, order: Order, call: Call | None, answer: Callable[[Run], bytes]) -> bytes:
+        """Create a run and return `answer` of it, or what an earlier call of the same id was answered.
+
+        Raises NotFound, ConfigurationInvalid when the instance no longer fits its experiment, InvalidFields for the
+        policy, RequestIdReused.
+        """
+
+        def look(tx: Transaction) -> tuple[bytes | None, Instance | None, Experiment | None]:
+            before = idempotency.answered(tx, call)
+            if before is not None:
+                return before, None, None
+            instance = instances.require(tx, order.instance_id)
+            return None, instance, catalogue.require(tx, instance.experiment)
+
+        before, instance, experiment = await self._database.read(look)
+        if before is not None:
+            return before
+        assert instance is not None
+        assert experiment is not None
+        await asyncio.to_thread(configuration.require_fit, instance.configuration_json, experiment)
+        checked = (instance.configuration_json, experiment.configuration_schema_json)
+        run_id, seed = new_id(), secrets.randbits(SEED_BITS) if order.seed is None else order.seed
+
+        def command(tx: Transaction) -> bytes:
+            known = idempotency.answered(tx, call)
+            if known is not None:
+                return known
+            run = create(tx, run_id, seed, order, checked)
+            return idempotency.remember(tx, call, answer(run))
+
+        return await self._database.write(command)
+
+    async def get(self, run_id: str) -> Run:
+        """Return one run with configuration and attempts. Raises NotFound."""
+        return await self._database.read(lambda tx: require(tx, run_id))
+
+    async def page(
+        self,
+        *,
+        instance_id: str,
+        experiment: str,
+        states: Collection[RunState],
+        labels: Mapping[str, str],
+        full: bool,
+        before_id: str | None,
+        limit: int,
+    ) -> Page[Run]:
+        """Return one page, newest first; only `full` ones carry configuration and attempts."""
+
+        def query(tx: Transaction) -> Page[Run]:
+            def fetch(before: str | None, count: int) -> Page[Run]:
+                return runs.list_runs(
+                    tx,
+                    instance_id=instance_id,
+                    experiment=experiment,
+                    states=states,
+                    labels=labels,
+                    before_id=before,
+                    limit=count,
+                    full=full,
+                )
+
+            return gather(fetch, before_id, key=lambda run: run.id, size=_size, limit=limit)
+
+        return await self._database.read(query)
+
+    async def cancel(self, run_id: str, reason: str) -> Run:
+        """Ask for cancellation; a run without a lease is CANCELLED at once. Harmless to repeat.
+
+        Raises NotFound, RunTerminal when it COMPLETED or FAILED.
+        """
+
+        def command(tx: Transaction) -> Run:
+            request_cancel(tx, run_id, reason)
+            return require(tx, run_id)
+
+        return await self._database.write(command)
+
+    async def delete(self, run_id: str, allow_missing: bool) -> None:
+        """Take a run out of every answer. Raises NotFound (unless `allow_missing`), RunLive."""
+
+        def command(tx: Transaction) -> None:
+            run = runs.lock_run(tx, run_id)
+            if run is None:
+                if allow_missing:
+                    return
+                raise NotFound("run", run_id)
+            if run.state not in run_state.TERMINAL:
+                raise RunLive(run_id, run.state)
+            runs.hide_run(tx, run_id)
+            for topic in (f"run:{run_id}", "runs", "instances", deletion.TOPIC):
+                tx.wake(topic)
+
+        await self._database.write(command)
+
+
+def require(tx: Transaction, run_id: str) -> Run:
+    """Return a run; raise NotFound when there is none."""
+    run = runs.get_run(tx, run_id)
+    if run is None:
+        raise NotFound("run", run_id)
+    return run
+
+
+def create(tx: Transaction, run_id: str, seed: int, order: Order, checked: tuple[str, str]) -> Run:
+    """Store a new run, PENDING, with the first event of its log.
+
+    `checked` is the pair (configuration, schema) that was found to fit before the transaction.
+    """
+    instance = stored_instances.lock_instance(tx, order.instance_id)
+    if instance is None:
+        raise NotFound("instance", order.instance_id)
+    experiment = catalogue.require(tx, instance.experiment)
+    if (instance.configuration_json, experiment.configuration_schema_json) != checked:
+        configuration.require_fit(instance.configuration_json, experiment)  # one of them has just been replaced
+
+    run_state.check(None, RunState.PENDING, Actor.START_RUN)
+    run = Run(
+        id=run_id,
+        instance_id=instance.id,
+        experiment=instance.experiment,
+        state=RunState.PENDING,
+        configuration_json=instance.configuration_json,
+        policy=settle_policy(order.policy, experiment.default_policy),
+        seed=seed,
+        labels=order.labels,
+        create_time_us=tx.now_us,
+        last_sequence=1,
+    )
+    runs.insert_run(tx, run)
+    events.append_events(tx, [(run_id, [codec.state_change(1, 0, tx.now_us, RunState.PENDING, "StartRun")])])
+    for topic in (f"run:{run_id}", "runs", "instances", "work"):
+        tx.wake(topic)
+    return run
+
+
+def settle_policy(asked: Policy, author: Policy) -> Policy:
+    """Return the policy of a new run: what was asked, else the author's, else the server's default.
+
+    Raises InvalidFields. More than one attempt is not built: whoever asks for it is told so, and an author's wish for
+    more becomes one, which keeps the promise of "at most".
+    """
+    if asked.max_attempts is not None and asked.max_attempts > 1:
+        text = "more than 1 attempt is not built yet; leave it out, or say 1"
+        raise InvalidFields(Violation("policy.max_attempts", text))
+    if author.max_attempts is not None:
+        author = replace(author, max_attempts=min(author.max_attempts, 1))
+    settled = policy.resolve(asked, author)
+    faults = policy.violations(settled, "policy")
+    if faults:
+        raise InvalidFields(*faults)
+    return settled
+
+
+def request_cancel(tx: Transaction, run_id: str, reason: str) -> None:
+    """Set the request for cancellation, and end the run when nobody holds it. Raises NotFound, RunTerminal."""
+    run = runs.lock_run(tx, run_id)
+    if run is None:
+        raise NotFound("run", run_id)
+    if run.state is RunState.CANCELLED:
+        return
+    if run.state in run_state.TERMINAL:
+        raise RunTerminal(run_id, run.state)
+
+    if run.lease_id is not None:
+        if runs.request_cancel(tx, run_id, reason, tx.now_us):
+            for topic in ("cancel", f"run:{run_id}", "runs"):
+                tx.wake(topic)
+        return
+
+    run_state.check(run.state, RunState.CANCELLED, Actor.CANCEL_RUN)
+    sequence = run.last_sequence + 1
+    runs.transition(
+        tx,
+        run_id,
+        (RunState.PENDING,),
+        RunState.CANCELLED,
+        cancel_request_time_us=tx.now_us,
+        cancel_reason=reason,
+        next_attempt_time_us=None,
+        last_sequence=sequence,
+        end_time_us=tx.now_us,
+    )
+    why = f"CancelRun: {reason}" if reason else "CancelRun"
+    events.append_events(tx, [(run_id, [codec.state_change(sequence, 0, tx.now_us, RunState.CANCELLED, why)])])
+    for topic in (f"run:{run_id}", "runs", "instances"):
+        tx.wake(topic)
+
+
+def _size(run: Run) -> int:
+    failures = [run.failure, *(attempt.failure for attempt in run.attempts)]
+    texts = [text for failure in failures if failure is not None for text in (failure.message, failure.detail)]
+    return size_of(run.configuration_json, run.cancel_reason, *run.labels.values(), *texts) + 300

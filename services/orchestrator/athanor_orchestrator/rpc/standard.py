@@ -1,0 +1,53 @@
+"""The services that every gRPC server should have: health and reflection."""
+
+from collections.abc import Iterable
+from typing import Any, cast
+
+import grpc
+from grpc import aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1._async import HealthServicer
+from grpc_reflection.v1alpha import reflection, reflection_pb2
+from grpc_reflection.v1alpha._async import ReflectionServicer
+
+HEALTH = "grpc.health.v1.Health"
+REFLECTION = ("grpc.reflection.v1.ServerReflection", reflection.SERVICE_NAME)
+
+_SERVING = health_pb2.HealthCheckResponse.SERVING
+_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+class Health:
+    """Health of the server ("") and of each of its services; NOT_SERVING until told otherwise."""
+
+    def __init__(self, services: Iterable[str]) -> None:
+        self._servicer = HealthServicer()
+        self._services = ("", *services)
+
+    def mount(self, server: aio.Server) -> None:
+        """Serve grpc.health.v1."""
+        cast(Any, health_pb2_grpc).add_HealthServicer_to_server(self._servicer, server)
+
+    async def serving(self) -> None:
+        """Everything answers."""
+        for service in self._services:
+            await self._servicer.set(service, _SERVING)
+
+    async def not_serving(self) -> None:
+        """Look elsewhere; final, also for what would still call `serving`."""
+        for service in self._services:
+            await self._servicer.set(service, _NOT_SERVING)
+        await self._servicer.enter_graceful_shutdown()
+
+
+def mount_reflection(server: aio.Server, services: Iterable[str]) -> None:
+    """Serve reflection under both of its names: the messages are the same, and newer tools ask for v1 alone."""
+    servicer: Any = ReflectionServicer((*services, *REFLECTION))
+    handler = grpc.stream_stream_rpc_method_handler(
+        servicer.ServerReflectionInfo,
+        request_deserializer=cast(Any, reflection_pb2).ServerReflectionRequest.FromString,
+        response_serializer=cast(Any, reflection_pb2).ServerReflectionResponse.SerializeToString,
+    )
+    methods = {"ServerReflectionInfo": handler}
+    for name in REFLECTION:
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, methods),))

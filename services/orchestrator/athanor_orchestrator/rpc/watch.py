@@ -1,0 +1,113 @@
+"""What WatchRun sends, and its end when the orchestrator stops. Events are sent as they are stored, never rebuilt."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Iterable
+
+from athanor.v1 import run_service_pb2 as pb
+from athanor.v1 import watch_pb2
+
+from athanor_orchestrator.domain.errors import Stopping
+from athanor_orchestrator.domain.records import EventFilter
+from athanor_orchestrator.engine.subscription import (
+    BatchItem,
+    Item,
+    PositionItem,
+    ProgressItem,
+    RunItem,
+    Subscriptions,
+)
+from athanor_orchestrator.rpc import convert
+
+logger = logging.getLogger(__name__)
+
+_EVENTS_TAG = b"\x0a"  # field 1, length-delimited: `events` of RunEventBatch and of ListRunEventsResponse
+_BATCH_TAG = b"\x12"  # field 2, length-delimited: `batch` of WatchRunResponse
+
+
+class Watches:
+    """The open WatchRun streams of this process."""
+
+    def __init__(self, subscriptions: Subscriptions) -> None:
+        self._subscriptions = subscriptions
+        self._stopping = asyncio.Event()
+        self.open = 0  # streams that are open now
+        self.opened = 0  # streams that were ever opened
+
+    def stop(self) -> None:
+        """End every stream with UNAVAILABLE; its reader goes on from its position elsewhere, or later."""
+        self._stopping.set()
+
+    async def follow(
+        self, run_id: str, after_sequence: int, filter: EventFilter
+    ) -> AsyncGenerator[pb.WatchRunResponse | bytes, None]:
+        """Send a run from a position on, until it has ended. Raises NotFound, PositionOutOfRange, Stopping."""
+        self.open += 1
+        self.opened += 1
+        logger.debug(
+            "watch opened: run %s after %d; %d open, %d so far", run_id, after_sequence, self.open, self.opened
+        )
+        items = self._subscriptions.follow(run_id, after_sequence, filter)
+        try:
+            async for item in _until(self._stopping, items):
+                yield response(item)
+        finally:
+            self.open -= 1
+            logger.debug("watch closed: run %s; %d open", run_id, self.open)
+
+
+async def _until(stopping: asyncio.Event, items: AsyncGenerator[Item, None]) -> AsyncGenerator[Item, None]:
+    """Pass items on until there are no more; raise Stopping as soon as `stopping` is set."""
+    end = asyncio.create_task(stopping.wait(), name="watch: wait for the stop")
+    step: asyncio.Task[Item] | None = None
+    try:
+        while not end.done():
+            step = asyncio.create_task(anext(items), name="watch: wait for an item")
+            await asyncio.wait({step, end}, return_when=asyncio.FIRST_COMPLETED)
+            if not step.done():
+                break
+            try:
+                item = step.result()
+            except StopAsyncIteration:
+                return
+            yield item
+        raise Stopping
+    finally:
+        for task in (step, end):
+            if task is not None and not task.done():
+                task.cancel()
+                await asyncio.wait({task})
+        await items.aclose()
+
+
+def response(item: Item) -> pb.WatchRunResponse | bytes:
+    """Return an item as it is sent."""
+    match item:
+        case RunItem(run):
+            return pb.WatchRunResponse(run=convert.run(run))
+        case BatchItem(payloads=payloads):
+            batch = event_list(payloads)
+            return b"".join((_BATCH_TAG, varint(len(batch)), batch))
+        case ProgressItem(progress):
+            return pb.WatchRunResponse(progress=convert.progress(progress))
+        case PositionItem(sequence, server_time_us):
+            position = watch_pb2.Position(sequence=sequence, server_time=convert.timestamp(server_time_us))
+            return pb.WatchRunResponse(position=position)
+
+
+def event_list(payloads: Iterable[bytes]) -> bytes:
+    """Return the bytes of a message whose field 1 is the list of these events."""
+    parts: list[bytes] = []
+    for payload in payloads:
+        parts += (_EVENTS_TAG, varint(len(payload)), payload)
+    return b"".join(parts)
+
+
+def varint(number: int) -> bytes:
+    """Return a number as protobuf writes it: 7 bits a byte, lowest first."""
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
