@@ -1,0 +1,202 @@
+"""Giving runs to runners: the oldest that wait go to sessions that have their experiment and room.
+
+A lease is granted in the transaction that also sees that the session is the newest of its runner; the assignment then
+goes into that session's stream, once. Whatever happens to it on the way is settled by the runner's next Hello.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from athanor_orchestrator.domain import run_state
+from athanor_orchestrator.domain.ids import new_id
+from athanor_orchestrator.domain.records import EventFilter, EventKind, Lease, Run
+from athanor_orchestrator.domain.run_state import Actor
+from athanor_orchestrator.engine import codec
+from athanor_orchestrator.engine.declined import Declined
+from athanor_orchestrator.engine.messages import Assignment, RestoredCheckpoint
+from athanor_orchestrator.engine.rounds import attempt_round
+from athanor_orchestrator.engine.sessions import Session, Sessions
+from athanor_orchestrator.engine.timings import Timings
+from athanor_orchestrator.engine.wakeups import Wakeups
+from athanor_orchestrator.storage import events, instances, leases, runners, runs
+from athanor_orchestrator.storage.database import Database
+from athanor_orchestrator.storage.transaction import Transaction
+
+logger = logging.getLogger(__name__)
+
+_MOST_CLAIMS = 64  # in one transaction, so that a long queue delays nobody; the next one follows at once
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A session that may be given work, as it was when the round began."""
+
+    runner_id: str
+    session_number: int
+
+
+@dataclass(slots=True)
+class Room:
+    """What a runner has left, while a round gives it away."""
+
+    runner_id: str
+    session_number: int
+    experiments: frozenset[str]
+    free: int
+
+
+class Dispatcher:
+    """Claims runs for the sessions of this orchestrator."""
+
+    def __init__(
+        self, database: Database, wakeups: Wakeups, sessions: Sessions, declined: Declined, timings: Timings
+    ) -> None:
+        self._database = database
+        self._wakeups = wakeups
+        self._sessions = sessions
+        self._declined = declined
+        self._timings = timings
+
+    async def run(self) -> None:
+        """Give out what waits whenever there is new work or new room, and every poll; runs until cancelled."""
+        with self._wakeups.subscribe("work", "fleet") as wakeup:
+            while True:
+                await attempt_round("giving out runs", self._all_rounds)
+                await wakeup.wait(self._timings.poll)
+
+    async def _all_rounds(self) -> None:
+        while await self.round():
+            pass
+
+    async def round(self) -> int:
+        """Claim what there is room for, in one transaction, and send it; returns how many."""
+        if self._sessions.draining:
+            return 0
+
+        sessions = {
+            session.runner_id: session
+            for session in self._sessions.live()
+            if not session.draining and session.slots > 0
+        }
+        if not sessions:
+            return 0
+
+        candidates = [Candidate(session.runner_id, session.number) for session in sessions.values()]
+        declined = self._declined.current()
+        claims = await self._database.write(lambda tx: claim(tx, candidates, declined))
+        for runner_id, assignment in claims:
+            self._send(sessions[runner_id], assignment)
+        return len(claims)
+
+    def _send(self, session: Session, assignment: Assignment) -> None:
+        logger.info("run %s goes to runner %s", assignment.run_id, session.runner_id)
+        session.leases[assignment.lease_id] = assignment.run_id
+        # Dropped when the session has ended meanwhile: the runner's next Hello does not name it.
+        session.outbox.put(assignment)
+
+
+def claim(
+    tx: Transaction, candidates: Sequence[Candidate], declined: Mapping[str, frozenset[str]]
+) -> list[tuple[str, Assignment]]:
+    """Grant leases for the oldest runs that wait, to the candidates that have room; returns them with their runners.
+
+    `declined` are, by run, the runners that are passed over.
+    """
+    rooms = _rooms(tx, candidates)
+    claims: list[tuple[str, Assignment]] = []
+    passed_over: set[str] = set()
+
+    while len(claims) < _MOST_CLAIMS:
+        open_rooms = [room for room in rooms if room.free > 0]
+        wanted = {name for room in open_rooms for name in room.experiments}
+        if not wanted:
+            break
+
+        limit = min(sum(room.free for room in open_rooms), _MOST_CLAIMS - len(claims))
+        waiting = runs.claimable(tx, wanted, limit, passed_over)
+        if not waiting:
+            break
+
+        for run in waiting:
+            room = choose(rooms, run.experiment, declined.get(run.id, frozenset()))
+            assignment = None if room is None else _grant(tx, run, room)
+            if room is None or assignment is None:
+                # Another round may claim it; in this one it must not stand before those behind it.
+                passed_over.add(run.id)
+                continue
+
+            room.free -= 1
+            claims.append((room.runner_id, assignment))
+    return claims
+
+
+def choose(rooms: Sequence[Room], experiment: str, declined: frozenset[str]) -> Room | None:
+    """Choose the runner with the most room of those that can take a run, so that runs spread."""
+    able = [
+        room for room in rooms if room.free > 0 and experiment in room.experiments and room.runner_id not in declined
+    ]
+    return max(able, key=lambda room: room.free, default=None)
+
+
+def _rooms(tx: Transaction, candidates: Sequence[Candidate]) -> list[Room]:
+    rooms: list[Room] = []
+    # The runners' rows are locked in the order of their ids, and before any run's: a Hello does it in that order too.
+    for candidate in sorted(candidates, key=lambda candidate: candidate.runner_id):
+        runner = runners.lock_runner(tx, candidate.runner_id)
+        if runner is None or runner.session_number != candidate.session_number:
+            continue
+        if not runner.connected or runner.draining:
+            continue
+
+        held = len(leases.live_leases_of_runner(tx, candidate.runner_id))
+        reported = runners.get_runner(tx, candidate.runner_id)
+        names = frozenset(reported.experiments if reported is not None else ())
+        rooms.append(Room(candidate.runner_id, candidate.session_number, names, runner.slots - held))
+    return rooms
+
+
+def _grant(tx: Transaction, run: Run, room: Room) -> Assignment | None:
+    run_state.check(run.state, run.state, Actor.DISPATCHER)
+    instance = instances.get_instance(tx, run.instance_id)
+    lost_after = run.policy.lost_after
+    if lost_after is None or instance is None:
+        logger.error("run %s has no instance, or its policy is not resolved: it is passed over", run.id)
+        return None
+
+    attempt = run.attempt_count + 1
+    lease = Lease(
+        id=new_id(),
+        run_id=run.id,
+        runner_id=room.runner_id,
+        session_number=room.session_number,
+        attempt=attempt,
+        grant_time_us=tx.now_us,
+        renew_time_us=tx.now_us,
+        expire_time_us=tx.now_us + lost_after // timedelta(microseconds=1),
+        first_sequence=run.last_sequence + 1,
+        last_sequence=run.last_sequence,
+        lost_after=lost_after,
+    )
+    leases.insert_lease(tx, lease)
+    return Assignment(
+        lease_id=lease.id,
+        run_id=run.id,
+        instance_id=run.instance_id,
+        instance_name=instance.name,
+        attempt=attempt,
+        experiment=run.experiment,
+        configuration_json=run.configuration_json,
+        policy=run.policy,
+        seed=run.seed,
+        next_sequence=lease.first_sequence,
+        checkpoint=_checkpoint(tx, run) if attempt > 1 else None,
+    )
+
+
+def _checkpoint(tx: Transaction, run: Run) -> RestoredCheckpoint | None:
+    newest = events.newest_event(tx, run.id, EventFilter(kinds=frozenset({EventKind.CHECKPOINT})))
+    if newest is None:
+        return None
+    return RestoredCheckpoint(newest.sequence, codec.checkpoint_state(newest.payload), newest.time_us)
