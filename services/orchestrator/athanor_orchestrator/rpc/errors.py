@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -27,10 +28,10 @@ logger = logging.getLogger(__name__)
 DOMAIN = "athanor"
 DETAILS_KEY = "grpc-status-details-bin"
 
-# Status and details travel in the trailers, and a receiver takes 8 KiB of those by default; binary ones grow by a third
-# on the wire. What does not fit is counted in the last violation; ValidateConfiguration returns all of them.
-STATUS_BYTES = 5000
-MESSAGE_CHARACTERS = 500
+# Message and details travel in the trailers, and a receiver drops the stream from 8 KiB of those on (now and then: the
+# limit is a soft one). What does not fit is counted in the last violation; ValidateConfiguration returns all of them.
+TRAILER_BYTES = 7000
+MESSAGE_CHARACTERS = 300
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,9 @@ def to_status(error: Exception) -> status_pb2.Status:
     for detail in answer.details:
         _add(status, detail)
     if answer.violations:
-        _add(status, _bad_request(answer.violations, STATUS_BYTES - status.ByteSize()))
+        # In the trailers a message is percent-encoded, and details are base64.
+        room = (TRAILER_BYTES - len(quote(status.message))) * 3 // 4 - status.ByteSize()
+        _add(status, _bad_request(answer.violations, room))
     return status
 
 

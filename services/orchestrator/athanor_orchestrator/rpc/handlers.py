@@ -27,7 +27,7 @@ def serialize(answer: Message | bytes) -> bytes:
     return answer if isinstance(answer, bytes) else answer.SerializeToString()
 
 
-def _handler(method: MethodDescriptor, behaviour: Callable[[Any], Any]) -> grpc.RpcMethodHandler[Any, Any]:
+def _handler(method: MethodDescriptor, behaviour: Callable[[Any], Any]) -> "grpc.RpcMethodHandler[Any, Any]":
     if method.server_streaming:
         return grpc.unary_stream_rpc_method_handler(_stream(method, behaviour), response_serializer=serialize)
     return grpc.unary_unary_rpc_method_handler(_unary(method, behaviour), response_serializer=serialize)
