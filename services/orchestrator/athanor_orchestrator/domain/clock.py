@@ -1,6 +1,7 @@
 """The port for the wall clock.
 
-The monotonic clock and sleeping are the event loop's (`loop.time()`, `asyncio.sleep`): a deterministic loop drives both.
+The monotonic clock and sleeping are the event loop's (`loop.time()`, `asyncio.sleep`): a deterministic
+loop drives both.
 """
 
 import time

@@ -38,9 +38,7 @@ def resolve(*layers: Policy) -> Policy:
     if policy.lost_after is not None:
         return policy
     several = policy.max_attempts is not None and policy.max_attempts > 1
-    return replace(
-        policy, lost_after=LOST_AFTER_WITH_ATTEMPTS_LEFT if several else LOST_AFTER_ON_THE_LAST_ATTEMPT
-    )
+    return replace(policy, lost_after=LOST_AFTER_WITH_ATTEMPTS_LEFT if several else LOST_AFTER_ON_THE_LAST_ATTEMPT)
 
 
 def violations(policy: Policy, prefix: str) -> list[Violation]:

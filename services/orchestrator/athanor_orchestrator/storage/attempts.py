@@ -1,24 +1,43 @@
 """Attempts, as `Run.attempts` shows them."""
 
+from collections import defaultdict
 from collections.abc import Collection
+from typing import Any
+
+from sqlalchemy import insert, select, update
 
 from athanor_orchestrator.domain.records import Attempt, AttemptOutcome, Failure
+from athanor_orchestrator.storage.aliases import AnyRow
+from athanor_orchestrator.storage.columns import code_columns, code_of, failure_columns, failure_of
+from athanor_orchestrator.storage.schema import attempts
 from athanor_orchestrator.storage.transaction import Transaction
 
 
 def insert_attempt(tx: Transaction, run_id: str, lease_id: str, attempt: Attempt) -> None:
     """Store an attempt of which the first event is being stored."""
-    raise NotImplementedError
+    tx.connection.execute(
+        insert(attempts).values(run_id=run_id, number=attempt.number, lease_id=lease_id, **_columns(attempt))
+    )
 
 
 def get_attempt(tx: Transaction, run_id: str, number: int) -> Attempt | None:
     """Return one attempt."""
-    raise NotImplementedError
+    row = tx.connection.execute(
+        select(attempts).where(attempts.c.run_id == run_id, attempts.c.number == number)
+    ).one_or_none()
+    return None if row is None else _attempt(row)
 
 
 def update_attempt(tx: Transaction, run_id: str, attempt: Attempt) -> bool:
     """Write everything of an attempt but its number; False when there is no such attempt."""
-    raise NotImplementedError
+    return (
+        tx.connection.execute(
+            update(attempts)
+            .where(attempts.c.run_id == run_id, attempts.c.number == attempt.number)
+            .values(**_columns(attempt))
+        ).rowcount
+        > 0
+    )
 
 
 def end_attempt(
@@ -34,14 +53,75 @@ def end_attempt(
     last_sequence: int,
 ) -> bool:
     """Write how an attempt ended, once; False when it had ended or is not there."""
-    raise NotImplementedError
+    return (
+        tx.connection.execute(
+            update(attempts)
+            .where(
+                attempts.c.run_id == run_id,
+                attempts.c.number == number,
+                attempts.c.outcome == int(AttemptOutcome.UNSPECIFIED),
+            )
+            .values(
+                end_time_us=end_time_us,
+                outcome=int(outcome),
+                process_gone=process_gone,
+                log_complete=log_complete,
+                last_sequence=last_sequence,
+                **failure_columns(failure),
+            )
+        ).rowcount
+        > 0
+    )
 
 
 def list_attempts(tx: Transaction, run_ids: Collection[str]) -> dict[str, tuple[Attempt, ...]]:
     """Return the attempts of each of the runs, oldest first; runs without any are left out."""
-    raise NotImplementedError
+    found: dict[str, list[Attempt]] = defaultdict(list)
+    if run_ids:
+        for row in tx.connection.execute(
+            select(attempts).where(attempts.c.run_id.in_(list(run_ids))).order_by(attempts.c.run_id, attempts.c.number)
+        ):
+            found[row.run_id].append(_attempt(row))
+    return {run_id: tuple(made) for run_id, made in found.items()}
 
 
 def put_process_gone(tx: Transaction, lease_ids: Collection[str]) -> list[str]:
     """Note on the attempts under these leases that no process is left; returns the ids of the runs that changed."""
-    raise NotImplementedError
+    if not lease_ids:
+        return []
+    changed = tx.connection.execute(
+        update(attempts)
+        .where(attempts.c.lease_id.in_(list(lease_ids)), attempts.c.process_gone.is_(False))
+        .values(process_gone=True)
+        .returning(attempts.c.run_id)
+    ).scalars()
+    return sorted(set(changed))
+
+
+def _columns(attempt: Attempt) -> dict[str, Any]:
+    return {
+        "runner_id": attempt.runner_id,
+        **code_columns(attempt.code),
+        "start_time_us": attempt.start_time_us,
+        "end_time_us": attempt.end_time_us,
+        "outcome": int(attempt.outcome),
+        **failure_columns(attempt.failure),
+        "process_gone": attempt.process_gone,
+        "log_complete": attempt.log_complete,
+        "last_sequence": attempt.last_sequence,
+    }
+
+
+def _attempt(row: AnyRow) -> Attempt:
+    return Attempt(
+        number=row.number,
+        runner_id=row.runner_id,
+        code=code_of(row),
+        start_time_us=row.start_time_us,
+        end_time_us=row.end_time_us,
+        outcome=AttemptOutcome(row.outcome),
+        failure=failure_of(row),
+        process_gone=bool(row.process_gone),
+        log_complete=bool(row.log_complete),
+        last_sequence=row.last_sequence,
+    )

@@ -2,16 +2,36 @@
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+import sqlalchemy
+from sqlalchemy import exc
+
 from athanor_orchestrator.domain.clock import Clock
+from athanor_orchestrator.domain.errors import StorageIncompatible, StorageUnavailable
+from athanor_orchestrator.storage import migration
+from athanor_orchestrator.storage.dialect import READERS, Dialect, Listener, Trouble, unavailable
+from athanor_orchestrator.storage.postgresql import PostgresqlDialect
+from athanor_orchestrator.storage.sqlite import SqliteDialect
 from athanor_orchestrator.storage.transaction import Transaction
+from athanor_orchestrator.storage.writer import Writer
 
 T = TypeVar("T")
 
 
 class Database:
     """One open database: one writer, a few readers, and on PostgreSQL a listener for other orchestrators' commits."""
+
+    def __init__(self, dialect: Dialect, on_commit: Callable[[frozenset[str]], None]) -> None:
+        """Use `open` instead."""
+        self._dialect = dialect
+        self._on_commit = on_commit
+        self._writer = Writer(dialect, on_commit)
+        self._readers: ThreadPoolExecutor | None = None
+        self._listener: Listener | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
 
     @classmethod
     def open(cls, url: str, *, clock: Clock, on_commit: Callable[[frozenset[str]], None]) -> "Database":
@@ -24,15 +44,46 @@ class Database:
         Raises `StorageInUse` when another orchestrator has the SQLite file, `StorageIncompatible` when a newer version
         wrote the database or the address is of neither kind, `StorageUnavailable` when it cannot be reached.
         """
-        raise NotImplementedError
+        dialect = _dialect(url, clock)
+        dialect.acquire()
+        try:
+            migration.upgrade(dialect)
+        except BaseException as error:
+            dialect.release()
+            if dialect.trouble(error) is Trouble.UNAVAILABLE:
+                raise unavailable(error) from error
+            raise
+        return cls(dialect, on_commit)
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Start the threads; answers and wake-ups are delivered on `loop`."""
-        raise NotImplementedError
+        self._loop = loop
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="athanor-reader")
+        self._writer.start(loop)
+        self._listener = self._dialect.listener()
+        if self._listener is not None:
+            self._listener.start(self._heard)
+
+    def _heard(self, topics: frozenset[str]) -> None:
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(self._on_commit, topics)
 
     async def close(self) -> None:
         """Carry out what is waiting, then stop the threads and let go of the database. May be called twice."""
-        raise NotImplementedError
+        if self._closed:
+            return
+        self._closed = True
+        self._writer.close()
+        await asyncio.to_thread(self._stop)
+
+    def _stop(self) -> None:
+        self._writer.join()
+        if self._listener is not None:
+            self._listener.close()
+        if self._readers is not None:
+            self._readers.shutdown()
+        # Last, and the lock at the very end: whoever gets it finds nothing of this process at work.
+        self._dialect.release()
 
     async def write(self, command: Callable[[Transaction], T]) -> T:
         """Carry out a command and answer after its commit.
@@ -45,11 +96,48 @@ class Database:
         Raises `StorageUnavailable` when the database cannot be reached or written; when the connection was lost
         during the commit itself, the command may have been carried out.
         """
-        raise NotImplementedError
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._writer.submit(command, future)
+        return await future
 
     async def read(self, query: Callable[[Transaction], T]) -> T:
         """Answer a query from one snapshot of what is committed. It may be called more than once and must not write.
 
         Raises `StorageUnavailable` when the database cannot be reached.
         """
-        raise NotImplementedError
+        if self._readers is None or self._closed:
+            raise StorageUnavailable("the database is being closed")
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._answer, query)
+
+    def _answer(self, query: Callable[[Transaction], T]) -> T:
+        try:
+            return self._ask(query)
+        except (exc.SQLAlchemyError, OSError) as error:
+            if self._dialect.trouble(error) is Trouble.FAULT:
+                raise
+        # Once more, on a fresh connection: the pooled one may have been broken from before.
+        try:
+            return self._ask(query)
+        except (exc.SQLAlchemyError, OSError) as error:
+            if self._dialect.trouble(error) is Trouble.FAULT:
+                raise
+            raise unavailable(error) from error
+
+    def _ask(self, query: Callable[[Transaction], T]) -> T:
+        # The transaction ends with the connection's return to the pool, before anything is sent to anybody.
+        with self._dialect.readers.connect() as connection:
+            return query(Transaction(connection, self._dialect))
+
+
+def _dialect(url: str, clock: Clock) -> Dialect:
+    try:
+        address = sqlalchemy.make_url(url)
+    except exc.ArgumentError as error:
+        raise StorageIncompatible("the database's address is not a URL") from error
+    match address.get_backend_name():
+        case "sqlite":
+            return SqliteDialect(address, clock)
+        case "postgresql" | "postgres":
+            return PostgresqlDialect(address)
+        case other:
+            raise StorageIncompatible(f"{other} is no kind of database that is known here: use sqlite or postgresql")

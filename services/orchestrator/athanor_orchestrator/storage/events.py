@@ -1,20 +1,57 @@
 """Runs' logs: the events' own bytes, and beside them what is filtered by."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from athanor_orchestrator.domain.records import EventFilter, EventRow
+from sqlalchemy import delete, func, or_, select
+
+from athanor_orchestrator.domain.records import EventFilter, EventKind, EventRow
+from athanor_orchestrator.storage.aliases import AnyRow, AnySelect
+from athanor_orchestrator.storage.columns import storable
+from athanor_orchestrator.storage.dialect import EventTuple
 from athanor_orchestrator.storage.pages import Page
+from athanor_orchestrator.storage.schema import NOTABLE, TROUBLE_LEVEL, run_events
 from athanor_orchestrator.storage.transaction import Transaction
+
+_KINDS = {kind.value: kind for kind in EventKind}
+_NUMBERS = {kind: kind.value for kind in EventKind}
+_COLUMNS = (
+    run_events.c.sequence,
+    run_events.c.attempt,
+    run_events.c.kind,
+    run_events.c.level,
+    run_events.c.key,
+    run_events.c.time_us,
+    run_events.c.payload,
+)
 
 
 def append_events(tx: Transaction, batches: Sequence[tuple[str, Sequence[EventRow]]]) -> None:
     """Store events of any number of runs, `(run_id, events)` each.
 
     The primary key (run_id, sequence) is the second lock on the door: a number that is there already fails the
-    command. Numbers without gaps are the caller's to see to, with the run locked. A key that the database refuses
+    command. Numbers without gaps are the caller's to see to, with the run locked. A key that a database refuses
     (NUL) becomes NULL; the payload stays whole.
     """
-    raise NotImplementedError
+    tx.dialect.append_events(tx.connection, _tuples(batches))
+
+
+def _tuples(batches: Sequence[tuple[str, Sequence[EventRow]]]) -> Iterator[EventTuple]:
+    numbers = _NUMBERS
+    for run_id, events in batches:
+        for event in events:
+            key = event.key
+            if key is not None:
+                key = storable(key)
+            yield (
+                run_id,
+                event.sequence,
+                event.attempt,
+                numbers[event.kind],
+                event.level,
+                key,
+                event.time_us,
+                event.payload,
+            )
 
 
 def read_events(
@@ -32,19 +69,76 @@ def read_events(
 
     The first one comes whatever its size. `filter.text` is not applied here: it is inside the payload.
     """
-    raise NotImplementedError
+    query = _filtered(select(*_COLUMNS).where(run_events.c.run_id == run_id), filter)
+    query = query.where(run_events.c.sequence > after_sequence)
+    if upto is not None:
+        query = query.where(run_events.c.sequence <= upto)
+    query = query.order_by(run_events.c.sequence.desc() if descending else run_events.c.sequence).limit(limit + 1)
+    rows, cut_by_bytes = tx.dialect.fetch_capped(tx.connection, query, "payload", max_bytes, descending=descending)
+    return Page([_event(row) for row in rows[:limit]], cut_by_bytes or len(rows) > limit)
 
 
 def payloads(tx: Transaction, run_id: str, first: int, last: int) -> list[bytes]:
     """Return the stored bytes of the events `first` to `last`, both included, in their order."""
-    raise NotImplementedError
+    return list(
+        tx.connection.execute(
+            select(run_events.c.payload)
+            .where(run_events.c.run_id == run_id, run_events.c.sequence.between(first, last))
+            .order_by(run_events.c.sequence)
+        ).scalars()
+    )
 
 
 def newest_event(tx: Transaction, run_id: str, filter: EventFilter) -> EventRow | None:
     """Return the newest event that the filter selects (`text` not applied): the last checkpoint, for one."""
-    raise NotImplementedError
+    query = _filtered(select(*_COLUMNS).where(run_events.c.run_id == run_id), filter)
+    row = tx.connection.execute(query.order_by(run_events.c.sequence.desc()).limit(1)).first()
+    return None if row is None else _event(row)
+
+
+def first_sequence(tx: Transaction, run_id: str) -> int | None:
+    """Return the number of the oldest event that is stored, None when there is none."""
+    return tx.connection.execute(
+        select(func.min(run_events.c.sequence)).where(run_events.c.run_id == run_id)
+    ).scalar_one()
 
 
 def delete_events(tx: Transaction, run_id: str, limit: int) -> int:
-    """Remove up to `limit` events of a run from the disk; returns how many."""
-    raise NotImplementedError
+    """Remove up to `limit` events of a run from the disk, oldest first; returns how many."""
+    first = first_sequence(tx, run_id)
+    if first is None:
+        return 0
+    deleted = tx.connection.execute(
+        delete(run_events).where(run_events.c.run_id == run_id, run_events.c.sequence < first + limit)
+    ).rowcount
+    tx.dialect.give_back_space(tx.connection)
+    return deleted
+
+
+def _filtered(query: AnySelect, filter: EventFilter | None) -> AnySelect:
+    """Apply what the columns can tell. A level is asked of log entries alone, and a key of results alone."""
+    if filter is None:
+        return query
+    kinds = filter.kinds or frozenset(EventKind)
+    log, result = EventKind.LOG in kinds, EventKind.RESULT in kinds
+    if not log or filter.minimum_level >= TROUBLE_LEVEL:
+        # Spelled as in the partial index, which is then used: what is asked for is rare.
+        query = query.where(NOTABLE)
+    if filter.kinds:
+        query = query.where(run_events.c.kind.in_(sorted(kind.value for kind in kinds)))
+    if filter.minimum_level and log:
+        severe = run_events.c.level >= filter.minimum_level
+        only = len(kinds) == 1
+        query = query.where(severe if only else or_(run_events.c.kind != EventKind.LOG.value, severe))
+    if filter.result_key and result:
+        named = run_events.c.key == filter.result_key
+        only = len(kinds) == 1
+        query = query.where(named if only else or_(run_events.c.kind != EventKind.RESULT.value, named))
+    if filter.attempt:
+        query = query.where(run_events.c.attempt == filter.attempt)
+    return query
+
+
+def _event(row: AnyRow) -> EventRow:
+    sequence, attempt, kind, level, key, time_us, payload = row[:7]
+    return EventRow(sequence, attempt, _KINDS[kind], level, key, time_us, payload)

@@ -1,9 +1,17 @@
 """Leases: who may number which run's log. A lease that is over stays a while, to answer a zombie."""
 
 from collections.abc import Collection
+from datetime import timedelta
+
+from sqlalchemy import case, delete, insert, select, update
 
 from athanor_orchestrator.domain.records import Lease, LeaseEnd
+from athanor_orchestrator.storage.aliases import AnyRow, AnySelect
+from athanor_orchestrator.storage.columns import to_us
+from athanor_orchestrator.storage.schema import leases, runs
 from athanor_orchestrator.storage.transaction import Transaction
+
+_LIVE = leases.c.end_time_us.is_(None)
 
 
 def insert_lease(tx: Transaction, lease: Lease) -> None:
@@ -11,27 +19,55 @@ def insert_lease(tx: Transaction, lease: Lease) -> None:
 
     Raises RuntimeError when the run has a lease or is not there.
     """
-    raise NotImplementedError
+    tx.connection.execute(
+        insert(leases).values(
+            id=lease.id,
+            run_id=lease.run_id,
+            runner_id=lease.runner_id,
+            session_number=lease.session_number,
+            attempt=lease.attempt,
+            grant_time_us=lease.grant_time_us,
+            renew_time_us=lease.renew_time_us,
+            expire_time_us=lease.expire_time_us,
+            lost_after_us=to_us(lease.lost_after),
+            first_sequence=lease.first_sequence,
+            last_sequence=lease.last_sequence,
+            event_count=lease.event_count,
+            digest=lease.digest,
+            end_reason=None if lease.end is None else lease.end.value,
+            end_time_us=lease.end_time_us,
+        )
+    )
+    taken = tx.connection.execute(
+        update(runs)
+        .where(runs.c.id == lease.run_id, runs.c.lease_id.is_(None), runs.c.hide_time_us.is_(None))
+        .values(lease_id=lease.id)
+    ).rowcount
+    if not taken:
+        raise RuntimeError(f"run {lease.run_id} has a lease already, or is not there")
 
 
 def get_leases(tx: Transaction, lease_ids: Collection[str]) -> dict[str, Lease]:
     """Return the leases that are known, by id, live or over."""
-    raise NotImplementedError
+    if not lease_ids:
+        return {}
+    found = _fetch(tx, select(leases).where(leases.c.id.in_(list(lease_ids))).order_by(leases.c.id))
+    return {lease.id: lease for lease in found}
 
 
 def leases_of_run(tx: Transaction, run_id: str) -> list[Lease]:
     """Return every known lease of a run, oldest first, tombstones of a deleted one included."""
-    raise NotImplementedError
+    return _fetch(tx, select(leases).where(leases.c.run_id == run_id).order_by(leases.c.attempt, leases.c.id))
 
 
 def live_leases_of_runner(tx: Transaction, runner_id: str) -> list[Lease]:
     """Return the live leases of a runner in the order of their ids."""
-    raise NotImplementedError
+    return _fetch(tx, select(leases).where(leases.c.runner_id == runner_id, _LIVE).order_by(leases.c.id))
 
 
 def live_leases(tx: Transaction) -> list[Lease]:
     """Return all live leases in the order of their ids."""
-    raise NotImplementedError
+    return _fetch(tx, select(leases).where(_LIVE).order_by(leases.c.id))
 
 
 def renew_leases(tx: Transaction, lease_ids: Collection[str], session_number: int) -> set[str]:
@@ -39,29 +75,105 @@ def renew_leases(tx: Transaction, lease_ids: Collection[str], session_number: in
 
     Returns their ids; what is missing is over, unknown, or held by another session.
     """
-    raise NotImplementedError
+    if not lease_ids:
+        return set()
+    renewed = tx.connection.execute(
+        update(leases)
+        .where(leases.c.id.in_(list(lease_ids)), leases.c.session_number == session_number, _LIVE)
+        .values(renew_time_us=tx.now_us, expire_time_us=tx.now_us + leases.c.lost_after_us)
+        .returning(leases.c.id)
+    ).scalars()
+    return set(renewed)
 
 
 def resume_lease(tx: Transaction, lease_id: str, session_number: int) -> bool:
     """Give a live lease to a newer session of its runner and renew it; False when it is over."""
-    raise NotImplementedError
+    return (
+        tx.connection.execute(
+            update(leases)
+            .where(leases.c.id == lease_id, _LIVE)
+            .values(
+                session_number=session_number,
+                renew_time_us=tx.now_us,
+                expire_time_us=tx.now_us + leases.c.lost_after_us,
+            )
+        ).rowcount
+        > 0
+    )
 
 
 def advance_lease(tx: Transaction, lease_id: str, *, last_sequence: int, event_count: int, digest: bytes) -> None:
     """Write how far the lease's events are stored, and their chained digest."""
-    raise NotImplementedError
+    tx.connection.execute(
+        update(leases)
+        .where(leases.c.id == lease_id)
+        .values(last_sequence=last_sequence, event_count=event_count, digest=digest)
+    )
 
 
 def end_lease(tx: Transaction, lease_id: str, end: LeaseEnd) -> bool:
-    """End a live lease now, and take it off its run; False when it was over."""
-    raise NotImplementedError
+    """End a live lease now, and take it off its run, which then is no longer unreachable; False when it was over."""
+    run_id = tx.connection.execute(
+        update(leases)
+        .where(leases.c.id == lease_id, _LIVE)
+        .values(end_reason=end.value, end_time_us=tx.now_us)
+        .returning(leases.c.run_id)
+    ).scalar_one_or_none()
+    if run_id is None:
+        return False
+    tx.connection.execute(
+        update(runs)
+        .where(runs.c.id == run_id, runs.c.lease_id == lease_id)
+        .values(lease_id=None, unreachable_since_us=None)
+    )
+    return True
 
 
 def overdue_leases(tx: Transaction) -> list[Lease]:
     """Return the live leases whose time is past by the database's clock, in the order of their runs' ids."""
-    raise NotImplementedError
+    return _fetch(
+        tx, select(leases).where(_LIVE, leases.c.expire_time_us < tx.now_us).order_by(leases.c.run_id, leases.c.id)
+    )
+
+
+def entomb(tx: Transaction, run_ids: Collection[str]) -> None:
+    """Keep the leases of deleted runs as tombstones, from now on.
+
+    One that ended by its own stored end goes on to say so: its runner may let go of the spool.
+    """
+    if not run_ids:
+        return
+    reason = case((leases.c.end_reason == LeaseEnd.ENDED.value, leases.c.end_reason), else_=LeaseEnd.DELETED.value)
+    tx.connection.execute(
+        update(leases).where(leases.c.run_id.in_(list(run_ids))).values(end_reason=reason, end_time_us=tx.now_us)
+    )
 
 
 def purge_ended(tx: Transaction, before_us: int, limit: int) -> int:
     """Forget up to `limit` leases that ended before `before_us`; returns how many."""
-    raise NotImplementedError
+    old = select(leases.c.id).where(leases.c.end_time_us < before_us).order_by(leases.c.end_time_us).limit(limit)
+    return tx.connection.execute(delete(leases).where(leases.c.id.in_(old))).rowcount
+
+
+def _fetch(tx: Transaction, query: AnySelect) -> list[Lease]:
+    return [_lease(row) for row in tx.connection.execute(query)]
+
+
+def _lease(row: AnyRow) -> Lease:
+    return Lease(
+        id=row.id,
+        run_id=row.run_id,
+        runner_id=row.runner_id,
+        session_number=row.session_number,
+        attempt=row.attempt,
+        grant_time_us=row.grant_time_us,
+        renew_time_us=row.renew_time_us,
+        expire_time_us=row.expire_time_us,
+        first_sequence=row.first_sequence,
+        last_sequence=row.last_sequence,
+        event_count=row.event_count,
+        digest=bytes(row.digest),
+        end=None if row.end_reason is None else LeaseEnd(row.end_reason),
+        end_time_us=row.end_time_us,
+        lost_after=timedelta(microseconds=row.lost_after_us),
+    )

@@ -1,7 +1,17 @@
 """Runners and their sessions."""
 
+from collections import defaultdict
+from collections.abc import Collection
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import select, update
+
 from athanor_orchestrator.domain.records import Runner
-from athanor_orchestrator.storage.pages import Page
+from athanor_orchestrator.storage.aliases import AnyRow
+from athanor_orchestrator.storage.columns import clean
+from athanor_orchestrator.storage.pages import Page, cut
+from athanor_orchestrator.storage.schema import leases, runner_experiments, runners
 from athanor_orchestrator.storage.transaction import Transaction
 
 
@@ -12,39 +22,138 @@ def register_session(tx: Transaction, runner: Runner) -> bool:
     errors of earlier sessions no longer count; the runner reports them again. `last_seen_us` is set to now; derived
     fields are ignored.
     """
-    raise NotImplementedError
+    columns = _columns(replace(runner, connected=True, last_seen_us=tx.now_us))
+    written = tx.connection.execute(
+        tx.dialect.upsert(runners)
+        .values(id=runner.id, **columns)
+        .on_conflict_do_update(
+            index_elements=[runners.c.id], set_=columns, where=runners.c.session_number < runner.session_number
+        )
+        .returning(runners.c.id)
+    ).first()
+    return written is not None
 
 
 def upsert_runner(tx: Transaction, runner: Runner) -> None:
     """Write a runner as it is, whatever session is known; derived fields are ignored."""
-    raise NotImplementedError
+    columns = _columns(runner)
+    tx.connection.execute(
+        tx.dialect.upsert(runners)
+        .values(id=runner.id, **columns)
+        .on_conflict_do_update(index_elements=[runners.c.id], set_=columns)
+    )
 
 
 def lock_runner(tx: Transaction, runner_id: str) -> Runner | None:
-    """Return a runner, its row locked until the commit: so that its session number holds while a lease is granted."""
-    raise NotImplementedError
+    """Return a runner, its row locked until the commit: so that its session number holds while a lease is granted.
+
+    Derived fields are filled in.
+    """
+    row = tx.connection.execute(select(runners).where(runners.c.id == runner_id).with_for_update()).one_or_none()
+    return None if row is None else _with_holdings(tx, [row])[0]
 
 
 def get_runner(tx: Transaction, runner_id: str) -> Runner | None:
     """Return a runner with the runs it holds and the experiments it can execute."""
-    raise NotImplementedError
+    row = tx.connection.execute(select(runners).where(runners.c.id == runner_id)).one_or_none()
+    return None if row is None else _with_holdings(tx, [row])[0]
 
 
 def list_runners(tx: Transaction, after_id: str, limit: int, seen_since_us: int) -> Page[Runner]:
     """Return runners in the order of their ids, those behind `after_id` that were seen since."""
-    raise NotImplementedError
+    rows = tx.connection.execute(
+        select(runners)
+        .where(runners.c.id > after_id, runners.c.last_seen_us >= seen_since_us)
+        .order_by(runners.c.id)
+        .limit(limit + 1)
+    ).all()
+    page = cut(rows, limit)
+    return Page(_with_holdings(tx, page.items), page.more)
 
 
 def touch_runner(tx: Transaction, runner_id: str, session_number: int, now_us: int, draining: bool) -> bool:
-    """Note that the runner was heard from in this session, and is connected; False when the session is not the newest."""
-    raise NotImplementedError
+    """Note that the runner was heard from and is connected; False when this session is not its newest."""
+    return (
+        tx.connection.execute(
+            update(runners)
+            .where(runners.c.id == runner_id, runners.c.session_number == session_number)
+            .values(last_seen_us=now_us, connected=True, draining=draining)
+        ).rowcount
+        > 0
+    )
 
 
 def set_disconnected(tx: Transaction, runner_id: str, session_number: int) -> bool:
     """Note that this session of the runner is over; False when it is not the newest or was over."""
-    raise NotImplementedError
+    return (
+        tx.connection.execute(
+            update(runners)
+            .where(runners.c.id == runner_id, runners.c.session_number == session_number, runners.c.connected)
+            .values(connected=False)
+        ).rowcount
+        > 0
+    )
 
 
 def disconnect_silent(tx: Transaction, seen_before_us: int) -> list[str]:
     """Note that the sessions of connected runners not heard from since are over; returns the runners' ids."""
-    raise NotImplementedError
+    silent = tx.connection.execute(
+        update(runners)
+        .where(runners.c.connected, runners.c.last_seen_us < seen_before_us)
+        .values(connected=False)
+        .returning(runners.c.id)
+    ).scalars()
+    return sorted(silent)
+
+
+def _with_holdings(tx: Transaction, rows: Collection[AnyRow]) -> list[Runner]:
+    """Make runners of rows, with the runs they hold and the experiments they can execute."""
+    ids = [row.id for row in rows]
+    held: dict[str, list[str]] = defaultdict(list)
+    for runner_id, run_id in tx.connection.execute(
+        select(leases.c.runner_id, leases.c.run_id)
+        .where(leases.c.runner_id.in_(ids), leases.c.end_time_us.is_(None))
+        .order_by(leases.c.run_id)
+    ):
+        held[runner_id].append(run_id)
+    known: dict[str, list[str]] = defaultdict(list)
+    for runner_id, name in tx.connection.execute(
+        select(runner_experiments.c.runner_id, runner_experiments.c.experiment)
+        .join(
+            runners,
+            (runners.c.id == runner_experiments.c.runner_id)
+            & (runners.c.session_number == runner_experiments.c.session_number),
+        )
+        .where(runner_experiments.c.runner_id.in_(ids))
+        .order_by(runner_experiments.c.experiment)
+    ):
+        known[runner_id].append(name)
+    return [
+        Runner(
+            id=row.id,
+            display_name=row.display_name,
+            version=row.version,
+            slots=row.slots,
+            session_number=row.session_number,
+            session_id=row.session_id,
+            connected=bool(row.connected),
+            draining=bool(row.draining),
+            last_seen_us=row.last_seen_us,
+            run_ids=tuple(held[row.id]),
+            experiments=tuple(known[row.id]),
+        )
+        for row in rows
+    ]
+
+
+def _columns(runner: Runner) -> dict[str, Any]:
+    return {
+        "display_name": clean(runner.display_name),
+        "version": clean(runner.version),
+        "slots": runner.slots,
+        "session_number": runner.session_number,
+        "session_id": runner.session_id,
+        "connected": runner.connected,
+        "draining": runner.draining,
+        "last_seen_us": runner.last_seen_us,
+    }

@@ -1,64 +1,109 @@
-"""Runs. Every transaction about a run locks its row first, several runs in the order of their ids."""
+"""Runs: storing, reading, locking and changing them.
+
+Every transaction about a run locks its row first, several runs in the order of their ids.
+"""
 
 from collections.abc import Collection, Mapping
-from typing import TypedDict, Unpack
+from typing import Unpack
 
-from athanor_orchestrator.domain.records import Failure, Progress, Run, RunState
-from athanor_orchestrator.storage.pages import Page
+from sqlalchemy import bindparam, func, insert, select, update
+
+from athanor_orchestrator.domain.records import Progress, Run, RunState
+from athanor_orchestrator.domain.run_state import LIVE
+from athanor_orchestrator.storage import attempts, leases
+from athanor_orchestrator.storage import labels as label_rows
+from athanor_orchestrator.storage.columns import clean, labels_json, policy_columns
+from athanor_orchestrator.storage.run_listing import claimable, list_runs, next_claim_time_us
+from athanor_orchestrator.storage.run_rows import (
+    VISIBLE,
+    RunColumns,
+    progress_columns,
+    run_columns,
+    run_of,
+    with_configuration,
+)
+from athanor_orchestrator.storage.schema import instances, run_configurations, run_labels, runs
 from athanor_orchestrator.storage.transaction import Transaction
 
+__all__ = [
+    "RunColumns",
+    "claimable",
+    "get_run",
+    "hide_run",
+    "insert_run",
+    "list_runs",
+    "lock_run",
+    "lock_runs",
+    "next_claim_time_us",
+    "put_progress",
+    "request_cancel",
+    "set_unreachable",
+    "transition",
+    "update_run",
+]
 
-class RunColumns(TypedDict, total=False):
-    """What may be written on a run beside its state; the names are those of `Run`."""
-
-    lease_id: str | None
-    attempt_count: int
-    next_attempt_time_us: int | None
-    progress: Progress | None
-    failure: Failure | None
-    last_sequence: int
-    log_count: int
-    result_count: int
-    cancel_request_time_us: int | None
-    cancel_reason: str
-    unreachable_since_us: int | None
-    start_time_us: int | None
-    end_time_us: int | None
+_LIVE_STATES = sorted(state.value for state in LIVE)
 
 
 def insert_run(tx: Transaction, run: Run) -> None:
     """Store a new run as it is (without attempts), and count it on its instance, whose newest run it becomes."""
-    raise NotImplementedError
+    tx.connection.execute(
+        insert(runs).values(
+            id=run.id,
+            instance_id=run.instance_id,
+            experiment=run.experiment,
+            state=int(run.state),
+            seed=str(run.seed),
+            labels_json=labels_json(run.labels),
+            create_time_us=run.create_time_us,
+            **policy_columns(run.policy),
+            **run_columns(
+                {
+                    "lease_id": run.lease_id,
+                    "attempt_count": run.attempt_count,
+                    "next_attempt_time_us": run.next_attempt_time_us,
+                    "progress": run.progress,
+                    "failure": run.failure,
+                    "last_sequence": run.last_sequence,
+                    "log_count": run.log_count,
+                    "result_count": run.result_count,
+                    "cancel_request_time_us": run.cancel_request_time_us,
+                    "cancel_reason": run.cancel_reason,
+                    "unreachable_since_us": run.unreachable_since_us,
+                    "start_time_us": run.start_time_us,
+                    "end_time_us": run.end_time_us,
+                }
+            ),
+        )
+    )
+    tx.connection.execute(insert(run_configurations).values(run_id=run.id, configuration_json=run.configuration_json))
+    label_rows.put(tx, run_labels, "run_id", run.id, run.labels)
+    tx.connection.execute(
+        update(instances)
+        .where(instances.c.id == run.instance_id)
+        .values(
+            run_count=instances.c.run_count + 1,
+            last_run_id=run.id,
+            last_run_state=int(run.state),
+            last_run_time_us=run.create_time_us,
+        )
+    )
 
 
 def get_run(tx: Transaction, run_id: str) -> Run | None:
     """Return one run with configuration and attempts."""
-    raise NotImplementedError
-
-
-def list_runs(
-    tx: Transaction,
-    *,
-    instance_id: str = "",
-    experiment: str = "",
-    states: Collection[RunState] = (),
-    labels: Mapping[str, str] | None = None,
-    before_id: str | None = None,
-    limit: int,
-    full: bool = False,
-    max_bytes: int | None = None,
-) -> Page[Run]:
-    """Return runs, newest first, those older than `before_id`; what is empty selects everything.
-
-    Only `full` ones carry configuration ("" otherwise) and attempts. `max_bytes` bounds the configurations of a full
-    page, which holds at least one run all the same.
-    """
-    raise NotImplementedError
+    row = tx.connection.execute(with_configuration().where(runs.c.id == run_id, VISIBLE)).one_or_none()
+    if row is None:
+        return None
+    return run_of(row, row.configuration_json, attempts.list_attempts(tx, [run_id]).get(run_id, ()))
 
 
 def lock_run(tx: Transaction, run_id: str) -> Run | None:
     """Return one run, locked until the commit, with its configuration and without its attempts."""
-    raise NotImplementedError
+    row = tx.connection.execute(
+        with_configuration().where(runs.c.id == run_id, VISIBLE).with_for_update(of=runs)
+    ).one_or_none()
+    return None if row is None else run_of(row, row.configuration_json)
 
 
 def lock_runs(tx: Transaction, run_ids: Collection[str]) -> dict[str, Run]:
@@ -66,7 +111,12 @@ def lock_runs(tx: Transaction, run_ids: Collection[str]) -> dict[str, Run]:
 
     This is the one for the path of events; hidden runs do not exist.
     """
-    raise NotImplementedError
+    if not run_ids:
+        return {}
+    rows = tx.connection.execute(
+        select(runs).where(runs.c.id.in_(sorted(run_ids)), VISIBLE).order_by(runs.c.id).with_for_update()
+    )
+    return {row.id: run_of(row) for row in rows}
 
 
 def transition(
@@ -77,27 +127,71 @@ def transition(
     False means that somebody else won, or that there is no such run: read again. Keeps the instance's
     `last_run_state`. Whether the transition may be tried is the caller's to check (`run_state.check`).
     """
-    raise NotImplementedError
+    moved = tx.connection.execute(
+        update(runs)
+        .where(runs.c.id == run_id, runs.c.state.in_(sorted(state.value for state in from_states)), VISIBLE)
+        .values(state=int(to), **run_columns(columns))
+    )
+    if not moved.rowcount:
+        return False
+    tx.connection.execute(
+        update(instances)
+        .where(
+            instances.c.id == select(runs.c.instance_id).where(runs.c.id == run_id).scalar_subquery(),
+            instances.c.last_run_id == run_id,
+        )
+        .values(last_run_state=int(to))
+    )
+    return True
 
 
 def update_run(tx: Transaction, run_id: str, **columns: Unpack[RunColumns]) -> bool:
     """Write `columns` on a run; False when there is no such run."""
-    raise NotImplementedError
+    changed = tx.connection.execute(update(runs).where(runs.c.id == run_id, VISIBLE).values(**run_columns(columns)))
+    return changed.rowcount > 0
 
 
 def request_cancel(tx: Transaction, run_id: str, reason: str, now_us: int) -> bool:
-    """Set the request for cancellation of a live run; False when it was set before, the run has ended or is not there."""
-    raise NotImplementedError
+    """Request cancellation of a live run; False when that was done before, the run has ended or is not there."""
+    changed = tx.connection.execute(
+        update(runs)
+        .where(
+            runs.c.id == run_id,
+            runs.c.cancel_request_time_us.is_(None),
+            runs.c.state.in_(_LIVE_STATES),
+            VISIBLE,
+        )
+        .values(cancel_request_time_us=now_us, cancel_reason=clean(reason))
+    )
+    return changed.rowcount > 0
 
 
 def put_progress(tx: Transaction, progress: Mapping[str, Progress]) -> None:
     """Write the latest progress of runs, by run id. Ended runs keep what they have."""
-    raise NotImplementedError
+    if not progress:
+        return
+    tx.connection.execute(
+        update(runs).where(runs.c.id == bindparam("of_run"), runs.c.state.in_(_LIVE_STATES), VISIBLE),
+        [{"of_run": run_id, **progress_columns(progress[run_id])} for run_id in sorted(progress)],
+    )
 
 
 def set_unreachable(tx: Transaction, run_ids: Collection[str], since_us: int | None) -> list[str]:
-    """Set (unless it is set) or clear when the runner that holds the runs fell silent; returns the ids that changed."""
-    raise NotImplementedError
+    """Set (unless it is set) or clear when the runner that holds the runs fell silent; returns the ids that changed.
+
+    Only runs that somebody holds can be unreachable.
+    """
+    if not run_ids:
+        return []
+    flag = runs.c.unreachable_since_us
+    differs = flag.is_not(None) if since_us is None else flag.is_(None) & runs.c.lease_id.is_not(None)
+    changed = tx.connection.execute(
+        update(runs)
+        .where(runs.c.id.in_(sorted(run_ids)), differs, VISIBLE)
+        .values(unreachable_since_us=since_us)
+        .returning(runs.c.id)
+    ).scalars()
+    return sorted(changed)
 
 
 def hide_run(tx: Transaction, run_id: str) -> bool:
@@ -105,20 +199,27 @@ def hide_run(tx: Transaction, run_id: str) -> bool:
 
     Its leases stay as tombstones, as if they had ended now. The caller has made sure that it is not live.
     """
-    raise NotImplementedError
-
-
-def claimable(
-    tx: Transaction, experiments: Collection[str], limit: int, not_runs: Collection[str] = ()
-) -> list[Run]:
-    """Return the oldest runs of `experiments` that may be given to a runner now, locked, with configuration.
-
-    PENDING, no lease, cancellation not requested, `next_attempt_time` past. Runs that another orchestrator holds
-    locked are passed over, so no two get the same.
-    """
-    raise NotImplementedError
-
-
-def next_claim_time_us(tx: Transaction) -> int | None:
-    """Return the earliest `next_attempt_time_us` that is still ahead, of all runs that wait for one; None: none waits."""
-    raise NotImplementedError
+    instance_id = tx.connection.execute(
+        update(runs).where(runs.c.id == run_id, VISIBLE).values(hide_time_us=tx.now_us).returning(runs.c.instance_id)
+    ).scalar_one_or_none()
+    if instance_id is None:
+        return False
+    leases.entomb(tx, [run_id])
+    newest = tx.connection.execute(
+        select(runs.c.id, runs.c.state, runs.c.create_time_us)
+        .where(runs.c.instance_id == instance_id, VISIBLE)
+        .order_by(runs.c.id.desc())
+        .limit(1)
+    ).first()
+    count = select(func.count()).select_from(runs).where(runs.c.instance_id == instance_id, VISIBLE).scalar_subquery()
+    tx.connection.execute(
+        update(instances)
+        .where(instances.c.id == instance_id)
+        .values(
+            run_count=count,
+            last_run_id=None if newest is None else newest.id,
+            last_run_state=None if newest is None else newest.state,
+            last_run_time_us=None if newest is None else newest.create_time_us,
+        )
+    )
+    return True

@@ -2,17 +2,44 @@
 
 import sqlalchemy
 
+from athanor_orchestrator.storage.dialect import Dialect
+
+
+class Repeat(Exception):
+    """Raised inside a command to have the transaction around it undone and the command carried out again."""
+
+
+class Reading:
+    """The database's clock, read at most once for all who share the transaction."""
+
+    def __init__(self, connection: sqlalchemy.Connection, dialect: Dialect) -> None:
+        self._connection = connection
+        self._dialect = dialect
+        self._now_us: int | None = None
+
+    def now_us(self) -> int:
+        """Microseconds since the epoch, UTC."""
+        if self._now_us is None:
+            self._now_us = self._dialect.now_us(self._connection)
+        return self._now_us
+
 
 class Transaction:
     """One command's or query's view of the database; valid only while it runs."""
 
-    connection: sqlalchemy.Connection
+    __slots__ = ("_reading", "connection", "dialect", "topics")
+
+    def __init__(self, connection: sqlalchemy.Connection, dialect: Dialect, reading: Reading | None = None) -> None:
+        self.connection = connection
+        self.dialect = dialect
+        self.topics: set[str] = set()
+        self._reading = reading or Reading(connection, dialect)
 
     @property
     def now_us(self) -> int:
         """The database's clock: read once for each transaction. On SQLite it is the machine's."""
-        raise NotImplementedError
+        return self._reading.now_us()
 
     def wake(self, topic: str) -> None:
         """Have those who wait for `topic` woken after the commit, once; nothing when the command fails."""
-        raise NotImplementedError
+        self.topics.add(topic)

@@ -1,0 +1,109 @@
+"""The port behind which the two databases differ: how they are opened, and the few things they do in their own way."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterable, Sequence
+from enum import Enum
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy import Table, exc
+
+from athanor_orchestrator.domain.errors import StorageUnavailable
+from athanor_orchestrator.storage.aliases import AnyRow, AnySelect
+
+EventTuple = tuple[str, int, int, int, int | None, str | None, int, bytes]
+"""A row of run_events: run id, sequence, attempt, kind, level, key, time, payload."""
+
+ResultTuple = tuple[str, int, int, str | None, str | None, int, bool]
+"""A row of run_results: run id, sequence, attempt, key, value, time, superseded."""
+
+READERS = 4  # connections for reading: enough that one long page does not hold up the next
+
+
+class Trouble(Enum):
+    """What an error means for the transaction it came up in."""
+
+    UNAVAILABLE = "the database cannot be reached or written"
+    REPEAT = "the same again may succeed: a deadlock, or somebody else was first"
+    FAULT = "of the command itself, and of no other"
+
+
+class Listener(ABC):
+    """Hears what other orchestrators committed."""
+
+    @abstractmethod
+    def start(self, deliver: Callable[[frozenset[str]], None]) -> None:
+        """Listen on a thread; `deliver` is called there with the topics of each commit of somebody else."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Stop the thread and wait for its end."""
+
+
+class Dialect(ABC):
+    """One kind of database."""
+
+    writer: sqlalchemy.Engine  # one connection; its transactions are made for writing
+    readers: sqlalchemy.Engine  # a small pool; its transactions are snapshots and cannot write
+
+    @abstractmethod
+    def acquire(self) -> None:
+        """Take hold of the database before anything else is done. Raises `StorageInUse`."""
+
+    @abstractmethod
+    def release(self) -> None:
+        """Close every connection and let go. May be called twice."""
+
+    @abstractmethod
+    def lock_schema(self, connection: sqlalchemy.Connection) -> None:
+        """Keep others from migrating until this connection's transaction ends."""
+
+    @abstractmethod
+    def now_us(self, connection: sqlalchemy.Connection) -> int:
+        """Read the database's clock."""
+
+    @abstractmethod
+    def trouble(self, error: BaseException) -> Trouble:
+        """Tell what an error means."""
+
+    @abstractmethod
+    def upsert(self, table: Table) -> Any:
+        """Return an INSERT of the database's own kind, which has `on_conflict_do_update` and `excluded`."""
+
+    @abstractmethod
+    def append_events(self, connection: sqlalchemy.Connection, rows: Iterable[EventTuple]) -> None:
+        """Append to run_events, as fast as the database can."""
+
+    @abstractmethod
+    def append_results(self, connection: sqlalchemy.Connection, rows: Sequence[ResultTuple]) -> None:
+        """Append to run_results; a value that is refused becomes NULL."""
+
+    @abstractmethod
+    def fetch_capped(
+        self, connection: sqlalchemy.Connection, rows: AnySelect, size_of: str, max_bytes: int, *, descending: bool
+    ) -> tuple[Sequence[AnyRow], bool]:
+        """Fetch the rows of a limited query as long as their column `size_of` adds up to at most `max_bytes`.
+
+        There is at least one, if there is any; True beside them when there were more. The query is ordered by its
+        column `sequence`, `descending` or not. Memory holds what is returned, not what the query could return.
+        """
+
+    @abstractmethod
+    def notify(self, connection: sqlalchemy.Connection, topics: Collection[str]) -> None:
+        """Tell other orchestrators what this transaction concerns, should it commit."""
+
+    @abstractmethod
+    def give_back_space(self, connection: sqlalchemy.Connection) -> None:
+        """Return some of the room that deleted rows took, when the database does not do so by itself."""
+
+    def listener(self) -> Listener | None:
+        """Return what hears other orchestrators, where there can be any."""
+        return None
+
+
+def unavailable(error: BaseException | None) -> StorageUnavailable:
+    """Say in one line what the driver said."""
+    cause = error.orig if isinstance(error, exc.DBAPIError) and error.orig is not None else error
+    raised = StorageUnavailable(f"the database is not available: {' '.join(str(cause).split())}")
+    raised.__cause__ = cause
+    return raised

@@ -1,0 +1,36 @@
+"""Selecting by labels: the first one leads through its index, in the order of ids; the others are looked up."""
+
+from collections.abc import Mapping
+
+from sqlalchemy import ColumnElement, Table, insert, select
+
+from athanor_orchestrator.storage.aliases import AnySelect
+from athanor_orchestrator.storage.transaction import Transaction
+
+
+def narrow(
+    query: AnySelect, ids: ColumnElement[str], table: Table, owner: str, labels: Mapping[str, str]
+) -> tuple[AnySelect, ColumnElement[str]]:
+    """Keep only rows that carry all `labels`; `table` holds them, its column `owner` names the row.
+
+    Returns the query and the column to page and order by: of the labels when there are any, else `ids`.
+    """
+    order = ids
+    for place, (key, value) in enumerate(sorted(labels.items())):
+        if place == 0:
+            query = query.join(table, table.c[owner] == ids).where(table.c.key == key, table.c.value == value)
+            order = table.c[owner]
+        else:
+            other = table.alias(f"label_{place}")
+            query = query.where(
+                select(other.c.key).where(other.c[owner] == ids, other.c.key == key, other.c.value == value).exists()
+            )
+    return query, order
+
+
+def put(tx: Transaction, table: Table, owner: str, owner_id: str, labels: Mapping[str, str]) -> None:
+    """Write the labels of a new row."""
+    if labels:
+        tx.connection.execute(
+            insert(table), [{owner: owner_id, "key": key, "value": value} for key, value in labels.items()]
+        )

@@ -1,0 +1,96 @@
+"""How orchestrators on one PostgreSQL wake each other: LISTEN and NOTIFY. A lost one is made good by polling."""
+
+import logging
+import os
+import select
+import threading
+from collections.abc import Callable, Collection
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from athanor_orchestrator.storage.dialect import Listener
+
+CHANNEL = "athanor"
+LONGEST = 7900  # bytes of one payload; PostgreSQL takes less than 8000
+RETRY_S = 1.0  # after the connection was lost
+
+# What may have been missed while there was no connection; single runs are left to the polls.
+EVERYTHING = frozenset({"runs", "instances", "work", "cancel", "fleet"})
+
+_log = logging.getLogger(__name__)
+
+
+def encode(origin: str, topics: Collection[str]) -> list[str]:
+    """Return the payloads that carry `topics`: who sends, then the topics, apart by spaces. One, when they are few."""
+    payloads: list[str] = []
+    current = origin
+    for topic in sorted(topics):
+        if len(current) + 1 + len(topic) > LONGEST:
+            payloads.append(current)
+            current = origin
+        current += f" {topic}"
+    return [*payloads, current]
+
+
+def decode(payload: str) -> tuple[str, frozenset[str]]:
+    """Return who sent a payload, and its topics."""
+    origin, *topics = payload.split(" ")
+    return origin, frozenset(topics)
+
+
+class NotificationListener(Listener):
+    """A thread with a connection of its own, which comes back by itself when it is lost."""
+
+    def __init__(self, conninfo: str, origin: str) -> None:
+        self._conninfo = conninfo
+        self._origin = origin
+        self._stopping = threading.Event()
+        self._stop_read, self._stop_write = os.pipe()  # makes the waiting thread look up
+        self._thread: threading.Thread | None = None
+
+    def start(self, deliver: Callable[[frozenset[str]], None]) -> None:
+        """Listen on a thread; `deliver` is called there with the topics of each commit of somebody else."""
+        self._thread = threading.Thread(target=self._run, args=(deliver,), name="athanor-listener", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop the thread and wait for its end."""
+        if self._stopping.is_set():
+            return
+        self._stopping.set()
+        os.write(self._stop_write, b"x")
+        if self._thread is not None:
+            self._thread.join()
+        os.close(self._stop_read)
+        os.close(self._stop_write)
+
+    def _run(self, deliver: Callable[[frozenset[str]], None]) -> None:
+        heard_before = False
+        while not self._stopping.is_set():
+            try:
+                with psycopg.connect(self._conninfo, autocommit=True) as connection:
+                    connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(CHANNEL)))
+                    if heard_before:
+                        deliver(EVERYTHING)
+                    heard_before = True
+                    self._listen(connection, deliver)
+            except (psycopg.Error, OSError) as error:
+                _log.warning("not hearing other orchestrators, polling meanwhile: %s", error)
+            except RuntimeError:
+                return  # the event loop is gone, and with it everybody who could be woken
+            self._stopping.wait(RETRY_S)
+
+    def _listen(self, connection: psycopg.Connection[Any], deliver: Callable[[frozenset[str]], None]) -> None:
+        while not self._stopping.is_set():
+            select.select([connection.fileno(), self._stop_read], [], [])
+            if self._stopping.is_set():
+                return
+            topics: set[str] = set()
+            for notify in connection.notifies(timeout=0):
+                origin, concerned = decode(notify.payload)
+                if origin != self._origin:
+                    topics |= concerned
+            if topics:
+                deliver(frozenset(topics))

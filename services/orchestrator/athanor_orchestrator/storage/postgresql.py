@@ -1,0 +1,194 @@
+"""PostgreSQL: what several orchestrators share."""
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, cast
+
+import psycopg
+import sqlalchemy
+from psycopg.conninfo import make_conninfo
+from psycopg.types.string import TextLoader
+from sqlalchemy import LargeBinary, Table, Text, case, event, exc, func, select
+from sqlalchemy import cast as cast_column
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.pool import NullPool, QueuePool
+
+from athanor_orchestrator.domain import ids
+from athanor_orchestrator.storage.aliases import AnyRow, AnySelect
+from athanor_orchestrator.storage.dialect import READERS, Dialect, EventTuple, Listener, ResultTuple, Trouble
+from athanor_orchestrator.storage.notifications import CHANNEL, NotificationListener, encode
+
+_SCHEMA_LOCK = 0x61746861_6E6F7201  # "athanor", 1: the number of an advisory lock
+
+_CONNECT = {
+    "connect_timeout": 5,
+    "application_name": "athanor-orchestrator",
+    # A peer that vanished is noticed within seconds, not within the two hours of the system's defaults.
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+_WRITER_OPTIONS = (
+    "-c synchronous_commit=on"  # also where the server's default is off: what is acknowledged outlives a crash
+    " -c default_transaction_isolation=read\\ committed"
+    " -c lock_timeout=20s -c statement_timeout=60s -c idle_in_transaction_session_timeout=60s"
+)
+_READER_OPTIONS = (
+    "-c default_transaction_isolation=repeatable\\ read -c default_transaction_read_only=on"
+    " -c statement_timeout=60s -c idle_in_transaction_session_timeout=60s"
+)
+
+# Classes of SQLSTATE, and single states: connection, resources (disk full, too many connections), the operator or a
+# timeout, the system; a lock that was not got in time; a standby.
+_UNAVAILABLE = ("08", "53", "57", "58", "55P03", "25006")
+_REPEAT = ("40001", "40P01")  # serialization failure, deadlock
+
+_COPY_EVENTS = (
+    "COPY run_events (run_id, sequence, attempt, kind, level, key, time_us, payload) FROM STDIN (FORMAT BINARY)"
+)
+_EVENT_TYPES = ["varchar", "int8", "int4", "int4", "int4", "text", "int8", "bytea"]
+_INSERT_RESULT = (
+    "INSERT INTO run_results (run_id, sequence, attempt, key, value, time_us, superseded)"
+    " VALUES (%s, %s, %s, %s, %s, %s, %s)"
+)
+
+
+class PostgresqlDialect(Dialect):
+    """PostgreSQL's own ways."""
+
+    def __init__(self, url: sqlalchemy.URL) -> None:
+        self._url = url.set(drivername="postgresql+psycopg")
+        self._origin = ids.new_id()  # tells our own notifications from others'
+        self.writer = self._engine(_WRITER_OPTIONS, poolclass=NullPool)
+        self.readers = self._engine(
+            _READER_OPTIONS, poolclass=QueuePool, pool_size=READERS, max_overflow=0, pool_use_lifo=True
+        )
+
+    def _engine(self, options: str, **pool: Any) -> sqlalchemy.Engine:
+        own = self._url.query.get("options", "")
+        engine = sqlalchemy.create_engine(
+            self._url, connect_args={**_CONNECT, "options": f"{own} {options}".strip()}, **pool
+        )
+
+        def on_connect(connection: psycopg.Connection[Any], record: object) -> None:
+            # JSON as the text it is; parsing it would change numbers.
+            connection.adapters.register_loader("json", TextLoader)
+
+        event.listen(engine, "connect", on_connect)
+        return engine
+
+    def acquire(self) -> None:
+        """Several may share it."""
+
+    def release(self) -> None:
+        """Close the connections."""
+        self.readers.dispose()
+        self.writer.dispose()
+
+    def lock_schema(self, connection: sqlalchemy.Connection) -> None:
+        """Take an advisory lock that ends with the transaction."""
+        connection.execute(select(func.pg_advisory_xact_lock(_SCHEMA_LOCK)))
+
+    def now_us(self, connection: sqlalchemy.Connection) -> int:
+        """The server's clock, which all orchestrators on it share."""
+        return cast(
+            int,
+            connection.exec_driver_sql("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint").scalar_one(),
+        )
+
+    def trouble(self, error: BaseException) -> Trouble:
+        """Judge by SQLSTATE; an operational error without one is about the connection."""
+        if isinstance(error, exc.DBAPIError) and error.orig is not None:
+            error = error.orig
+        if isinstance(error, exc.TimeoutError):
+            return Trouble.UNAVAILABLE
+        if isinstance(error, psycopg.Error):
+            state = error.sqlstate
+            if state is None:
+                lost = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+                return Trouble.UNAVAILABLE if lost else Trouble.FAULT
+            if state.startswith(_UNAVAILABLE):
+                return Trouble.UNAVAILABLE
+            if state in _REPEAT:
+                return Trouble.REPEAT
+        return Trouble.FAULT
+
+    def upsert(self, table: Table) -> Any:
+        """INSERT ... ON CONFLICT."""
+        return postgresql.insert(table)
+
+    def append_events(self, connection: sqlalchemy.Connection, rows: Iterable[EventTuple]) -> None:
+        """COPY in binary: three to four times as fast as any INSERT."""
+        with _driver(connection).cursor() as cursor, cursor.copy(_COPY_EVENTS) as copy:
+            copy.set_types(_EVENT_TYPES)
+            for row in rows:
+                copy.write_row(row)
+
+    def append_results(self, connection: sqlalchemy.Connection, rows: Sequence[ResultTuple]) -> None:
+        """executemany, which psycopg sends in a pipeline; row by row only when a value is refused."""
+        driver = _driver(connection)
+        try:
+            with driver.transaction(), driver.cursor() as cursor:
+                cursor.executemany(_INSERT_RESULT, rows)
+        except psycopg.DataError:
+            for row in rows:
+                self._append_result(driver, row)
+
+    def _append_result(self, driver: psycopg.Connection[Any], row: ResultTuple) -> None:
+        try:
+            with driver.transaction():
+                driver.execute(_INSERT_RESULT, row)
+        except psycopg.DataError:
+            run_id, sequence, attempt, key, _, time_us, superseded = row
+            driver.execute(_INSERT_RESULT, (run_id, sequence, attempt, key, None, time_us, superseded))
+
+    def fetch_capped(
+        self, connection: sqlalchemy.Connection, rows: AnySelect, size_of: str, max_bytes: int, *, descending: bool
+    ) -> tuple[Sequence[AnyRow], bool]:
+        """Let the server add up the sizes: whatever it sends is in memory here as a whole."""
+        page = rows.subquery("page")
+        measured_column = page.c[size_of]
+        text = measured_column if isinstance(measured_column.type, LargeBinary) else cast_column(measured_column, Text)
+        size = func.coalesce(func.octet_length(text), 0)
+        order = page.c.sequence.desc() if descending else page.c.sequence
+        total = func.sum(size).over(order_by=order, rows=(None, 0))
+        measured = select(page, total.label("total"), size.label("size")).subquery("measured")
+
+        # The first row that does not fit comes along, emptied, and tells that there are more.
+        fits = (measured.c.total <= max_bytes) | (measured.c.total == measured.c.size)
+        columns = [
+            case((fits, measured.c[name])).label(name) if name == size_of else measured.c[name]
+            for name in page.c.keys()  # noqa: SIM118 (a collection of columns is no dict)
+        ]
+        outer_order = measured.c.sequence.desc() if descending else measured.c.sequence
+        fetched = connection.execute(
+            select(*columns, fits.label("fits"))
+            .where(measured.c.total - measured.c.size <= max_bytes)
+            .order_by(outer_order)
+        ).all()
+        if fetched and not fetched[-1].fits:
+            return fetched[:-1], True
+        return fetched, False
+
+    def notify(self, connection: sqlalchemy.Connection, topics: Collection[str]) -> None:
+        """One statement for the whole transaction; PostgreSQL sends it with the commit."""
+        connection.execute(
+            select(func.pg_notify(CHANNEL, func.unnest(sqlalchemy.literal(encode(self._origin, topics), _TEXTS))))
+        )
+
+    def give_back_space(self, connection: sqlalchemy.Connection) -> None:
+        """Autovacuum does it."""
+
+    def listener(self) -> Listener:
+        """LISTEN on a connection of its own."""
+        options = {key: value for key, value in self._url.query.items() if isinstance(value, str)}
+        address = self._url.set(drivername="postgresql", query={})
+        conninfo = make_conninfo(address.render_as_string(hide_password=False), **{**options, **_CONNECT})
+        return NotificationListener(conninfo, self._origin)
+
+
+_TEXTS = postgresql.ARRAY(Text())
+
+
+def _driver(connection: sqlalchemy.Connection) -> psycopg.Connection[Any]:
+    return cast("psycopg.Connection[Any]", connection.connection.dbapi_connection)

@@ -1,0 +1,155 @@
+"""Finding runs: pages of them, and those that may be given to a runner. `runs` offers these verbs too."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+
+from sqlalchemy import Select, Text, cast, func, or_, select, union_all
+
+from athanor_orchestrator.domain.records import Run, RunState
+from athanor_orchestrator.storage import attempts
+from athanor_orchestrator.storage import labels as label_rows
+from athanor_orchestrator.storage.aliases import AnySelect
+from athanor_orchestrator.storage.pages import Page, cut
+from athanor_orchestrator.storage.run_rows import VISIBLE, run_of
+from athanor_orchestrator.storage.schema import CLAIMABLE, run_configurations, run_labels, runs
+from athanor_orchestrator.storage.transaction import Transaction
+
+_EXPERIMENTS_AT_ONCE = 100  # branches of one query; SQLite takes at most 500
+
+
+def list_runs(
+    tx: Transaction,
+    *,
+    instance_id: str = "",
+    experiment: str = "",
+    states: Collection[RunState] = (),
+    labels: Mapping[str, str] | None = None,
+    before_id: str | None = None,
+    limit: int,
+    full: bool = False,
+    max_bytes: int | None = None,
+) -> Page[Run]:
+    """Return runs, newest first, those older than `before_id`; what is empty selects everything.
+
+    Only `full` ones carry configuration ("" otherwise) and attempts. `max_bytes` bounds the configurations of a full
+    page, which holds at least one run all the same.
+    """
+    query, order = label_rows.narrow(select(runs).where(VISIBLE), runs.c.id, run_labels, "run_id", labels or {})
+    if instance_id:
+        query = query.where(runs.c.instance_id == instance_id)
+    if experiment:
+        query = query.where(runs.c.experiment == experiment)
+    if before_id is not None:
+        query = query.where(order < before_id)
+    query = query.order_by(order.desc()).limit(limit + 1)
+
+    wanted = sorted(state.value for state in set(states))
+    if wanted and len(wanted) < len(RunState):
+        if len(wanted) == 1 or labels:
+            query = query.where(runs.c.state.in_(wanted))
+        else:
+            query = _of_states(tx, query, wanted, limit + 1)
+    page = cut(tx.connection.execute(query).all(), limit)
+    found = [run_of(row) for row in page.items]
+    return _filled(tx, found, page.more, max_bytes) if full else Page(found, page.more)
+
+
+def _of_states(tx: Transaction, query: AnySelect, states: list[int], limit: int) -> AnySelect:
+    """Find the newest of each state by the index that leads by state, then the newest of those.
+
+    Asked for all at once, a database reads either every run of these states or every newer run of any other.
+    """
+    branches = [
+        select(query.where(runs.c.state == state).with_only_columns(runs.c.id).subquery(f"state_{state}").c.id)
+        for state in states
+    ]
+    ids = tx.connection.execute(union_all(*branches)).scalars().all()
+    newest = sorted(ids, reverse=True)[:limit]
+    return select(runs).where(runs.c.id.in_(newest)).order_by(runs.c.id.desc())
+
+
+def _filled(tx: Transaction, found: list[Run], more: bool, max_bytes: int | None) -> Page[Run]:
+    """Add configurations and attempts, to as many as `max_bytes` allows."""
+    if not found:
+        return Page([], more)
+    ids = [run.id for run in found]
+    if max_bytes is not None:
+        ids = _that_fit(tx, ids, max_bytes)
+    configurations = dict(
+        tx.connection.execute(
+            select(run_configurations.c.run_id, run_configurations.c.configuration_json).where(
+                run_configurations.c.run_id.in_(ids)
+            )
+        )
+        .tuples()
+        .all()
+    )
+    made = attempts.list_attempts(tx, ids)
+    filled = [
+        replace(run, configuration_json=configurations[run.id], attempts=made.get(run.id, ()))
+        for run in found[: len(ids)]
+    ]
+    return Page(filled, more or len(ids) < len(found))
+
+
+def _that_fit(tx: Transaction, ids: list[str], max_bytes: int) -> list[str]:
+    size = func.length(cast(run_configurations.c.configuration_json, Text))
+    sizes = dict(
+        tx.connection.execute(select(run_configurations.c.run_id, size).where(run_configurations.c.run_id.in_(ids)))
+        .tuples()
+        .all()
+    )
+    total = 0
+    for place, run_id in enumerate(ids):
+        total += sizes[run_id]
+        if total > max_bytes and place > 0:
+            return ids[:place]
+    return ids
+
+
+def claimable(tx: Transaction, experiments: Collection[str], limit: int, not_runs: Collection[str] = ()) -> list[Run]:
+    """Return the oldest runs of `experiments` that may be given to a runner now, locked, with configuration.
+
+    PENDING, no lease, cancellation not requested, `next_attempt_time` past. Runs that another orchestrator holds
+    locked are passed over, so no two get the same.
+    """
+    names = sorted(experiments)
+    ids: list[str] = []
+    for start in range(0, len(names), _EXPERIMENTS_AT_ONCE):
+        branches = [
+            select(_oldest(tx, name, limit, not_runs).subquery(f"experiment_{place}").c.id)
+            for place, name in enumerate(names[start : start + _EXPERIMENTS_AT_ONCE])
+        ]
+        ids += tx.connection.execute(union_all(*branches)).scalars()
+    if not ids:
+        return []
+    rows = tx.connection.execute(
+        select(runs, run_configurations.c.configuration_json)
+        .join(run_configurations, run_configurations.c.run_id == runs.c.id)
+        .where(runs.c.id.in_(sorted(ids)[:limit]))
+        .order_by(runs.c.id)
+    )
+    return [run_of(row, row.configuration_json) for row in rows]
+
+
+def _oldest(tx: Transaction, experiment: str, limit: int, not_runs: Collection[str]) -> Select[str]:
+    # A branch for each experiment, so that a long queue of one that no runner has is never read.
+    query = (
+        select(runs.c.id)
+        .where(
+            runs.c.experiment == experiment,
+            CLAIMABLE,
+            or_(runs.c.next_attempt_time_us.is_(None), runs.c.next_attempt_time_us <= tx.now_us),
+        )
+        .order_by(runs.c.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return query.where(runs.c.id.not_in(sorted(not_runs))) if not_runs else query
+
+
+def next_claim_time_us(tx: Transaction) -> int | None:
+    """Return the earliest `next_attempt_time_us` that is still ahead; None when no run waits for one."""
+    return tx.connection.execute(
+        select(func.min(runs.c.next_attempt_time_us)).where(CLAIMABLE, runs.c.next_attempt_time_us > tx.now_us)
+    ).scalar_one()

@@ -1,0 +1,178 @@
+"""SQLite: one file, one orchestrator.
+
+The file is in WAL mode, where readers and the writer do not wait for each other; a commit is flushed before it is
+answered. A lock on a file beside it keeps a second orchestrator out.
+"""
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import sqlalchemy
+from sqlalchemy import Table, event, exc
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.pool import QueuePool
+
+from athanor_orchestrator.domain.clock import Clock
+from athanor_orchestrator.domain.errors import StorageIncompatible, StorageInUse, StorageUnavailable
+from athanor_orchestrator.storage.aliases import AnyRow, AnySelect
+from athanor_orchestrator.storage.dialect import READERS, Dialect, EventTuple, ResultTuple, Trouble
+
+BUSY_TIMEOUT_MS = 10_000  # for whoever else has the file open: a shell, a backup
+VACUUM_PAGES = 1000  # given back at a time
+
+_UNAVAILABLE = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_PROTOCOL,
+        sqlite3.SQLITE_NOTADB,
+    }
+)
+
+_SETTINGS = (
+    "PRAGMA page_size = 8192",  # before anything is in the file; has no effect later
+    "PRAGMA auto_vacuum = INCREMENTAL",  # as above; so that deleting can shrink the file
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",  # a commit is flushed: what is acknowledged outlives a power cut
+    "PRAGMA foreign_keys = ON",
+    f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}",
+    "PRAGMA secure_delete = OFF",
+    "PRAGMA temp_store = MEMORY",
+    "PRAGMA cache_size = -32768",  # KiB
+    "PRAGMA journal_size_limit = 67108864",
+)
+
+_INSERT_EVENT = (
+    "INSERT INTO run_events (run_id, sequence, attempt, kind, level, key, time_us, payload)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_INSERT_RESULT = (
+    "INSERT INTO run_results (run_id, sequence, attempt, key, value, time_us, superseded) VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
+
+
+class SqliteDialect(Dialect):
+    """SQLite's own ways."""
+
+    def __init__(self, url: sqlalchemy.URL, clock: Clock) -> None:
+        if not url.database or url.database == ":memory:":
+            raise StorageIncompatible("an SQLite address needs a file: sqlite:////absolute/path/athanor.db")
+        self._path = Path(url.database).absolute()
+        self._clock = clock
+        self._lock_file: int | None = None
+        self.writer = self._engine("BEGIN IMMEDIATE", pool_size=1)
+        self.readers = self._engine("BEGIN", pool_size=READERS, query_only=True)
+
+    def _engine(self, begin: str, *, pool_size: int, query_only: bool = False) -> sqlalchemy.Engine:
+        engine = sqlalchemy.create_engine(
+            sqlalchemy.URL.create("sqlite", database=str(self._path)),
+            poolclass=QueuePool,
+            pool_size=pool_size,
+            max_overflow=0,
+            # The module's own transaction control begins late and deferred; here every BEGIN is spelled out.
+            connect_args={"isolation_level": None, "check_same_thread": False},
+        )
+
+        def on_connect(connection: sqlite3.Connection, record: object) -> None:
+            for setting in _SETTINGS:
+                connection.execute(setting).close()
+            if query_only:
+                connection.execute("PRAGMA query_only = ON").close()
+
+        def on_begin(connection: sqlalchemy.Connection) -> None:
+            connection.exec_driver_sql(begin)
+
+        event.listen(engine, "connect", on_connect)
+        event.listen(engine, "begin", on_begin)
+        return engine
+
+    def acquire(self) -> None:
+        """Lock the file beside the database, for as long as this process lives."""
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            lock_file = os.open(f"{self._path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StorageUnavailable(f"cannot open {self._path}: {error.strerror}") from error
+        try:
+            fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(lock_file)
+            raise StorageInUse(str(self._path)) from error
+        self._lock_file = lock_file
+
+    def release(self) -> None:
+        """Close the connections (the last one folds the WAL into the file), then the lock."""
+        self.readers.dispose()
+        self.writer.dispose()
+        if self._lock_file is not None:
+            os.close(self._lock_file)
+            self._lock_file = None
+
+    def lock_schema(self, connection: sqlalchemy.Connection) -> None:
+        """BEGIN IMMEDIATE has done it."""
+
+    def now_us(self, connection: sqlalchemy.Connection) -> int:
+        """The machine's clock, through the port."""
+        return self._clock.now_us()
+
+    def trouble(self, error: BaseException) -> Trouble:
+        """Judge by SQLite's primary result code."""
+        if isinstance(error, exc.DBAPIError) and error.orig is not None:
+            error = error.orig
+        if isinstance(error, exc.TimeoutError):
+            return Trouble.UNAVAILABLE
+        if isinstance(error, sqlite3.Error):
+            code = getattr(error, "sqlite_errorcode", None)
+            if code is not None and code & 0xFF in _UNAVAILABLE:
+                return Trouble.UNAVAILABLE
+        return Trouble.FAULT
+
+    def upsert(self, table: Table) -> Any:
+        """INSERT ... ON CONFLICT."""
+        return sqlite.insert(table)
+
+    def append_events(self, connection: sqlalchemy.Connection, rows: Iterable[EventTuple]) -> None:
+        """executemany on the driver's own cursor: nothing is looked at twice on the way."""
+        _driver(connection).executemany(_INSERT_EVENT, rows).close()
+
+    def append_results(self, connection: sqlalchemy.Connection, rows: Sequence[ResultTuple]) -> None:
+        """executemany; text is text here, and none is refused."""
+        _driver(connection).executemany(_INSERT_RESULT, rows).close()
+
+    def fetch_capped(
+        self, connection: sqlalchemy.Connection, rows: AnySelect, size_of: str, max_bytes: int, *, descending: bool
+    ) -> tuple[Sequence[AnyRow], bool]:
+        """Step through the rows, which SQLite produces one by one, and stop in time."""
+        fetched: list[AnyRow] = []
+        total = 0
+        with connection.execute(rows) as result:
+            column = list(result.keys()).index(size_of)
+            for row in result:
+                value = row[column]
+                if value is not None:
+                    total += len(value) if isinstance(value, bytes) else len(value.encode())
+                if total > max_bytes and fetched:
+                    return fetched, True
+                fetched.append(row)
+        return fetched, False
+
+    def notify(self, connection: sqlalchemy.Connection, topics: Collection[str]) -> None:
+        """There is nobody else."""
+
+    def give_back_space(self, connection: sqlalchemy.Connection) -> None:
+        """Cut free pages off the file."""
+        connection.exec_driver_sql(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()
+
+
+def _driver(connection: sqlalchemy.Connection) -> sqlite3.Connection:
+    return cast(sqlite3.Connection, connection.connection.dbapi_connection)
