@@ -141,7 +141,7 @@ class Orchestrator:
     async def stop(self) -> None:
         """Stop in order; see the module's text."""
         await self._health.not_serving()
-        self._runner_side.drain()
+        await self._runner_side.drain()
         self.watches.stop()
         await self._server.stop(self.settings.stop_grace)
         if self._loops is not None:

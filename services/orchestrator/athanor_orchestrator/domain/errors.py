@@ -50,7 +50,9 @@ class ConfigurationInvalid(AthanorError):
     """A configuration breaks its schema; every violation at once, `field` being a JSON Pointer."""
 
     def __init__(self, experiment: str, violations: Sequence[Violation]) -> None:
-        super().__init__(f"configuration of {experiment!r} has {len(violations)} violation(s)")
+        shown = "; ".join(f"{v.field or 'it'}: {v.description}" for v in violations[:3])
+        more = f"; and {len(violations) - 3} more" if len(violations) > 3 else ""
+        super().__init__(f"the configuration does not fit experiment {experiment!r}: {shown}{more}")
         self.experiment = experiment
         self.violations = tuple(violations)
 
