@@ -1,0 +1,123 @@
+"""`athanor-runner`: reads what it is told, and runs until it is stopped."""
+
+import argparse
+import asyncio
+import logging
+import os
+import sys
+from pathlib import Path
+
+# Before grpc is imported: its fork handlers are not needed, because no process is started by a bare fork.
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
+
+from athanor_runner import process, settings, state
+from athanor_runner.agent import Agent, serve
+from athanor_runner.catalogue import EnvironmentBroken
+from athanor_runner.link import dialer
+from athanor_runner.ports import SystemClock, ThreadedDisk
+from athanor_runner.session import Refused
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs a runner; returns its exit status: 0 stopped, 1 it cannot work, 2 it was told nonsense."""
+    told = _parse(arguments)
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+    )
+    try:
+        folder = state.StateFolder.open(told.state_folder)
+    except (state.StateFolderInUse, state.StateFolderDamaged) as error:
+        return _fail(str(error))
+    except OSError as error:
+        return _fail(f"the state folder {told.state_folder} cannot be used: {error.strerror}")
+    try:
+        process.become_subreaper()
+        asyncio.run(_run(told, folder))
+    except* EnvironmentBroken as errors:
+        return_value = _fail(str(errors.exceptions[0]))
+    except* Refused as errors:
+        return_value = _fail(f"the orchestrator at {told.target} refused this runner: {errors.exceptions[0]}")
+    else:
+        return_value = 0
+    finally:
+        folder.close()
+    return return_value
+
+
+async def _run(told: settings.Settings, folder: state.StateFolder) -> None:
+    agent = Agent(
+        told,
+        folder,
+        dialer(told.target),
+        SystemClock(),
+        ThreadedDisk(),
+        process.LinuxProcesses(),
+        os.environ,
+        lambda line: print(line, flush=True),  # noqa: T201 - whoever started the runner waits for this line
+    )
+    await serve(agent)
+
+
+def _parse(arguments: list[str] | None) -> settings.Settings:
+    parser = argparse.ArgumentParser(
+        prog="athanor-runner", description="Executes runs for an Athanor orchestrator, each in a process of its own."
+    )
+    parser.add_argument(
+        "--target", default=os.environ.get("ATHANOR_TARGET") or settings.Settings.target, metavar="HOST:PORT",
+        help="the orchestrator (default: $ATHANOR_TARGET, then %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--state", type=Path, metavar="FOLDER",
+        default=os.environ.get("ATHANOR_RUNNER_STATE") or settings.default_state_folder(os.environ),
+        help="the folder of this runner alone (default: $ATHANOR_RUNNER_STATE, then %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--path", type=Path, action="append", default=[], metavar="FOLDER",
+        help="a folder with experiments, beside those that are installed; may be repeated",
+    )  # fmt: skip
+    parser.add_argument(
+        "--python", default=sys.executable, metavar="PATH",
+        help="the interpreter that executes experiments (default: the runner's own)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--slots", type=int, default=settings.default_slots(), help="runs at once (default: %(default)s)"
+    )
+    parser.add_argument("--name", default=settings.default_name(), help="a name for people (default: %(default)s)")
+    parser.add_argument(
+        "--stop-grace", type=float, default=settings.Settings.stop_grace, metavar="SECONDS",
+        help="how long runs may go on after the runner was told to stop (default: %(default)g)",
+    )  # fmt: skip
+    told = parser.parse_args(arguments)
+    host, _, port = told.target.rpartition(":")
+    if not host or not port.isdigit():
+        parser.error(f"--target must be HOST:PORT, not {told.target!r}")
+    if told.slots < 1:
+        parser.error(f"--slots must be at least 1, not {told.slots}")
+    if not told.stop_grace >= 0:
+        parser.error(f"--stop-grace must not be negative, not {told.stop_grace:g}")
+    for path in told.path:
+        if not path.is_dir():
+            parser.error(f"--path {path} is not a folder")
+    try:
+        timings = settings.timings_from(os.environ)
+    except ValueError as error:
+        parser.error(str(error))
+    return settings.Settings(
+        target=told.target,
+        state_folder=Path(told.state).absolute(),
+        paths=tuple(path.absolute() for path in told.path),
+        python=told.python,
+        slots=told.slots,
+        display_name=told.name,
+        stop_grace=told.stop_grace,
+        timings=timings,
+    )
+
+
+def _fail(message: str) -> int:
+    print(f"athanor-runner: {message}", file=sys.stderr)  # noqa: T201 - for the person who started it
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

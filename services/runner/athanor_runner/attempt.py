@@ -1,0 +1,427 @@
+"""One attempt at a run, from its assignment to the acknowledgement of its last event."""
+
+import asyncio
+import contextlib
+import json
+import logging
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+from pathlib import Path
+from typing import Any, TypeVar
+
+from athanor.experiment import assignment as assignments
+from athanor.experiment import control, intent
+from athanor.experiment.assignment import Assignment
+from athanor.experiment.control import ControlPage
+from athanor.experiment.intent import Intent
+
+from athanor_runner import lease, output
+from athanor_runner.ending import Evidence, StopCause, how_it_ended
+from athanor_runner.output import MustWait, SpoolTail
+from athanor_runner.ports import ProcessId
+from athanor_runner.shipping import Feed, Feeds
+from athanor_runner.state import StateFolder, write_new_folder
+from athanor_runner.supervision import CANCEL, PROCESS, ProcessEnd, Requests, Supervision, Tools
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+TRY_AGAIN = 0.5  # seconds after which a full spool, or a full disk, is tried again when nothing else happens
+
+
+class Phase(Enum):
+    """How far an attempt is."""
+
+    PREPARING = auto()  # its folder is being written; nobody may count on it before that is flushed
+    FOUND = auto()  # left behind by an earlier runner process; waits for the orchestrator's verdict
+    RUNNING = auto()  # there may be processes
+    ENDING = auto()  # there are none; the end is being recorded
+    SHIPPING = auto()  # the end is recorded and not acknowledged
+    OVER = auto()  # done with
+
+
+class NotTaken(Exception):
+    """The attempt could not be taken up, and nothing of it exists."""
+
+
+class LeaseOver(Exception):
+    """The orchestrator fenced the attempt, or says that its end is stored."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How an attempt is to be executed, beside what its process is told. Durations in seconds."""
+
+    cancel_grace: float = 10.0
+    lost_after: float = 24 * 3600.0
+
+
+@dataclass(frozen=True)
+class Services:
+    """What every attempt of a runner uses."""
+
+    state: StateFolder
+    feeds: Feeds
+    tools: Tools
+
+
+class Attempt:
+    """One attempt. What others ask of it returns at once; its own task, `execute` or `recover`, does it."""
+
+    def __init__(
+        self, assignment: Assignment, limits: Limits, services: Services, renewed_at: float, *, found: bool = False
+    ) -> None:
+        """`renewed_at` is when the lease is known to have been alive, in seconds of the boot clock."""
+        self.assignment = assignment
+        self.phase = Phase.FOUND if found else Phase.PREPARING
+        self.kept = False  # the orchestrator does not know it: ship nothing
+        self.fence_reason: str | None = None
+        self.feed: Feed | None = None
+        self.supervision: Supervision | None = None
+        self._limits = limits
+        self._services = services
+        self._renewed_at = renewed_at
+        self._requests = Requests()
+        self._verdict_given = asyncio.Event()
+        self._next_sequence = 0  # the newest verdict; 0 when there was none
+        self._damage = ""  # why its spool cannot be read on
+        self._last_sequence = 0  # of its end, once that is recorded
+        self._process_end: ProcessEnd | None = None
+        self.quarantined: Path | None = None  # where it was put when it had been fenced
+
+    def __str__(self) -> str:
+        return f"attempt {self.assignment.attempt} of run {self.assignment.run_id}"
+
+    @property
+    def lease_id(self) -> str:
+        """From the assignment."""
+        return self.assignment.lease_id
+
+    @property
+    def folder(self) -> Path:
+        """Where everything of it is."""
+        return self._services.state.attempts / self.assignment.lease_id
+
+    @property
+    def active(self) -> bool:
+        """May it have processes, or get one?"""
+        return self.phase in (Phase.PREPARING, Phase.RUNNING)
+
+    # What others ask of it.
+
+    def cancel(self, reason: str) -> None:
+        """Asks the experiment to stop; after its grace period it is made to. May be repeated."""
+        self._requests.cancel(reason)
+
+    def stop(self, cause: StopCause) -> None:
+        """Ends its processes without a grace period."""
+        self._requests.stop(cause)
+
+    def fence(self, reason: str) -> None:
+        """Its lease is over: what lives is killed, and the folder goes to quarantine. May be repeated."""
+        if self.fence_reason is None and not self._requests.lease_over:
+            self.fence_reason = reason
+            self._end_lease()
+
+    def release(self) -> None:
+        """Its end is stored: the folder may go."""
+        self._end_lease()
+
+    def keep(self) -> None:
+        """The orchestrator does not know it: everything stays as it is, for the operator."""
+        self.kept = True
+        if self.feed is not None:
+            self.feed.held = True
+
+    def resume(self, next_sequence: int, renewed_at: float) -> None:
+        """It goes on, and its events are to be shipped from `next_sequence`."""
+        self.kept = False
+        self._next_sequence = next_sequence
+        self.renewed(renewed_at)
+        if self.feed is not None:
+            self.feed.resume(next_sequence - 1)
+        self._verdict_given.set()
+
+    def renewed(self, at: float) -> None:
+        """A heartbeat that named its lease was answered; it had been sent at this time of the boot clock."""
+        self._renewed_at = max(self._renewed_at, at)
+
+    async def held_sequences(self) -> tuple[int, int]:
+        """Sequences of the first and the last event that are known to be in its spool; 0 when there is none."""
+        feed = self.feed
+        if feed is not None and feed.highest_sequence > 0:
+            return await self._run(feed.first_sequence), feed.highest_sequence
+        found = await self._run(output.look, self.folder)
+        return found.first_sequence, found.last_sequence
+
+    # Its task.
+
+    async def execute(self) -> None:
+        """Everything, for a new assignment. Raises NotTaken."""
+        try:
+            page = await self._prepare()
+        except (OSError, ValueError) as error:
+            self.phase = Phase.OVER
+            await self._run(self._services.state.delete, self.folder)
+            raise NotTaken(f"its folder could not be written: {error}") from error
+        self.phase = Phase.RUNNING
+        try:
+            end = await self._supervise(page)
+            self._check_lease()
+            await self._record_end(end)
+            await self._until_acknowledged()
+        except LeaseOver:
+            pass
+        await self._leave()
+
+    async def recover(self) -> None:
+        """Everything, for one whose runner process crashed; `end_leftovers` has been called before."""
+        try:
+            found = await self._run(output.look, self.folder)
+            await self._verdict_given.wait()
+            self._check_lease()
+            if 0 < self._next_sequence < found.first_sequence:
+                self._damage = (
+                    f"the orchestrator lacks the events from {self._next_sequence} to {found.first_sequence - 1}"
+                )
+            if found.ended and self._next_sequence <= found.last_sequence + 1 and not self._damage:
+                self._open_feed(await self._run(_control_page, self.folder), self._next_sequence)
+                self._last_sequence = found.last_sequence
+                self.phase = Phase.SHIPPING
+            else:
+                await self._record_end(None)
+            await self._until_acknowledged()
+        except LeaseOver:
+            pass
+        await self._leave()
+
+    async def end_leftovers(self) -> None:
+        """Kills what outlived the runner process that had started it."""
+        tools = self._services.tools
+        main = await self._run(_recorded_process, self.folder)
+        known: frozenset[ProcessId] = frozenset()
+        while left := await self._run(tools.processes.living, self.lease_id, main, False, known):
+            known = frozenset(left)
+            for process in left:
+                tools.processes.signal(process, signal.SIGKILL)
+            await asyncio.sleep(tools.timings.stop_poll)
+
+    async def _prepare(self) -> ControlPage:
+        content = self.assignment.to_json().encode()
+        await self._run(write_new_folder, self.folder, assignments.FILE_NAME, content)
+        page = await self._run(ControlPage.create, self.folder / control.FILE_NAME)
+        self._open_feed(page, self.assignment.next_sequence)
+        return page
+
+    async def _supervise(self, page: ControlPage) -> ProcessEnd:
+        assignment, limits = self.assignment, self._limits
+        self.supervision = Supervision(
+            self.lease_id,
+            self.folder,
+            self._services.tools,
+            self._requests,
+            page,
+            timeout=assignment.timeout_s,
+            cancel_grace=limits.cancel_grace,
+            lease_deadline=lambda: lease.self_stop_time(
+                self._renewed_at, limits.lost_after, assignment.attempt, assignment.max_attempts
+            ),
+            on_ring=self._services.feeds.news.set,
+        )
+        try:
+            return await self.supervision.run()
+        finally:
+            self.supervision = None
+
+    async def _record_end(self, end: ProcessEnd | None) -> None:
+        """Records what was captured and not recorded yet, and the end. `end` is None after a crash of the runner."""
+        self.phase = Phase.ENDING
+        self._process_end = end
+        now_ns = self._services.tools.clock.now_ns
+        ending = how_it_ended(await self._run(self._evidence, end))
+        steps = end.steps if end is not None else []
+
+        damaged, self._damage = self._damage, ""
+        # Only after a crash, or when its spool is damaged, can the orchestrator have more of it than there is here.
+        next_sequence = self._next_sequence if end is None else 0
+        if damaged:
+            next_sequence = self._next_to_commit()
+            await self._set_spool_aside(damaged)
+        tail = await self._until_possible(SpoolTail, self.folder, self.assignment, next_sequence, self._acknowledged)
+        try:
+            if self.feed is None:
+                self._open_feed(await self._run(_control_page, self.folder), self._next_to_commit())
+            while not damaged and await self._until_possible(tail.record_output, now_ns()):
+                self._services.feeds.news.set()
+            self._last_sequence = await self._until_possible(tail.record_end, ending, steps, now_ns(), not damaged)
+        finally:
+            await self._run(tail.close)
+        self._services.feeds.news.set()
+        self.phase = Phase.SHIPPING
+
+        failure = ending.failure
+        why = f" ({failure.kind.name}: {failure.message})" if failure is not None else ""
+        log.info("%s ended: %s%s", self, ending.outcome.name, why)
+
+    async def _until_acknowledged(self) -> None:
+        while self._next_to_commit() <= self._last_sequence:
+            if self._damage:
+                await self._record_end(self._process_end)
+            await self._news()
+
+    async def _leave(self) -> None:
+        """Lets go: the folder is deleted, or put aside when its lease was over before its end was stored."""
+        state = self._services.state
+        await self._close_feed()
+        if self.fence_reason is None:
+            await self._run(state.delete, self.folder)
+        else:
+            await self.end_leftovers()
+            note = _NOTE.format(assignment=self.assignment, reason=self.fence_reason)
+            aside = await self._run(state.quarantine, self.folder, self.lease_id, note)
+            log.warning("%s was fenced (%s); what was not shipped of it is in %s", self, self.fence_reason, aside)
+            self.quarantined = aside
+        self.phase = Phase.OVER
+
+    def _evidence(self, end: ProcessEnd | None) -> Evidence:
+        said = _intent_of_this_boot(self.folder)
+        tail = output.stderr_tail(self.folder)
+        if end is None:
+            return Evidence(
+                intent=said,
+                cancel_delivered=(self.folder / CANCEL).exists(),
+                restarted=True,
+                storage_error=self._damage,
+                stderr_tail=tail,
+            )
+        return Evidence(
+            intent=said,
+            cancel_delivered=end.cancel_delivered,
+            stopped_for=end.stopped_for,
+            exit_status=end.exit_status,
+            killed_by_runner=end.killed,
+            memory_kill=end.memory_kill,
+            launch_error=end.launch_error,
+            storage_error=self._damage,
+            stderr_tail=tail,
+        )
+
+    def _open_feed(self, page: ControlPage | None, next_sequence: int) -> None:
+        self.feed = Feed(
+            self.lease_id,
+            self.folder / output.SPOOL,
+            committed=next_sequence - 1,
+            control=page,
+            on_progress=self._requests.changed.set,
+            on_damage=self._damaged,
+        )
+        self.feed.held = self.kept
+        self._services.feeds.add(self.feed)
+
+    async def _close_feed(self) -> None:
+        if self.feed is not None:
+            self._services.feeds.remove(self.feed)
+            await self._run(self.feed.close)
+            self.feed = None
+
+    async def _set_spool_aside(self, reason: str) -> None:
+        self._next_sequence = self._next_to_commit()
+        await self._close_feed()
+        spool = self.folder / output.SPOOL
+        if spool.exists():
+            note = _NOTE.format(assignment=self.assignment, reason=reason)
+            await self._run(self._services.state.quarantine, spool, f"{self.lease_id}-spool", note, True)
+
+    def _next_to_commit(self) -> int:
+        if self.feed is not None:
+            return self.feed.window.committed + 1
+        return self._next_sequence or self.assignment.next_sequence
+
+    def _damaged(self, reason: str) -> None:
+        log.error("%s: %s", self, reason)
+        self._damage = reason
+        self.stop(StopCause.STORAGE)
+        self._requests.changed.set()
+
+    def _acknowledged(self) -> int:
+        return self.feed.acknowledged_bytes if self.feed is not None else 0
+
+    def _end_lease(self) -> None:
+        if self.feed is not None:
+            self.feed.held = True
+        self._requests.end_lease()
+        self._verdict_given.set()
+
+    def _check_lease(self) -> None:
+        if self._requests.lease_over:
+            raise LeaseOver
+
+    async def _news(self) -> None:
+        """Waits until something happened to this attempt, but not for long. Raises LeaseOver."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(TRY_AGAIN):
+                await self._requests.changed.wait()
+        self._requests.changed.clear()
+        self._check_lease()
+
+    async def _until_possible(self, work: Callable[..., T], *arguments: object) -> T:
+        """Does blocking work on the spool, again and again while that, or the disk, is full. Raises LeaseOver."""
+        while True:
+            try:
+                return await self._run(work, *arguments)
+            except MustWait:
+                await self._news()
+            except OSError as error:
+                log.error("%s: its end cannot be recorded, trying on: %s", self, error)
+                await self._news()
+
+    async def _run(self, work: Callable[..., T], *arguments: object) -> T:
+        return await self._services.tools.disk.run(work, *arguments)
+
+
+def read_assignment(folder: Path) -> Assignment:
+    """The assignment of an attempt's folder. Raises OSError or ValueError. Blocks."""
+    return Assignment.read(folder)
+
+
+def _control_page(folder: Path) -> ControlPage | None:
+    try:
+        return ControlPage(folder / control.FILE_NAME)
+    except (OSError, ValueError):
+        return None  # it holds latest values only: an attempt without processes can do without
+
+
+def _intent_of_this_boot(folder: Path) -> Intent | None:
+    try:
+        said = Intent.read(folder)
+    except (OSError, ValueError):
+        return None
+    return said if said is not None and said.boot_id == intent.boot_id() else None
+
+
+def _recorded_process(folder: Path) -> ProcessId | None:
+    try:
+        document: Any = json.loads((folder / PROCESS).read_bytes())
+        if document["boot_id"] != intent.boot_id():
+            return None
+        return ProcessId(int(document["pid"]), int(document["start_ticks"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+_NOTE = """\
+This is what a runner of Athanor had of an attempt that it was not allowed to go on with. None of it enters the run.
+
+run        {assignment.run_id}
+attempt    {assignment.attempt}
+experiment {assignment.experiment}
+instance   {assignment.instance_id} ({assignment.instance_name})
+lease      {assignment.lease_id}
+reason     {reason}
+
+The events are in the *.seg files, each a serialized athanor.v1.RunEvent behind a head of 24 bytes; what the process
+wrote to its standard output and error is in `stdout` and `stderr`. Nothing reads this folder again: it may be deleted.
+"""

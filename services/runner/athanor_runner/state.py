@@ -1,0 +1,185 @@
+"""The runner's state folder: whose it is, who the runner is, how many sessions it had, what it has of attempts."""
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from athanor.experiment import files
+
+FORMAT = 1
+UNREPORTED = (
+    "unreported"  # in a quarantined folder: the orchestrator does not know yet that nothing of it is left running
+)
+
+
+class StateFolderInUse(Exception):
+    """Another runner owns the state folder."""
+
+
+class StateFolderDamaged(Exception):
+    """A file of the state folder does not hold what it should."""
+
+
+@dataclass(frozen=True)
+class Quarantined:
+    """An attempt that was fenced, and whose end the orchestrator has not confirmed to know."""
+
+    lease_id: str
+    folder: Path
+
+
+class StateFolder:
+    """One runner's folder, owned from `open` to `close`.
+
+    runner.json             who the runner is, drawn once
+    session.json            number of its newest session
+    attempts/<lease>/       attempts that are not finished with
+    quarantine/<lease>/     attempts whose lease was over: for the operator, never read again
+    trash/                  being deleted
+    """
+
+    def __init__(self, root: Path, lock: int, runner_id: str) -> None:
+        self.root = root
+        self.runner_id = runner_id
+        self._lock = lock
+
+    @classmethod
+    def open(cls, root: Path) -> "StateFolder":
+        """Takes ownership, and makes the folder where there is none.
+
+        Raises StateFolderInUse, StateFolderDamaged, or OSError.
+        """
+        root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise StateFolderInUse(f"another runner uses the state folder {root}") from None
+            for name in ("attempts", "quarantine", "trash"):
+                (root / name).mkdir(exist_ok=True)
+            state = cls(root, lock, _identity(root / "runner.json"))
+            files.flush_folder(root)
+            state._empty_trash()
+        except BaseException:
+            os.close(lock)
+            raise
+        return state
+
+    def close(self) -> None:
+        """Gives the folder up."""
+        os.close(self._lock)
+
+    @property
+    def attempts(self) -> Path:
+        """The folder of attempts that are not finished with."""
+        return self.root / "attempts"
+
+    def next_session_number(self) -> int:
+        """Counts one session more, flushed to disk before it is returned."""
+        path = self.root / "session.json"
+        document = _read(path)
+        number = document.get("number", 0) if document is not None else 0
+        if not isinstance(number, int) or number < 0:
+            raise StateFolderDamaged(f"{path} holds no session number; a folder without it would repeat old numbers")
+        write_json(path, {"number": number + 1})
+        return number + 1
+
+    def attempt_folders(self) -> list[Path]:
+        """Folders of attempts that are not finished with, by the lease's id.
+
+        One without an assignment was never executed, because that is flushed before anything is started: it is deleted.
+        """
+        folders: list[Path] = []
+        for folder in sorted(self.attempts.iterdir()):
+            if (folder / "assignment.json").is_file():
+                folders.append(folder)
+            else:
+                self.delete(folder)
+        return folders
+
+    def delete(self, folder: Path) -> None:
+        """Deletes an attempt's folder, moved away first so that no half of one is ever found."""
+        grave = self.root / "trash" / f"{folder.name}-{uuid.uuid4().hex}"
+        with contextlib.suppress(FileNotFoundError):
+            folder.rename(grave)
+            shutil.rmtree(grave, ignore_errors=True)
+
+    def quarantine(self, folder: Path, name: str, note: str, part: bool = False) -> Path:
+        """Moves an attempt's folder, or a part of one, to where nothing reads it again, with a note for people."""
+        aside = self.root / "quarantine" / name
+        if aside.exists():
+            aside = aside.with_name(f"{name}-{uuid.uuid4().hex[:8]}")
+        if not part:
+            files.write_durably(folder / UNREPORTED, b"")
+        files.write_durably(folder / "NOTE.txt", note.encode())
+        folder.rename(aside)
+        files.flush_folder(aside.parent)
+        files.flush_folder(folder.parent)
+        return aside
+
+    def unreported_quarantines(self) -> list[Quarantined]:
+        """Fenced attempts of which the orchestrator does not know yet that nothing of them is left running."""
+        return [
+            Quarantined(_lease_of(folder), folder)
+            for folder in sorted((self.root / "quarantine").iterdir())
+            if (folder / UNREPORTED).exists()
+        ]
+
+    def quarantine_reported(self, folder: Path) -> None:
+        """The orchestrator knows it now."""
+        (folder / UNREPORTED).unlink(missing_ok=True)
+
+    def _empty_trash(self) -> None:
+        for grave in (self.root / "trash").iterdir():
+            shutil.rmtree(grave, ignore_errors=True)
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Writes a JSON file of this format so that after any crash either the old or the new one is there whole."""
+    files.write_durably(path, json.dumps({"format": FORMAT, **content}, indent=1).encode())
+
+
+def write_new_folder(folder: Path, name: str, content: bytes) -> None:
+    """Makes a folder with one file in it; file, folder and parent are flushed when it returns. Raises OSError."""
+    folder.mkdir()
+    files.write_durably(folder / name, content)
+    files.flush_folder(folder.parent)
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        document = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        raise StateFolderDamaged(f"{path} is not JSON") from None
+    if not isinstance(document, dict) or document.get("format") != FORMAT:  # pyright: ignore[reportUnknownMemberType]
+        raise StateFolderDamaged(f"{path} is not of a format that this version reads")
+    return document  # pyright: ignore[reportUnknownVariableType]
+
+
+def _identity(path: Path) -> str:
+    document = _read(path)
+    if document is None:
+        runner_id = str(uuid.uuid4())
+        write_json(path, {"runner_id": runner_id})
+        return runner_id
+    runner_id = document.get("runner_id")
+    if not isinstance(runner_id, str) or not runner_id:
+        raise StateFolderDamaged(f"{path} names no runner")
+    return runner_id
+
+
+def _lease_of(folder: Path) -> str:
+    try:
+        document = json.loads((folder / "assignment.json").read_bytes())
+        return str(document["lease_id"])
+    except (OSError, ValueError, KeyError):
+        return folder.name
