@@ -3,7 +3,7 @@
 from collections.abc import Callable, Generator, Iterable, Mapping, Sized
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, Protocol, TypeVar
 
 from athanor.experiment import jsontext, recorder, text, wire
 from athanor.experiment.control import MAX_PROGRESS_MESSAGE_BYTES
@@ -265,14 +265,19 @@ def _log_body(level: str, message: str, metadata: Mapping[str, Any] | None, path
     except (KeyError, TypeError):
         levels = ", ".join(_LEVEL_FIELDS)
         raise InvalidValueError(f"{path}level is {level!r}, not one of {levels}") from None
-    shown = text.encode(message if isinstance(message, str) else str(message))  # pyright: ignore[reportUnnecessaryIsInstance]
+    try:
+        shown = message.encode()
+    except (AttributeError, UnicodeEncodeError):
+        shown = text.encode(str(message))
+    if b"\0" in shown:
+        shown = text.encode(shown.decode())
     if shown:
         field += b"\x12" + wire.varint(len(shown)) + shown
     if metadata:
         if not isinstance(metadata, dict):
             raise InvalidValueError(f"{path}metadata is of type {type(metadata).__name__}, not a dict")
-        data = jsontext.encode(cast(object, metadata), path + "metadata")
-        field += b"\x1a" + wire.varint(len(data)) + data
+        data = jsontext.encode(metadata, path + "metadata" if path else "metadata")
+        return field + b"\x1a" + wire.varint(len(data)) + data
     return field
 
 

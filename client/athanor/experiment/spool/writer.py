@@ -149,13 +149,15 @@ class SpoolWriter:
         if stderr_offset is None:
             stderr_offset = self._stderr_offset
 
-        parts: list[bytes] = []
+        if not events:
+            return
+        records: list[bytes] = []
         for event in events:
             length = len(event)
             crc = crc32(event, crc32(_pack_checked_head(length, stdout_offset, stderr_offset)))
-            parts.append(_pack_record_head(length, crc, stdout_offset, stderr_offset))
-            parts.append(event)
-        self._put(b"".join(parts), events, stdout_offset, stderr_offset, reserve)
+            records.append(_pack_record_head(length, crc, stdout_offset, stderr_offset) + event)
+        data = records[0] if len(records) == 1 else b"".join(records)
+        self._put(data, events, stdout_offset, stderr_offset, reserve)
 
     def append_output(
         self, events: Sequence[bytes], offsets: Sequence[tuple[int, int]], *, reserve: bool = False
