@@ -1,0 +1,49 @@
+"""The tree of commands. Nothing heavy is imported before a command needs it: `athanor --help` is quick."""
+
+from typing import Annotated
+
+import typer
+
+from athanor.cli import exits, experiments, instances, launch, logs, options, results, runners, runs, session, up
+
+# Plain help: rich would double the time that it takes, and decorate it in a pipe too.
+app = typer.Typer(
+    name="athanor",
+    help="Athanor runs experiments: start the system, run them, watch them, compare what they found.",
+    epilog=exits.HELP,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"athanor {version('athanor')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    target: options.Target = None,
+    debug: Annotated[bool, typer.Option("--debug", envvar="ATHANOR_DEBUG", help="Show tracebacks of errors.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Keep what was given before the command."""
+    session.given.target = target
+    session.given.debug = debug
+
+
+app.command()(up.up)
+app.command()(launch.run)
+app.command()(logs.logs)
+app.command()(results.results)
+app.add_typer(experiments.app, name="experiments")
+app.add_typer(instances.app, name="instances")
+app.add_typer(runs.app, name="runs")
+app.add_typer(runners.app, name="runners")

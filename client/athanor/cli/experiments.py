@@ -1,0 +1,83 @@
+"""`athanor experiments`: what can be run."""
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from athanor.cli import options, output, session, shapes, words
+
+if TYPE_CHECKING:
+    from athanor.client import AsyncClient, Experiment
+
+app = typer.Typer(help="Show the experiments that runners have reported.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_(target: options.Target = None, json: options.Json = False) -> None:
+    """List experiments, and the modules that could not be loaded."""
+
+    async def work(client: "AsyncClient"):
+        return await client.experiments.list().all(), await client.experiments.discovery_errors()
+
+    experiments, broken = session.run(target, work)
+    if json:
+        output.document(
+            {
+                "experiments": [shapes.experiment(item) for item in experiments],
+                "discovery_errors": [shapes.discovery_error(item) for item in broken],
+            }
+        )
+        return
+    if experiments:
+        rows = [
+            (item.name, str(item.available_runner_count), item.title, item.description.partition("\n")[0])
+            for item in experiments
+        ]
+        output.table(("NAME", "RUNNERS", "TITLE", "DESCRIPTION"), rows)
+    elif not broken:
+        output.note("No runner has reported an experiment yet; `athanor runners list` shows who is connected.")
+    for error in broken:
+        last = error.error.strip().rpartition("\n")[2]
+        output.note(f"could not load {error.module}: {last} (all of it: `athanor experiments list --json`)")
+
+
+@app.command()
+def show(name: options.Experiment, target: options.Target = None, json: options.Json = False) -> None:
+    """Show one experiment: what it does, and what its configuration takes."""
+
+    async def work(client: "AsyncClient") -> "Experiment":
+        return await client.experiments.get(name)
+
+    item = session.run(target, work)
+    if json:
+        output.document(shapes.experiment(item))
+    else:
+        _show(item)
+
+
+def _show(item: "Experiment") -> None:
+    from athanor.cli import schema
+
+    output.fields(
+        [
+            ("name", item.name),
+            ("title", item.title if item.title != item.name else ""),
+            ("description", item.description.strip()),
+            ("runners", str(item.available_runner_count) if item.available_runner_count else "none: a run would wait"),
+            ("timeout", words.duration(item.default_policy.timeout)),
+            ("module", item.code.module),
+            ("distribution", item.code.distribution),
+            ("commit", item.code.git_commit + (" (with changes)" if item.code.git_dirty else "")),
+            ("digest", item.code.digest),
+            ("mixed", "other runners have other code of this name" if item.other_versions else ""),
+            ("changed", words.moment(item.update_time)),
+        ]
+    )
+    settings = schema.settings(item.configuration_schema)
+    if settings:
+        output.line()
+        rows = [
+            (one.path, one.type, one.default or ("required" if one.required else ""), one.description)
+            for one in settings
+        ]
+        output.table(("SETTING", "TYPE", "DEFAULT", "DESCRIPTION"), rows)

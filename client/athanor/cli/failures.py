@@ -1,0 +1,42 @@
+"""What a person is told when something went wrong, and the exit status that goes with it."""
+
+from athanor.cli import exits
+from athanor.client import errors
+
+
+def explain(error: errors.AthanorError) -> tuple[str, int]:
+    """Return the text for `error`, in full and without a traceback, and the exit status."""
+    match error:
+        case errors.UnavailableError():
+            return f"{error}\n{error.advice}".rstrip(), exits.UNREACHABLE
+        case errors.DeadlineExceededError() | errors.ProtocolError():
+            return str(error), exits.UNREACHABLE
+        case errors.TargetError():
+            return str(error), exits.USAGE
+        case errors.ConfigurationInvalidError():
+            lines = [f"the configuration does not fit {error.experiment or 'the experiment'}:"]
+            lines += [f"  {_where(violation)}: {violation.description}" for violation in error.violations]
+            if error.experiment:
+                lines.append(f"`athanor experiments show {error.experiment}` lists what it takes.")
+            return "\n".join(lines), exits.USAGE
+        case errors.InvalidArgumentError():
+            lines = [f"  {violation.field}: {violation.description}" for violation in error.violations]
+            return "\n".join(["the orchestrator does not accept that:", *lines] if lines else [str(error)]), exits.USAGE
+        case errors.NotFoundError() if error.resource == "experiment":
+            return f"{error}; `athanor experiments list` shows those there are", exits.REFUSED
+        case errors.RunLiveError():
+            advice = f"`athanor runs cancel --wait {error.run_id}` ends it."
+            return f"{error}\n{advice}" if error.run_id else str(error), exits.REFUSED
+        case errors.InternalError():
+            return f"the orchestrator has a fault: {error}\nIts log has the details.", exits.REFUSED
+        case _:
+            return str(error), exits.REFUSED
+
+
+def _where(violation: errors.Violation) -> str:
+    """The place in the configuration, or the field when the fault is of the whole of it."""
+    if violation.field.startswith("/"):
+        return violation.field
+    if violation.pointer:
+        return violation.pointer
+    return "(the whole)" if violation.field.endswith("configuration_json") else violation.field

@@ -1,0 +1,62 @@
+"""Following a run to its end."""
+
+import asyncio
+from typing import TYPE_CHECKING, cast
+
+from athanor.cli import exits, lines, output, views
+
+if TYPE_CHECKING:
+    from athanor.client import AsyncClient, EventFilter, Run
+
+_REFRESH = 0.1  # seconds
+
+
+async def follow(client: "AsyncClient", run_id: str, view: views.View, *, filter: "EventFilter | None" = None) -> "Run":
+    """Show a run from its first event until it has ended, and return it. Cancelling ends the watching only."""
+
+    async def refresh() -> None:
+        while True:
+            await asyncio.sleep(_REFRESH)
+            view.refresh()
+
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            ticker = tasks.create_task(refresh(), name="refresh the view")
+            async with client.runs.watch(run_id, filter=filter, on_interruption=view.interrupted) as watch:
+                async for item in watch:
+                    view.show(item)
+            ticker.cancel()
+    except BaseExceptionGroup as group:
+        raise _first(group) from None
+    finally:
+        view.close()
+    assert watch.run is not None  # a watch that ends without an error has given the run
+    return watch.run
+
+
+def conclude(run: "Run", json: bool) -> int:
+    """Say how a run ended, and return the exit status for it."""
+    if not json:
+        text = lines.summary(run)
+        output.note(text) if not output.is_terminal() else output.line(text)
+    return exit_status(run)
+
+
+def exit_status(run: "Run") -> int:
+    """The exit status for the outcome of a run."""
+    return {"COMPLETED": exits.OK, "CANCELLED": exits.CANCELLED}.get(run.state.value, exits.FAILED)
+
+
+def detached(run_id: str) -> str:
+    """What to tell a person who stops watching."""
+    return (
+        f"The run goes on: {run_id}\n"
+        f"  follow it   athanor logs {run_id} -f\n"
+        f"  see it      athanor runs show {run_id}\n"
+        f"  cancel it   athanor runs cancel {run_id}"
+    )
+
+
+def _first(error: BaseException) -> BaseException:
+    """The one error of a group of tasks of which only one can fail on its own."""
+    return _first(cast("BaseException", error.exceptions[0])) if isinstance(error, BaseExceptionGroup) else error

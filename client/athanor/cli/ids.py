@@ -1,0 +1,73 @@
+"""Ids as people give them: whole, or as much of the beginning as is unique."""
+
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    from athanor.client import AsyncClient, Listing
+
+_FULL = 36  # characters of a UUID
+_SHORT = 13  # of a UUIDv7: the milliseconds, which nearly always differ
+_SHOWN = 5  # candidates in a message
+
+
+class _HasId(Protocol):
+    @property
+    def id(self) -> str: ...
+
+
+_Item = TypeVar("_Item", bound=_HasId)
+
+
+async def run(client: "AsyncClient", text: str) -> str:
+    """Return the id of the run that `text` means."""
+    return await _resolve("run", client.runs.list(page_size=1000), text)
+
+
+async def instance(client: "AsyncClient", text: str) -> str:
+    """Return the id of the instance that `text` means."""
+    return await _resolve("instance", client.instances.list(page_size=1000), text)
+
+
+def shortened(ids: Collection[str]) -> dict[str, str]:
+    """Return for each id the shortest beginning, of at least 13 characters, that no other of them shares."""
+    length = _SHORT
+    while length < _FULL and len({id[:length] for id in ids}) < len(set(ids)):
+        length += 1
+    return {id: id[:length] for id in ids}
+
+
+async def _resolve(what: str, newest_first: "Listing[_Item]", text: str) -> str:
+    """Find the one id that begins with `text`. Raises typer.BadParameter when there is none, or more than one."""
+    prefix = text.strip().lower()
+    if len(prefix) >= _FULL:
+        return prefix
+    if not prefix:
+        raise typer.BadParameter(f"the id of the {what} is empty")
+    found = list[str]()
+    async for item in newest_first:
+        if item.id.startswith(prefix):
+            found.append(item.id)
+        elif item.id < prefix:  # ids grow with time, and these come newest first: all others are smaller still
+            break
+    match found:
+        case [id]:
+            return id
+        case []:
+            raise _not_found(what, text)
+        case _:
+            raise typer.BadParameter(f"{len(found)} {what}s begin with {text!r}: {_some(found)}; give more of the id")
+
+
+def _not_found(what: str, text: str) -> Exception:
+    from athanor.client import NotFoundError
+
+    metadata = {"resource": what, "id": text}
+    return NotFoundError(f"there is no {what} whose id begins with {text!r}", code="NOT_FOUND", metadata=metadata)
+
+
+def _some(ids: Sequence[str]) -> str:
+    more = f" and {len(ids) - _SHOWN} more" if len(ids) > _SHOWN else ""
+    return ", ".join(ids[:_SHOWN]) + more

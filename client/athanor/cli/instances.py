@@ -1,0 +1,154 @@
+"""`athanor instances`: experiments with a name and a configuration."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from athanor.cli import arguments, exits, ids, options, output, session, shapes, words
+
+if TYPE_CHECKING:
+    from athanor.client import AsyncClient, Instance
+
+app = typer.Typer(help="Create, show, change and delete instances.", no_args_is_help=True)
+
+
+@app.command()
+def create(
+    experiment: options.Experiment,
+    set_: options.Set = None,
+    config: options.Config = None,
+    name: options.Name = None,
+    description: options.Description = None,
+    label: options.Label = None,
+    target: options.Target = None,
+    json: options.Json = False,
+) -> None:
+    """Create an instance; what its configuration leaves out takes the experiment's default."""
+    configuration = arguments.configuration(config, set_ or [])
+    labels = arguments.labels(label or [])
+
+    async def work(client: "AsyncClient") -> "Instance":
+        return await client.instances.create(
+            experiment, configuration, name=name, description=description or "", labels=labels
+        )
+
+    _print(session.run(target, work), json)
+
+
+@app.command("list")
+def list_(
+    experiment: Annotated[str, typer.Option("--experiment", help="Only of this experiment.")] = "",
+    label: options.Label = None,
+    limit: options.Limit = 50,
+    target: options.Target = None,
+    json: options.Json = False,
+) -> None:
+    """List instances, newest first."""
+    labels = arguments.labels(label or [])
+
+    async def work(client: "AsyncClient") -> "list[Instance]":
+        return await client.instances.list(experiment=experiment, labels=labels, limit=limit).all()
+
+    items = session.run(target, work)
+    if json:
+        output.document({"instances": [shapes.instance(item) for item in items]})
+        return
+    short = ids.shortened([item.id for item in items]) if output.is_terminal() else {}
+    rows = [
+        (
+            short.get(item.id, item.id),
+            item.experiment,
+            str(item.run_count),
+            item.last_run_state.value if item.last_run_state else "-",
+            words.moment(item.create_time),
+            item.name,
+        )
+        for item in items
+    ]
+    output.table(("ID", "EXPERIMENT", "RUNS", "LAST", "CREATED", "NAME"), rows)
+
+
+@app.command()
+def show(instance: options.InstanceId, target: options.Target = None, json: options.Json = False) -> None:
+    """Show one instance with its configuration."""
+
+    async def work(client: "AsyncClient") -> "Instance":
+        return await client.instances.get(await ids.instance(client, instance))
+
+    _print(session.run(target, work), json)
+
+
+@app.command()
+def update(
+    instance: options.InstanceId,
+    set_: options.Set = None,
+    config: options.Config = None,
+    name: options.Name = None,
+    description: options.Description = None,
+    label: options.Label = None,
+    target: options.Target = None,
+    json: options.Json = False,
+) -> None:
+    """Change an instance. Runs that exist keep the configuration they started with.
+
+    --set changes values of the configuration it has, --config takes a new one. --label replaces all labels.
+    """
+    if not (set_ or config or label or name is not None or description is not None):
+        raise typer.BadParameter("nothing to change: give --set, --config, --name, --description or --label")
+    labels = arguments.labels(label) if label else None
+
+    async def work(client: "AsyncClient") -> "Instance":
+        # Read, change, write what was read: a change by somebody else meanwhile is not overwritten.
+        now = await client.instances.get(await ids.instance(client, instance))
+        configuration = arguments.configuration(config, set_ or [], now.configuration) if set_ or config else None
+        return await client.instances.update(
+            now.id, name=name, description=description, configuration=configuration, labels=labels, etag=now.etag
+        )
+
+    _print(session.run(target, work), json)
+
+
+@app.command()
+def delete(
+    instance: options.InstanceId,
+    yes: options.Yes = False,
+    target: options.Target = None,
+    json: options.Json = False,
+) -> None:
+    """Delete an instance with all its runs, their logs and results."""
+
+    async def find(client: "AsyncClient") -> "Instance":
+        return await client.instances.get(await ids.instance(client, instance))
+
+    found = session.run(target, find)
+    question = f"Delete instance {found.name!r} with {words.count(found.run_count, 'run')}?"
+    if not output.confirmed(question, yes):
+        raise typer.Exit(exits.REFUSED)
+
+    async def work(client: "AsyncClient") -> None:
+        await client.instances.delete(found.id)
+
+    session.run(target, work)
+    if json:
+        output.document({"deleted": found.id})
+    else:
+        output.line(f"deleted instance {found.id}")
+
+
+def _print(item: "Instance", json: bool) -> None:
+    if json:
+        output.document(shapes.instance(item))
+        return
+    output.fields(
+        [
+            ("id", item.id),
+            ("experiment", item.experiment),
+            ("name", item.name),
+            ("description", item.description),
+            ("labels", ", ".join(f"{key}={value}" for key, value in sorted(item.labels.items()))),
+            ("runs", str(item.run_count) + (f", the last {item.last_run_state.value}" if item.last_run_state else "")),
+            ("created", words.moment(item.create_time)),
+            ("changed", words.moment(item.update_time)),
+            ("configuration", output.pretty(item.configuration_json)),
+        ]
+    )

@@ -1,0 +1,30 @@
+"""JSON text that contains other JSON text as it is, so that numbers of any size and precision stay what they are."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+
+@dataclass(frozen=True)
+class Raw:
+    """A JSON document in text, to be written as it is."""
+
+    text: str
+
+
+def dumps(value: Any) -> str:
+    """Return `value` as JSON on one line. Mappings, sequences and what JSON knows may hold Raw texts anywhere."""
+    match value:
+        case Raw(text):
+            # Between the values of a document a line break means nothing; in JSON Lines it would end the line.
+            return text.replace("\r", " ").replace("\n", " ")
+        case Mapping():
+            members = cast("Mapping[str, Any]", value)
+            return "{" + ", ".join(f"{json.dumps(key)}: {dumps(item)}" for key, item in members.items()) + "}"
+        case str() | int() | float() | bool() | None:
+            return json.dumps(value, ensure_ascii=False)
+        case Sequence():
+            return "[" + ", ".join(map(dumps, cast("Sequence[Any]", value))) + "]"
+        case _:
+            raise TypeError(f"{type(value).__name__} has no JSON")

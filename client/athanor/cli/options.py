@@ -1,0 +1,45 @@
+"""Options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import typer
+
+Target: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--target", metavar="HOST:PORT", help="The orchestrator. [env: ATHANOR_TARGET; else 127.0.0.1:7400]"),
+]
+Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+RunId: TypeAlias = Annotated[str, typer.Argument(metavar="RUN", help="Id of the run, or the beginning of it.")]
+InstanceId: TypeAlias = Annotated[
+    str, typer.Argument(metavar="INSTANCE", help="Id of the instance, or the beginning of it.")
+]
+Experiment: TypeAlias = Annotated[str, typer.Argument(metavar="EXPERIMENT", help="Name of the experiment.")]
+Set: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Set a value of the configuration: JSON, else a string. Nested: a.b=3, pairs.0.name=x. May be repeated.",
+    ),
+]
+Config: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE.json", help="Take the configuration from a file; --set comes on top."),
+]
+Name: TypeAlias = Annotated[str | None, typer.Option("--name", help="Name of the instance, for people.")]
+Description: TypeAlias = Annotated[str | None, typer.Option("--description", help="Notes for people.")]
+Label: TypeAlias = Annotated[
+    list[str] | None, typer.Option("--label", metavar="KEY=VALUE", help="A label. May be repeated.")
+]
+Seed: TypeAlias = Annotated[
+    int | None,
+    typer.Option("--seed", min=0, max=2**64 - 1, metavar="N", help="Seed for the experiment. [default: drawn]"),
+]
+Timeout: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--timeout", metavar="DURATION", help="End the run after this long, for example 90s, 5m, 1h30m."),
+]
+Detach: TypeAlias = Annotated[bool, typer.Option("--detach", help="Start the run and do not follow it.")]
+Limit: TypeAlias = Annotated[int, typer.Option("--limit", "-n", min=1, metavar="N", help="Show at most this many.")]
+Yes: TypeAlias = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]

@@ -1,0 +1,109 @@
+"""Writing for people and for programs.
+
+On a terminal tables and colours; in a pipe plain lines, columns in line, nothing cut. NO_COLOR is respected.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from athanor.cli import jsontext
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)}
+
+
+def is_terminal() -> bool:
+    """Whether a person looks at standard output."""
+    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def console() -> "Console":
+    """The terminal. Nothing is guessed from the text: no markup, no emoji, no highlighting."""
+    from rich.console import Console
+
+    return Console(markup=False, emoji=False, highlight=False)
+
+
+def visible(text: str) -> str:
+    """Return `text` with control characters written out, so that what a run printed cannot drive the terminal."""
+    return text.translate(_CONTROL)
+
+
+def line(text: str = "") -> None:
+    """Print one line, or several."""
+    print(visible(text) if is_terminal() else text)
+
+
+def note(text: str) -> None:
+    """Say something beside the data, on standard error."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def document(value: Any) -> None:
+    """Print one JSON document on one line, at once."""
+    print(jsontext.dumps(value), flush=True)
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, flexible: int = -1) -> None:
+    """Print rows under their headings. On a narrow terminal the column number `flexible` is the one that is cut."""
+    if is_terminal():
+        _terminal_table(columns, rows, flexible % len(columns))
+        return
+    lines = [[cell.replace("\n", " ") for cell in row] for row in (columns, *rows)]
+    widths = [max(len(row[index]) for row in lines) for index in range(len(columns))]
+    for row in lines:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def fields(pairs: Sequence[tuple[str, str]]) -> None:
+    """Print named values in line; those that are empty are left out."""
+    shown = [(name, text) for name, text in pairs if text]
+    width = max((len(name) for name, _ in shown), default=0)
+    for name, text in shown:
+        first, *rest = text.split("\n")
+        line(f"{name:<{width}}  {first}")
+        for more in rest:
+            line(f"{'':<{width}}  {more}")
+
+
+def _terminal_table(columns: Sequence[str], rows: Sequence[Sequence[str]], flexible: int) -> None:
+    from rich.table import Table
+
+    grid = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    for index, name in enumerate(columns):
+        grid.add_column(name, no_wrap=True, overflow="ellipsis", ratio=1 if index == flexible else None)
+    for row in rows:
+        grid.add_row(*(visible(cell).replace("\n", " ") for cell in row))
+    console().print(grid)
+
+
+def pretty(json_text: str) -> str:
+    """Return JSON text on several lines, every number as it is written."""
+    import json
+    import re
+
+    if not json_text:
+        return ""
+    # Each number is stood in for, and put back as the text it was.
+    numbers = list[str]()
+
+    def keep(number: str) -> str:
+        numbers.append(number)
+        return f"\x00{len(numbers) - 1}\x00"
+
+    value = json.loads(json_text, parse_int=keep, parse_float=keep)
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    return re.sub(r'"\\u0000(\d+)\\u0000"', lambda match: numbers[int(match[1])], text)
+
+
+def confirmed(question: str, yes: bool) -> bool:
+    """Ask a person at a terminal; a script, or `--yes`, has decided already."""
+    if yes or not sys.stdin.isatty():
+        return True
+    import typer
+
+    return typer.confirm(question)

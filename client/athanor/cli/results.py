@@ -1,0 +1,71 @@
+"""`athanor results`: what a run has found."""
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from athanor.cli import ids, jsontext, options, output, session, shapes
+
+if TYPE_CHECKING:
+    from athanor.client import AsyncClient, Result
+
+
+def results(
+    run: options.RunId,
+    key: Annotated[str, typer.Option("--key", help="Only results with this key.")] = "",
+    superseded: Annotated[bool, typer.Option("--superseded", help="Also those a later attempt superseded.")] = False,
+    target: options.Target = None,
+    json: options.Json = False,
+) -> None:
+    """Print the results of a run. In a pipe: key, tab, value as JSON."""
+
+    async def work(client: "AsyncClient") -> "tuple[str, list[Result]]":
+        run_id = await ids.run(client, run)
+        return run_id, await client.runs.results(run_id, key=key, include_superseded=superseded).all()
+
+    run_id, items = session.run(target, work)
+    if json:
+        output.document({"run_id": run_id, "results": [shapes.result(item) for item in items]})
+    elif not output.is_terminal():
+        for item in items:
+            print(item.key, jsontext.dumps(jsontext.Raw(item.value_json)), sep="\t")
+    else:
+        show(items)
+
+
+def show(items: "Sequence[Result]") -> None:
+    """Print results as tables: those that follow each other and have the same members share one."""
+    for index, (members, group) in enumerate(groupby(items, key=_members)):
+        if index:
+            output.line()
+        if members is None:
+            output.table(("RESULT", "VALUE"), [(item.key, brief(item.value)) for item in group])
+        else:
+            rows = [(item.key, *(brief(item.value[name]) for name in members)) for item in group]
+            output.table(("RESULT", *members), rows)
+
+
+def brief(value: Any) -> str:
+    """A value in a cell: a structure inside it only by its size."""
+    match value:
+        case float():
+            return f"{value:.6g}"
+        case str():
+            return value
+        case Mapping():
+            return f"{{{len(cast('Mapping[str, Any]', value))} members}}"
+        case list():
+            items = cast("list[Any]", value)
+            plain = all(isinstance(item, (int, float, str)) for item in items) and len(items) <= 4
+            return f"[{', '.join(map(brief, items))}]" if plain else f"[{len(items)} items]"
+        case _:
+            return jsontext.dumps(value)
+
+
+def _members(item: "Result") -> tuple[str, ...] | None:
+    """The columns for this result; None when it is not an object that fits into some."""
+    value: Any = item.value
+    names = tuple(cast("Mapping[str, Any]", value)) if isinstance(value, Mapping) else ()
+    return names if 0 < len(names) <= 12 else None

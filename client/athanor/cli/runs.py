@@ -1,0 +1,183 @@
+"""`athanor runs`: executions of instances."""
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from athanor.cli import arguments, exits, ids, launch, options, output, session, shapes, words
+
+if TYPE_CHECKING:
+    from athanor.client import AsyncClient, Run
+
+app = typer.Typer(help="Start, show, cancel and delete runs.", no_args_is_help=True)
+app.command()(launch.start)
+
+
+class State(StrEnum):
+    """States as people write them."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@app.command("list")
+def list_(
+    experiment: Annotated[str, typer.Option("--experiment", help="Only of this experiment.")] = "",
+    instance: Annotated[str, typer.Option("--instance", help="Only of this instance.")] = "",
+    state: Annotated[
+        list[State] | None, typer.Option("--state", case_sensitive=False, help="Only in this state. May be repeated.")
+    ] = None,
+    label: options.Label = None,
+    limit: options.Limit = 50,
+    target: options.Target = None,
+    json: options.Json = False,
+) -> None:
+    """List runs, newest first."""
+    labels = arguments.labels(label or [])
+
+    async def work(client: "AsyncClient") -> "list[Run]":
+        from athanor.client import RunState
+
+        return await client.runs.list(
+            experiment=experiment,
+            instance_id=await ids.instance(client, instance) if instance else "",
+            states=[RunState[one.name] for one in state or []],
+            labels=labels,
+            full=json,
+            limit=limit,
+        ).all()
+
+    items = session.run(target, work)
+    if json:
+        output.document({"runs": [shapes.run(item) for item in items]})
+        return
+    short = ids.shortened([item.id for item in items]) if output.is_terminal() else {}
+    rows = [
+        (
+            short.get(item.id, item.id),
+            item.experiment,
+            words.state(item),
+            words.moment(item.create_time),
+            words.elapsed(item),
+            str(item.result_count),
+            words.failure(item.failure) if item.ended else words.progress(item.progress),
+        )
+        for item in items
+    ]
+    output.table(("ID", "EXPERIMENT", "STATE", "CREATED", "TOOK", "RESULTS", "PROGRESS"), rows)
+
+
+@app.command()
+def show(run: options.RunId, target: options.Target = None, json: options.Json = False) -> None:
+    """Show one run: where it stands, what it was made of, how it ended."""
+
+    async def work(client: "AsyncClient") -> "Run":
+        return await client.runs.get(await ids.run(client, run))
+
+    item = session.run(target, work)
+    if json:
+        output.document(shapes.run(item))
+    else:
+        _show(item)
+
+
+@app.command()
+def cancel(
+    run: options.RunId,
+    reason: Annotated[str, typer.Option("--reason", help="Shown to the experiment and kept on the run.")] = "",
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until the run has ended.")] = False,
+    target: options.Target = None,
+    json: options.Json = False,
+) -> None:
+    """Ask for a run to be cancelled.
+
+    With --wait the exit status is 0 when the run was CANCELLED, and 5 when it ended otherwise: too late.
+    """
+
+    async def work(client: "AsyncClient") -> "Run":
+        item = await client.runs.cancel(await ids.run(client, run), reason=reason)
+        return await client.runs.wait(item.id) if wait and not item.ended else item
+
+    item = session.run(target, work)
+    if json:
+        output.document(shapes.run(item))
+    elif not item.ended:
+        output.line(f"run {item.id} {words.state(item)}")
+    else:
+        output.line(f"run {item.id} {item.state.value}")
+    if item.ended and item.state.value != "CANCELLED":
+        session.fail(f"too late: the run {item.state.value} before it could be cancelled", exits.REFUSED)
+
+
+@app.command()
+def delete(
+    run: options.RunId, yes: options.Yes = False, target: options.Target = None, json: options.Json = False
+) -> None:
+    """Delete a run with its log and results."""
+
+    async def find(client: "AsyncClient") -> str:
+        return await ids.run(client, run)
+
+    run_id = session.run(target, find)
+    if not output.confirmed(f"Delete run {run_id} with its log and results?", yes):
+        raise typer.Exit(exits.REFUSED)
+
+    async def work(client: "AsyncClient") -> None:
+        await client.runs.delete(run_id)
+
+    session.run(target, work)
+    if json:
+        output.document({"deleted": run_id})
+    else:
+        output.line(f"deleted run {run_id}")
+
+
+def _show(item: "Run") -> None:
+    detail = f"\n{item.failure.detail.rstrip()}" if item.failure and item.failure.detail.strip() else ""
+    output.fields(
+        [
+            ("id", item.id),
+            ("experiment", item.experiment),
+            ("instance", item.instance_id),
+            ("state", words.state(item)),
+            ("progress", words.progress(item.progress)),
+            ("failure", words.failure(item.failure) + detail),
+            ("labels", ", ".join(f"{key}={value}" for key, value in sorted(item.labels.items()))),
+            ("seed", str(item.seed)),
+            ("timeout", words.duration(item.policy.timeout)),
+            ("created", words.moment(item.create_time)),
+            ("started", words.moment(item.start_time)),
+            ("ended", words.moment(item.end_time)),
+            ("took", words.elapsed(item)),
+            ("cancelled", _cancellation(item)),
+            ("silent since", words.moment(item.unreachable_since)),
+            ("next attempt", words.moment(item.next_attempt_time)),
+            ("log", f"{words.count(item.log_count, 'line')}, {words.count(item.result_count, 'result')}"),
+            ("attempts", "\n".join(_attempts(item))),
+            ("configuration", output.pretty(item.configuration_json)),
+        ]
+    )
+
+
+def _cancellation(item: "Run") -> str:
+    if item.cancel_request_time is None:
+        return ""
+    return f"requested {words.moment(item.cancel_request_time)} {item.cancel_reason}".rstrip()
+
+
+def _attempts(item: "Run") -> list[str]:
+    found = list[str]()
+    for one in item.attempts:
+        text = f"{one.number}: {one.outcome.value if one.outcome else 'under way'} on runner {one.runner_id}"
+        if one.outcome and not one.log_complete:
+            text += f", log not complete (it reaches event {one.last_sequence})"
+        if one.failure:
+            text += f"\n   {words.failure(one.failure)}"
+        version = [one.code.module, one.code.distribution, one.code.git_commit + ("*" if one.code.git_dirty else "")]
+        made_of = " ".join(filter(None, version))
+        found.append(text + (f"\n   code {one.code.digest[:12]} {made_of}" if one.code.digest else ""))
+    return found

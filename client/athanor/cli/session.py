@@ -1,0 +1,72 @@
+"""Running one command: the client, its errors, Ctrl-C."""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn, TypeVar
+
+import typer
+
+from athanor.cli import exits
+
+if TYPE_CHECKING:
+    from athanor.client import AsyncClient
+
+T = TypeVar("T")
+
+# A person who waits wants to know soon that nobody is there; a restart of the orchestrator takes less than this.
+_RETRY_FOR = 3.0  # seconds
+
+
+@dataclass
+class Globals:
+    """Options that come before the command."""
+
+    target: str | None = None
+    debug: bool = False
+
+
+given = Globals()
+
+
+def interrupted() -> NoReturn:
+    """End after Ctrl-C."""
+    print("athanor: interrupted", file=sys.stderr)
+    raise typer.Exit(exits.INTERRUPTED)
+
+
+def run(
+    target: str | None,
+    work: "Callable[[AsyncClient], Awaitable[T]]",
+    *,
+    on_interrupt: Callable[[], NoReturn] = interrupted,
+) -> T:
+    """Do `work` with a client of `target` and return what it returns.
+
+    Raises typer.Exit with the right status, the reason on standard error, when that fails. After Ctrl-C, when the
+    work has been cancelled and has cleaned up, `on_interrupt` says what that means.
+    """
+    from athanor.cli import failures
+    from athanor.client import AsyncClient, AthanorError
+
+    async def main() -> T:
+        async with AsyncClient(target or given.target, retry_for=_RETRY_FOR) as client:
+            return await work(client)
+
+    try:
+        return asyncio.run(main())
+    except KeyboardInterrupt:
+        on_interrupt()
+    except AthanorError as error:
+        if given.debug:
+            raise
+        text, status = failures.explain(error)
+        fail(text, status)
+
+
+def fail(text: str, status: int) -> NoReturn:
+    """Say why on standard error and end with `status`."""
+    sys.stdout.flush()
+    print(f"athanor: {text}", file=sys.stderr)
+    raise typer.Exit(status)

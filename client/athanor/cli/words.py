@@ -1,0 +1,87 @@
+"""Times, durations and states in words for people."""
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from athanor.client import Failure, Progress, Run
+
+STYLES = {
+    "PENDING": "yellow",
+    "RUNNING": "cyan",
+    "COMPLETED": "green",
+    "FAILED": "red",
+    "CANCELLED": "magenta",
+}
+
+
+def moment(value: datetime | None) -> str:
+    """A time of this machine's time zone."""
+    return "" if value is None else value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def ago(value: datetime | None, now: datetime | None = None) -> str:
+    """How long ago it was."""
+    if value is None:
+        return ""
+    return f"{duration((now or datetime.now(UTC)) - value)} ago"
+
+
+def duration(value: timedelta | None) -> str:
+    """A duration in two units at most: `1.2s`, `3m 10s`, `2h 5m`, `3d 4h`."""
+    if value is None:
+        return ""
+    seconds = max(0.0, value.total_seconds())
+    if seconds < 9.95:
+        return f"{seconds:.1f}s"
+    whole = round(seconds)
+    days, rest = divmod(whole, 86400)
+    hours, rest = divmod(rest, 3600)
+    minutes, rest = divmod(rest, 60)
+    if days:
+        return f"{days}d {hours}h"
+    if hours:
+        return f"{hours}h {minutes}m"
+    return f"{minutes}m {rest}s" if minutes else f"{rest}s"
+
+
+def state(run: "Run") -> str:
+    """The state with what changes its meaning."""
+    if run.ended:
+        return run.state.value
+    notes = list[str]()
+    if run.cancel_request_time:
+        notes.append("cancelling")
+    if run.unreachable_since:
+        notes.append("runner silent")
+    if run.next_attempt_time:
+        notes.append("between attempts")
+    return f"{run.state.value} ({', '.join(notes)})" if notes else run.state.value
+
+
+def progress(value: "Progress | None") -> str:
+    """Progress in figures."""
+    if value is None:
+        return ""
+    count = f"{value.current}/{value.total}" if value.total else str(value.current)
+    return f"{count} {value.message}".rstrip()
+
+
+def failure(value: "Failure | None") -> str:
+    """A failure in one line."""
+    if value is None:
+        return ""
+    status = f" (exit status {value.exit_status})" if value.exit_status is not None else ""
+    return f"{value.kind.value}: {value.message}{status}"
+
+
+def count(number: int, noun: str) -> str:
+    """`1 result`, `2 results`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def elapsed(run: "Run") -> str:
+    """How long it took, or has taken so far."""
+    if run.start_time is None:
+        return ""
+    return duration((run.end_time or datetime.now(UTC)) - run.start_time)
