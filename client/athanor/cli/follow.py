@@ -1,7 +1,7 @@
 """Following a run to its end."""
 
 import asyncio
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from athanor.cli import exits, lines, output, views
 
@@ -27,7 +27,7 @@ async def follow(client: "AsyncClient", run_id: str, view: views.View, *, filter
                     view.show(item)
             ticker.cancel()
     except BaseExceptionGroup as group:
-        raise _first(group) from None
+        raise group.exceptions[0] from None  # the other task only refreshes the view
     finally:
         view.close()
     assert watch.run is not None  # a watch that ends without an error has given the run
@@ -55,8 +55,3 @@ def detached(run_id: str) -> str:
         f"  see it      athanor runs show {run_id}\n"
         f"  cancel it   athanor runs cancel {run_id}"
     )
-
-
-def _first(error: BaseException) -> BaseException:
-    """The one error of a group of tasks of which only one can fail on its own."""
-    return _first(cast("BaseException", error.exceptions[0])) if isinstance(error, BaseExceptionGroup) else error
