@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
-import click
 import pytest
 import typer
-from athanor.cli import app
+from athanor.cli.app import app
 from athanor.v1 import experiment_service_pb2, instance_service_pb2, run_service_pb2, runner_service_pb2
 from google.protobuf import descriptor_pool, json_format, message_factory
 
@@ -150,29 +150,22 @@ def test_every_link_leads_somewhere() -> None:
 
 def check_athanor(arguments: list[str]) -> None:
     """Follow the words down the command tree; what is left are options that the command has and plain arguments."""
-    command: click.Command = typer.main.get_command(app)
-    path = click.Context(command, info_name="athanor")
+    command: Any = typer.main.get_command(app)
     words = iter(arguments)
     for word in words:
         if word.startswith("-"):
             take_option(command, word, words)
-        elif isinstance(command, click.Group):
-            found = command.get_command(path, word)
-            assert found is not None, f"there is no command {word}"
-            command, path = found, click.Context(found, parent=path)
-    assert not isinstance(command, click.Group) or "--help" in arguments or "--version" in arguments
+        elif hasattr(command, "commands"):
+            assert word in command.commands, f"there is no command {word}"
+            command = command.commands[word]
+    assert not hasattr(command, "commands") or {"--help", "--version"} & set(arguments)
 
 
-def take_option(command: click.Command, word: str, words: Iterator[str]) -> None:
+def take_option(command: Any, word: str, words: Iterator[str]) -> None:
     name, _, value = word.partition("=")
     if name == "--help":
         return
-    options = {
-        option: parameter
-        for parameter in command.params
-        if isinstance(parameter, click.Option)
-        for option in (*parameter.opts, *parameter.secondary_opts)
-    }
+    options = {option: parameter for parameter in command.params for option in parameter.opts}
     assert name in options, f"{command.name} has no option {name}"
     if not value and not options[name].is_flag:
         next(words)
