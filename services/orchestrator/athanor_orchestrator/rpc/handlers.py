@@ -59,6 +59,6 @@ def _parse(method: MethodDescriptor, request: bytes) -> Message:
         message.ParseFromString(request)
     except DecodeError:
         name = method.input_type.full_name
-        raise InvalidFields(Violation("", f"the request is not a {name}, or a text in it is not UTF-8")) from None
+        raise InvalidFields(Violation("", f"the request is no {name}, or a text in it is not UTF-8")) from None
     check_message(message)
     return message
