@@ -39,18 +39,22 @@ _UNAVAILABLE = frozenset(
     }
 )
 
-_SETTINGS = (
+# Of the file, set by the one connection that writes: with a transaction under way they are refused.
+_OF_THE_FILE = (
     "PRAGMA page_size = 8192",  # before anything is in the file; has no effect later
     "PRAGMA auto_vacuum = INCREMENTAL",  # as above; so that deleting can shrink the file
     "PRAGMA journal_mode = WAL",
+)
+_OF_THE_CONNECTION = (
+    f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}",
     "PRAGMA synchronous = FULL",  # a commit is flushed: what is acknowledged outlives a power cut
     "PRAGMA foreign_keys = ON",
-    f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}",
     "PRAGMA secure_delete = OFF",
     "PRAGMA temp_store = MEMORY",
     "PRAGMA cache_size = -32768",  # KiB
     "PRAGMA journal_size_limit = 67108864",
 )
+_TO_READ = ("PRAGMA query_only = ON",)
 
 _INSERT_EVENT = (
     "INSERT INTO run_events (run_id, sequence, attempt, kind, level, key, time_us, payload)"
@@ -70,10 +74,10 @@ class SqliteDialect(Dialect):
         self._path = Path(url.database).absolute()
         self._clock = clock
         self._lock_file: int | None = None
-        self.writer = self._engine("BEGIN IMMEDIATE", pool_size=1)
-        self.readers = self._engine("BEGIN", pool_size=READERS, query_only=True)
+        self.writer = self._engine("BEGIN IMMEDIATE", (*_OF_THE_CONNECTION, *_OF_THE_FILE), pool_size=1)
+        self.readers = self._engine("BEGIN", (*_OF_THE_CONNECTION, *_TO_READ), pool_size=READERS)
 
-    def _engine(self, begin: str, *, pool_size: int, query_only: bool = False) -> sqlalchemy.Engine:
+    def _engine(self, begin: str, settings: Sequence[str], *, pool_size: int) -> sqlalchemy.Engine:
         engine = sqlalchemy.create_engine(
             sqlalchemy.URL.create("sqlite", database=str(self._path)),
             poolclass=QueuePool,
@@ -84,10 +88,8 @@ class SqliteDialect(Dialect):
         )
 
         def on_connect(connection: sqlite3.Connection, record: object) -> None:
-            for setting in _SETTINGS:
+            for setting in settings:
                 connection.execute(setting).close()
-            if query_only:
-                connection.execute("PRAGMA query_only = ON").close()
 
         def on_begin(connection: sqlalchemy.Connection) -> None:
             connection.exec_driver_sql(begin)
