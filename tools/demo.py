@@ -1,7 +1,7 @@
 """Athanor at work, from start to stop: `make demo`.
 
-Starts orchestrator and runner with an embedded database in a temporary folder, runs the experiment `digits` as a user would,
-prints what it found, and stops the system. The exit status says whether all of it went well.
+Starts orchestrator and runner with an embedded database in a temporary folder, runs the experiment `digits` as a user
+would, prints what it found, and stops the system. The exit status says whether all of it went well.
 """
 
 import json

@@ -211,6 +211,13 @@ class System:
         assert self._address is not None, "start the orchestrator first"
         return self._address
 
+    def use(self, address: str) -> None:
+        """Call an orchestrator that was started in another way."""
+        if self._channel is not None and address != self._address:
+            self._channel.close()
+            self._channel = None
+        self._address = address
+
     @property
     def channel(self) -> grpc.Channel:
         """One channel, which reconnects quickly after a restart."""
