@@ -165,7 +165,7 @@ class _Ledger:
         rows = batch.rows[skip:] if skip else batch.rows
         if rows:
             self._add(tx, batch, rows)
-        if batch.fault:
+        if batch.fault and self.lease.end is None:
             return self._break(tx, batch.fault)
         return Committed(self.lease.last_sequence, ended=self.lease.end is not None)
 

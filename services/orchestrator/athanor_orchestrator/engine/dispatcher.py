@@ -150,10 +150,8 @@ def _rooms(tx: Transaction, candidates: Sequence[Candidate]) -> list[Room]:
         if not runner.connected or runner.draining:
             continue
 
-        held = len(leases.live_leases_of_runner(tx, candidate.runner_id))
-        reported = runners.get_runner(tx, candidate.runner_id)
-        names = frozenset(reported.experiments if reported is not None else ())
-        rooms.append(Room(candidate.runner_id, candidate.session_number, names, runner.slots - held))
+        free = runner.slots - len(runner.run_ids)  # a slot is a live lease
+        rooms.append(Room(candidate.runner_id, candidate.session_number, frozenset(runner.experiments), free))
     return rooms
 
 

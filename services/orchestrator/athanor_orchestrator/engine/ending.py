@@ -137,7 +137,6 @@ def give_back(tx: Transaction, run: Run, lease: Lease, actor: Actor) -> None:
 
     if run.cancel_request_time_us is None:
         run_state.check(run.state, RunState.PENDING, actor)
-        runs.update_run(tx, run.id, unreachable_since_us=None)
         tx.wake(f"run:{run.id}")
         tx.wake("work")
         return

@@ -58,6 +58,12 @@ class Intake:
         self._retries = Retries(database, timings)
         self._waiting: deque[_Waiting] = deque()
         self._edge = asyncio.Event()
+        self._storing = False
+
+    @property
+    def idle(self) -> bool:
+        """True when everything that was delivered has been stored, or failed."""
+        return not self._waiting and not self._storing
 
     async def open(self, session: Session) -> ReportStream:
         """Begin a Report stream: it is answered with how far each lease of the session is stored."""
@@ -99,7 +105,9 @@ class Intake:
                 await self._edge.wait()
                 self._edge.clear()
                 while group := self._take():
+                    self._storing = True
                     await self._store(group)
+                    self._storing = False
 
     def _take(self) -> list[_Item]:
         """Take deliveries in the order in which they came, as many as make a transaction of a fair size."""
@@ -127,28 +135,15 @@ class Intake:
             logger.warning("a commit failed: %s", error)
             self._fail(group)
         except Exception:
+            by_lease = _by_lease(group)
+            logger.exception("storing batches of %d runs failed", len(by_lease))
+            if len(by_lease) == 1:
+                self._fail(group)
+                return
             # One run must not harm its neighbours: each has a transaction of its own now.
-            logger.exception("storing %d batches failed; trying run by run", len(group))
-            await self._store_each(group)
-
-    async def _store_each(self, group: Sequence[_Item]) -> None:
-        by_lease: dict[str, list[_Item]] = {}
-        for item in group:
-            by_lease.setdefault(item.lease_id, []).append(item)
-
-        async with asyncio.TaskGroup() as tasks:
-            for lease_id, items in by_lease.items():
-                tasks.create_task(self._store_alone(items), name=f"store lease {lease_id}")
-
-    async def _store_alone(self, items: Sequence[_Item]) -> None:
-        try:
-            await self._commit(items)
-        except StorageUnavailable as error:
-            logger.warning("a commit failed: %s", error)
-            self._fail(items)
-        except Exception:
-            logger.exception("storing lease %s failed", items[0].lease_id)
-            self._fail(items)
+            async with asyncio.TaskGroup() as tasks:
+                for lease_id, items in by_lease.items():
+                    tasks.create_task(self._store(items), name=f"store lease {lease_id}")
 
     async def _commit(self, items: Sequence[_Item]) -> None:
         arrivals = [Arrival(item.stream.session.runner_id, item.stream.session.number, item.batch) for item in items]
@@ -207,3 +202,10 @@ class Intake:
 
 def _prepare(batches: Sequence[EventBatch]) -> list[PreparedBatch]:
     return [prepare(batch) for batch in batches]
+
+
+def _by_lease(items: Sequence[_Item]) -> dict[str, list[_Item]]:
+    by_lease: dict[str, list[_Item]] = {}
+    for item in items:
+        by_lease.setdefault(item.lease_id, []).append(item)
+    return by_lease

@@ -3,6 +3,7 @@
 import asyncio
 
 from athanor_orchestrator.domain.clock import Clock
+from athanor_orchestrator.domain.errors import Stopping
 from athanor_orchestrator.engine.cancels import Cancels
 from athanor_orchestrator.engine.control import Control
 from athanor_orchestrator.engine.declined import Declined
@@ -15,12 +16,14 @@ from athanor_orchestrator.engine.timings import Timings
 from athanor_orchestrator.engine.wakeups import Wakeups
 from athanor_orchestrator.storage.database import Database
 
+_LOOK_AGAIN = 0.02  # seconds
+
 
 class RunnerSide:
     """The sessions of runners, and the loops that serve them. Made and used on the event loop."""
 
     def __init__(self, database: Database, wakeups: Wakeups, clock: Clock, timings: Timings | None = None) -> None:
-        timings = timings or Timings()
+        self._timings = timings = timings or Timings()
         declined = Declined(timings.declined_for)
 
         self.progress = ProgressBoard(wakeups)
@@ -41,6 +44,18 @@ class RunnerSide:
             tasks.create_task(self.reaper.run(), name="reaper")
             tasks.create_task(self._progress_writer.run(), name="progress writer")
 
-    def drain(self) -> None:
-        """Tell all runners to come back later, and take no new session: the orchestrator is going away."""
+    async def drain(self) -> None:
+        """Tell all runners to come back later, answer what they have delivered, and end their sessions (Stopping).
+
+        The orchestrator is going away: no session is taken and no run given out any more. Runs go on.
+        """
         self.sessions.drain()
+        try:
+            async with asyncio.timeout(self._timings.drain):
+                while not (self.sessions.all_told and self.intake.idle):  # noqa: ASYNC110 (once, at the very end)
+                    await asyncio.sleep(_LOOK_AGAIN)
+        except TimeoutError:
+            pass  # somebody does not read, or delivers without end: nothing of it is lost by going
+
+        for session in self.sessions.live():
+            session.end(Stopping(self._timings.reconnect_after))

@@ -153,6 +153,11 @@ class Sessions:
             session.outbox.put(self._drain_message())
 
     @property
+    def all_told(self) -> bool:
+        """True when nothing waits to be written to any session."""
+        return all(len(session.outbox) == 0 for session in self.live())
+
+    @property
     def draining(self) -> bool:
         """True once `drain` was called."""
         return self._draining

@@ -22,3 +22,4 @@ class Timings:
     ended_lease_kept: float = 7 * 24 * 3600.0  # a zombie that names an ended lease this late is still fenced
     request_kept: float = 24 * 3600.0
     reconnect_after: float = 1.0  # what a Drain at shutdown tells the runners
+    drain: float = 2.0  # at shutdown, to write that, and to answer what has been delivered
