@@ -1,6 +1,5 @@
 """Following a run to its end."""
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from athanor.cli import exits, lines, output, views
@@ -13,6 +12,7 @@ _REFRESH = 0.1  # seconds
 
 async def follow(client: "AsyncClient", run_id: str, view: views.View, *, filter: "EventFilter | None" = None) -> "Run":
     """Show a run from its first event until it has ended, and return it. Cancelling ends the watching only."""
+    import asyncio
 
     async def refresh() -> None:
         while True:

@@ -1,6 +1,5 @@
 """Running one command: the client, its errors, Ctrl-C."""
 
-import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -47,6 +46,8 @@ def run(
     Raises typer.Exit with the right status, the reason on standard error, when that fails. After Ctrl-C, when the
     work has been cancelled and has cleaned up, `on_interrupt` says what that means.
     """
+    import asyncio
+
     from athanor.cli import failures
     from athanor.client import AsyncClient, AthanorError
 

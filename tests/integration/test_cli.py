@@ -1,0 +1,450 @@
+"""The `athanor` command over a real connection, against an orchestrator that does what the test tells it to."""
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import pytest
+from athanor.cli import session
+from athanor.cli.__main__ import main
+from athanor.v1 import experiment_service_pb2, run_pb2, runner_pb2
+
+from tests.support.fake_orchestrator import FakeRun, Refusal
+from tests.support.fake_thread import FakeThread
+
+SCHEMA = '{"type":"object","properties":{"times":{"type":"integer","default":3,"title":"How often"}}}'
+
+
+@dataclass
+class Done:
+    """What a command ended with."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+    @property
+    def lines(self) -> list[Any]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+@pytest.fixture
+def server() -> Iterator[FakeThread]:
+    with FakeThread() as server:
+        server.do(server.fake.add_experiment, "hello", description="Says hello.", configuration_schema_json=SCHEMA)
+        yield server
+
+
+@pytest.fixture
+def athanor(server: FakeThread, monkeypatch, capsys) -> Callable[..., Done]:
+    """Call the command in this process, as in a pipe."""
+    monkeypatch.setenv("ATHANOR_TARGET", server.target)
+    monkeypatch.setenv("GRPC_VERBOSITY", "NONE")
+    monkeypatch.setattr(session, "given", session.Globals())
+
+    def call(*arguments: str) -> Done:
+        monkeypatch.setattr(sys, "argv", ["athanor", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        assert "Traceback" not in said.err
+        return Done(int(ended.value.code or 0), said.out, said.err)
+
+    return call
+
+
+def make_run(server: FakeThread, state: int | None = run_pb2.RUN_STATE_COMPLETED, id: str | None = None) -> FakeRun:
+    """A run with a log and a result, ended unless `state` is None."""
+
+    def make() -> FakeRun:
+        run = server.fake.add_run("hello", id)
+        server.fake.begin(run)
+        server.fake.log(run, "one", 10)
+        server.fake.log(run, "two", 30, metadata_json='{"i": 2.50}', source="stdout")
+        server.fake.result(run, "score", '{"accuracy": 0.9750, "n": 12345678901234567890}')
+        if state is not None:
+            failure = run_pb2.Failure(kind=1, message="ValueError: boom", detail="Traceback of the experiment")
+            server.fake.end(run, state, failure if state == run_pb2.RUN_STATE_FAILED else None)
+        return run
+
+    return server.do(make)
+
+
+def drive(server: FakeThread, state: int = run_pb2.RUN_STATE_COMPLETED, failure: Any = None) -> threading.Thread:
+    """Play the runner: execute the first run that is started."""
+
+    def work() -> None:
+        deadline = time.monotonic() + 20
+        while not server.fake.runs and time.monotonic() < deadline:
+            time.sleep(0.01)
+        run = next(iter(server.fake.runs.values()))
+        server.do(server.fake.begin, run)
+        server.do(server.fake.log, run, "working")
+        server.do(server.fake.result, run, "answer", "42")
+        server.do(server.fake.end, run, state, failure)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    return thread
+
+
+def test_experiments(athanor, server):
+    broken = experiment_service_pb2.DiscoveryError(runner_id="x", module="bad.py", error="Trace\nSyntaxError: no")
+    server.do(server.fake.discovery_errors.append, broken)
+    listed = athanor("experiments", "list")
+    assert listed.status == 0
+    assert listed.out.splitlines()[0].split() == ["NAME", "RUNNERS", "TITLE", "DESCRIPTION"]
+    assert "Says hello." in listed.out
+    assert "could not load bad.py: SyntaxError: no" in listed.err
+    document = athanor("experiments", "list", "--json").json
+    assert [item["name"] for item in document["experiments"]] == ["hello"]
+    assert document["experiments"][0]["configuration_schema"] == json.loads(SCHEMA)
+    assert document["discovery_errors"][0]["module"] == "bad.py"
+    shown = athanor("experiments", "show", "hello")
+    assert "How often" in shown.out
+    assert athanor("experiments", "show", "hello", "--json").json["name"] == "hello"
+
+
+def test_instances_from_creation_to_deletion(athanor, server):
+    made = athanor(
+        "instances",
+        "create",
+        "hello",
+        "--set",
+        "times=5",
+        "--set",
+        "a.b=x",
+        "--name",
+        "mine",
+        "--label",
+        "k=v",
+        "--json",
+    ).json
+    assert made["configuration"] == {"times": 5, "a": {"b": "x"}}
+    assert (made["name"], made["labels"]) == ("mine", {"k": "v"})
+
+    changed = athanor("instances", "update", made["id"], "--set", "a.b=y", "--description", "notes", "--json").json
+    assert changed["configuration"] == {"times": 5, "a": {"b": "y"}}
+    assert changed["description"] == "notes"
+    [request] = server.fake.called("UpdateInstance")
+    assert request.instance.etag == made["etag"]
+
+    assert made["id"] in athanor("instances", "list").out
+    assert [item["id"] for item in athanor("instances", "list", "--json").json["instances"]] == [made["id"]]
+    shown = athanor("instances", "show", made["id"][:8]).out
+    assert '"times": 5' in shown
+    assert athanor("instances", "delete", made["id"], "--json").json == {"deleted": made["id"]}
+    assert athanor("instances", "show", made["id"]).status == 5
+
+
+def test_an_update_of_nothing_is_wrong_usage(athanor):
+    done = athanor("instances", "update", "x")
+    assert done.status == 2
+    assert "nothing to change" in done.err
+
+
+def test_a_run_is_followed_to_its_end(athanor, server):
+    runner = drive(server)
+    done = athanor(
+        "run", "hello", "--set", "times=2", "--name", "n", "--label", "k=v", "--seed", "7", "--timeout", "5m"
+    )
+    runner.join()
+    assert done.status == 0
+    assert "info  working" in done.out
+    assert "result answer = 42" in done.out
+    assert "COMPLETED" in done.err
+    [request] = server.fake.called("StartRun")
+    assert (request.seed, dict(request.labels), request.policy.timeout.seconds) == (7, {"k": "v"}, 300)
+    assert json.loads(next(iter(server.fake.instances.values())).configuration_json) == {"times": 2}
+
+
+@pytest.mark.parametrize(
+    ("state", "status"),
+    [(run_pb2.RUN_STATE_COMPLETED, 0), (run_pb2.RUN_STATE_FAILED, 1), (run_pb2.RUN_STATE_CANCELLED, 3)],
+)
+def test_the_exit_status_tells_the_outcome(athanor, server, state, status):
+    failure = run_pb2.Failure(kind=1, message="boom", detail="line 1\nline 2") if status == 1 else None
+    runner = drive(server, state, failure)
+    done = athanor("run", "hello")
+    runner.join()
+    assert done.status == status
+    if status == 1:
+        assert "EXCEPTION: boom" in done.err
+        assert "line 2" in done.err
+
+
+def test_a_run_that_is_followed_as_json_lines(athanor, server):
+    runner = drive(server)
+    done = athanor("run", "hello", "--json")
+    runner.join()
+    assert done.status == 0
+    assert "run" in done.lines[0]
+    assert [line["event"]["sequence"] for line in done.lines if "event" in line] == [1, 2, 3, 4, 5, 6]
+    assert done.lines[-1]["run"]["state"] == "COMPLETED"
+    assert done.err == ""
+
+
+def test_a_detached_run_prints_its_id(athanor, server):
+    done = athanor("run", "hello", "--detach")
+    assert done.status == 0
+    assert done.out.strip() in server.fake.runs
+    assert athanor("run", "hello", "--detach", "--json").json["state"] == "PENDING"
+
+
+def test_an_instance_is_run_again(athanor, server):
+    made = athanor("instances", "create", "hello", "--json").json
+    started = athanor("runs", "start", made["id"], "--detach", "--json").json
+    assert started["instance_id"] == made["id"]
+    assert len(server.fake.instances) == 1
+
+
+def test_a_run_that_nobody_can_execute_is_said(athanor, server):
+    server.fake.experiments["hello"].available_runner_count = 0
+    runner = drive(server)
+    done = athanor("run", "hello")
+    runner.join()
+    assert "no connected runner has 'hello'" in done.err
+
+
+def test_ctrl_c_ends_the_watching_and_never_the_run(athanor, server):
+    def interrupt() -> None:
+        while not server.fake.called("WatchRun"):
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    done = athanor("run", "hello")
+    thread.join()
+    [id] = server.fake.runs
+    assert done.status == 130
+    assert f"athanor logs {id} -f" in done.err
+    assert f"athanor runs cancel {id}" in done.err
+    assert server.fake.called("CancelRun") == []
+
+
+def test_following_survives_a_restart_of_the_orchestrator(athanor, server):
+    def restart() -> None:
+        while not server.fake.called("WatchRun"):
+            time.sleep(0.01)
+        run = next(iter(server.fake.runs.values()))
+        server.do(server.fake.begin, run)
+        server.do(server.fake.kill)
+        server.do(server.fake.log, run, "while it was away")
+        server.do(server.fake.start)
+        server.do(server.fake.end, run)
+
+    thread = threading.Thread(target=restart)
+    thread.start()
+    done = athanor("run", "hello", "--json")
+    thread.join()
+    assert done.status == 0
+    assert [line["event"]["sequence"] for line in done.lines if "event" in line] == [1, 2, 3, 4, 5]
+    assert "the run goes on" in done.err
+
+
+def test_runs(athanor, server):
+    first = make_run(server, id="019a0000-0000-7000-8000-000000000001").run
+    failed = make_run(server, run_pb2.RUN_STATE_FAILED, id="019a0001-0000-7000-8000-000000000002").run
+    listed = athanor("runs", "list").out.splitlines()
+    assert [line.split()[0] for line in listed] == ["ID", failed.id, first.id]
+    assert "ValueError: boom" in listed[1]
+    assert [run["id"] for run in athanor("runs", "list", "--state", "failed", "--json").json["runs"]] == [failed.id]
+    assert athanor("runs", "list", "--json").json["runs"][0]["configuration"] == {}
+    shown = athanor("runs", "show", "019a0001")
+    assert "EXCEPTION: ValueError: boom" in shown.out
+    assert "Traceback of the experiment" in shown.out
+    assert athanor("runs", "show", first.id, "--json").json["state"] == "COMPLETED"
+    ambiguous = athanor("runs", "show", "019a")
+    assert ambiguous.status == 2
+    assert first.id in ambiguous.err
+    assert athanor("runs", "delete", first.id, "--json").json == {"deleted": first.id}
+    assert athanor("runs", "delete", first.id).status == 5
+
+
+def test_cancelling(athanor, server):
+    live = make_run(server, None)
+    done = athanor("runs", "cancel", live.run.id, "--reason", "enough")
+    assert (done.status, "cancelling" in done.out) == (0, True)
+    assert live.run.cancel_reason == "enough"
+
+    timer = threading.Timer(0.2, server.do, (server.fake.end, live, run_pb2.RUN_STATE_CANCELLED))
+    timer.start()
+    waited = athanor("runs", "cancel", live.run.id, "--wait", "--json")
+    timer.join()
+    assert waited.status == 0
+    assert waited.json["state"] == "CANCELLED"
+
+
+def test_a_cancellation_that_comes_too_late_says_so(athanor, server):
+    ended = make_run(server)
+    refused = athanor("runs", "cancel", ended.run.id)
+    assert refused.status == 5
+    assert "COMPLETED" in refused.err
+
+    live = make_run(server, None)
+    timer = threading.Timer(0.2, server.do, (server.fake.end, live))
+    timer.start()
+    done = athanor("runs", "cancel", live.run.id, "--wait")
+    timer.join()
+    assert done.status == 5
+    assert "too late: the run COMPLETED" in done.err
+
+
+def test_logs(athanor, server):
+    run = make_run(server)
+    id = run.run.id
+    assert [line[9:] for line in athanor("logs", id).out.splitlines()] == [
+        "debug one",
+        'warn  stdout: two  {"i": 2.50}',
+    ]
+    assert "one" not in athanor("logs", id, "--level", "warn").out
+    assert "one" not in athanor("logs", id, "--tail", "1").out
+    assert [line["message"] for line in athanor("logs", id, "--json").lines] == ["one", "two"]
+    assert [line["message"] for line in athanor("logs", id, "-f", "--json", "--level", "info").lines] == ["two"]
+    assert athanor("logs", id, "-f", "--tail", "1").status == 2
+
+
+def test_logs_are_followed_until_the_run_has_ended(athanor, server):
+    run = make_run(server, None)
+
+    def go_on() -> None:
+        while not server.fake.called("WatchRun"):
+            time.sleep(0.01)
+        server.do(server.fake.log, run, "three")
+        server.do(server.fake.end, run)
+
+    thread = threading.Thread(target=go_on)
+    thread.start()
+    done = athanor("logs", run.run.id, "-f")
+    thread.join()
+    assert done.status == 0
+    assert [line.split()[-1] for line in done.out.splitlines()] == ["one", "2.50}", "three"]
+
+
+def test_results(athanor, server):
+    id = make_run(server).run.id
+    document = athanor("results", id, "--json")
+    assert document.json["run_id"] == id
+    assert document.json["results"][0]["value"] == {"accuracy": 0.975, "n": 12345678901234567890}
+    assert '"accuracy": 0.9750' in document.out, "the number is the very text that was recorded"
+    assert athanor("results", id).out == 'score\t{"accuracy": 0.9750, "n": 12345678901234567890}\n'
+    assert athanor("results", id, "--key", "other").out == ""
+
+
+def test_runners(athanor, server):
+    server.fake.runners["x"] = runner_pb2.Runner(id="x", display_name="box", slots=2, connected=True)
+    assert athanor("runners", "list", "--json").json["runners"][0]["display_name"] == "box"
+    assert "connected" in athanor("runners", "list").out
+
+
+def test_every_violation_is_listed_with_its_path(athanor, server):
+    server.fake.refusals["CreateInstance"] = [
+        Refusal(
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "2 violations",
+            "CONFIGURATION_INVALID",
+            {"experiment": "hello"},
+            violations=(
+                ("instance.configuration_json/times", "0 is too small"),
+                ("instance.configuration_json/x", "no"),
+            ),
+        )
+    ]
+    done = athanor("run", "hello", "--set", "times=0")
+    assert done.status == 2
+    assert "/times: 0 is too small" in done.err
+    assert "/x: no" in done.err
+    assert done.out == ""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["runs", "show", "019a0000-0000-7000-8000-00000000dead"],
+        ["runs", "show", "dead"],
+        ["logs", "019a0000-0000-7000-8000-00000000dead"],
+        ["logs", "-f", "019a0000-0000-7000-8000-00000000dead"],
+        ["results", "019a0000-0000-7000-8000-00000000dead"],
+        ["runs", "cancel", "019a0000-0000-7000-8000-00000000dead"],
+        ["instances", "show", "019a0000-0000-7000-8000-00000000dead"],
+        ["experiments", "show", "dead"],
+        ["run", "dead"],
+    ],
+)
+def test_what_is_not_there_is_said(athanor, arguments):
+    done = athanor(*arguments)
+    assert done.status == 5
+    assert done.err.startswith("athanor: there is no ")
+    assert "dead" in done.err
+
+
+@pytest.mark.parametrize("arguments", [["runs", "list"], ["run", "hello"], ["logs", "x"], ["experiments", "list"]])
+def test_an_orchestrator_that_is_away(athanor, server, arguments, monkeypatch):
+    monkeypatch.setattr(session, "_RETRY_FOR", 0.2)
+    server.do(server.fake.kill)
+    done = athanor(*arguments)
+    assert done.status == 4
+    assert server.target in done.err
+    assert "connection refused" in done.err
+    assert "athanor up" in done.err
+    assert "--target" in done.err
+
+
+def test_a_target_is_taken_before_or_after_the_command(athanor, server, monkeypatch):
+    monkeypatch.setenv("ATHANOR_TARGET", "127.0.0.1:1")
+    assert athanor("--target", server.target, "runs", "list").status == 0
+    assert athanor("runs", "list", "--target", server.target).status == 0
+    wrong = athanor("runs", "list", "--target", "http://x")
+    assert wrong.status == 2
+    assert "HOST:PORT" in wrong.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run", "hello", "--set", "times"],
+        ["run", "hello", "--config", "/nowhere.json"],
+        ["run", "hello", "--timeout", "soon"],
+        ["run", "hello", "--label", "x"],
+        ["run", "hello", "--seed", "-1"],
+        ["runs", "list", "--state", "odd"],
+        ["logs", "x", "--level", "loud"],
+        ["nothing"],
+        ["run"],
+    ],
+)
+def test_wrong_usage_does_nothing(athanor, server, arguments):
+    done = athanor(*arguments)
+    assert done.status == 2
+    assert done.out == ""
+    assert server.fake.calls == []
+
+
+def test_a_fault_of_the_command_itself_is_no_traceback(athanor, monkeypatch):
+    def broken(*arguments: object) -> None:
+        raise RuntimeError("odd")
+
+    monkeypatch.setattr("athanor.cli.output.table", broken)
+    done = athanor("runners", "list")
+    assert done.status == 70
+    assert "RuntimeError: odd" in done.err
+    assert "--debug" in done.err
+
+
+def test_debug_shows_tracebacks(server, monkeypatch):
+    monkeypatch.setattr(session, "given", session.Globals())
+    monkeypatch.setattr(sys, "argv", ["athanor", "--debug", "--target", server.target, "runs", "show", "x" * 36])
+    with pytest.raises(Exception, match="there is no run"):
+        main()

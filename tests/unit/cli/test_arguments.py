@@ -1,0 +1,102 @@
+"""What people write on the command line, read."""
+
+import json
+from datetime import timedelta
+
+import pytest
+import typer
+from athanor.cli import arguments
+
+
+@pytest.mark.parametrize(
+    ("assignments", "expected"),
+    [
+        (["n=3"], {"n": 3}),
+        (["name=Ada"], {"name": "Ada"}),
+        (['name="3"'], {"name": "3"}),
+        (["n=12345678901234567890123"], {"n": 12345678901234567890123}),
+        (["a=true", "b=null", "c=0.5"], {"a": True, "b": None, "c": 0.5}),
+        (["l=[1, 2]"], {"l": [1, 2]}),
+        (["a.b.c=3", "a.b.d=x"], {"a": {"b": {"c": 3, "d": "x"}}}),
+        (["pairs=[{}]", "pairs.0.name=x", "pairs.1=2"], {"pairs": [{"name": "x"}, 2]}),
+        (["pairs=[1]", "pairs.0=2"], {"pairs": [2]}),
+        ([r"a\.b=1"], {"a.b": 1}),
+        (["url=http://x/?a=b"], {"url": "http://x/?a=b"}),
+        (["n=1", "n=2"], {"n": 2}),
+        (["a={broken"], {"a": "{broken"}),
+        (["x=NaN"], {"x": "NaN"}),
+        (["empty="], {"empty": ""}),
+    ],
+)
+def test_assignments_make_a_configuration(assignments, expected):
+    assert arguments.configuration(None, assignments) == expected
+
+
+@pytest.mark.parametrize(
+    ("assignments", "text"),
+    [
+        (["n"], "write KEY=VALUE, not 'n'"),
+        (["=1"], "write KEY=VALUE"),
+        (["a=1", "a.b=2"], "a.b: a is 1, it has no members"),
+        (["l=[1]", "l.x=2"], "'x' is no place in a list of 1"),
+        (["l=[1]", "l.2=2"], "'2' is no place in a list of 1"),
+    ],
+)
+def test_what_cannot_be_assigned_is_said(assignments, text):
+    with pytest.raises(typer.BadParameter) as caught:
+        arguments.configuration(None, assignments)
+    assert text in str(caught.value)
+    assert caught.value.param_hint == "--set"
+
+
+def test_assignments_come_on_top_of_a_file(tmp_path):
+    file = tmp_path / "c.json"
+    file.write_text(json.dumps({"a": {"b": 1, "c": 2}}))
+    assert arguments.configuration(file, ["a.b=3"]) == {"a": {"b": 3, "c": 2}}
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [("{", "is not JSON"), ("[1]", "is not a JSON object"), ('{"a": NaN}', "is not JSON"), (None, "No such file")],
+)
+def test_a_file_that_is_no_configuration_is_said(tmp_path, content, text):
+    file = tmp_path / "c.json"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(typer.BadParameter) as caught:
+        arguments.configuration(file, [])
+    assert text in str(caught.value)
+    assert str(file) in str(caught.value)
+
+
+def test_labels():
+    assert arguments.labels(["paper=figure-3", "x=a=b", "empty="]) == {"paper": "figure-3", "x": "a=b", "empty": ""}
+    with pytest.raises(typer.BadParameter, match="write KEY=VALUE"):
+        arguments.labels(["paper"])
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("90", 90),
+        ("1.5", 1.5),
+        ("90s", 90),
+        ("5m", 300),
+        ("1h30m", 5400),
+        ("250ms", 0.25),
+        ("1.5h", 5400),
+        ("2d", 172800),
+    ],
+)
+def test_durations(text, seconds):
+    assert arguments.duration(text) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("text", ["", "x", "5 m", "-5s", "5y", "m5"])
+def test_other_texts_are_no_durations(text):
+    with pytest.raises(typer.BadParameter, match="write a duration"):
+        arguments.duration(text)
+
+
+def test_no_duration():
+    assert arguments.duration(None) is None

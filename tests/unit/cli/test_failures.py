@@ -1,0 +1,78 @@
+"""What a person is told."""
+
+import pytest
+from athanor.cli import exits, failures
+from athanor.client import errors
+from athanor.client.errors import Violation
+
+
+def test_every_violation_of_a_configuration_is_listed_with_its_path():
+    error = errors.ConfigurationInvalidError(
+        "2 violations",
+        reason="CONFIGURATION_INVALID",
+        metadata={"experiment": "digits"},
+        violations=[
+            Violation("instance.configuration_json/repeats", "0 is less than 1"),
+            Violation("instance.configuration_json/pairs/0/a", "is not a string"),
+            Violation("instance.configuration_json", "is not an object"),
+        ],
+    )
+    text, status = failures.explain(error)
+    assert status == exits.USAGE
+    assert "does not fit digits" in text
+    assert "  /repeats: 0 is less than 1" in text
+    assert "  /pairs/0/a: is not a string" in text
+    assert "  (the whole): is not an object" in text
+    assert "athanor experiments show digits" in text
+
+
+def test_an_orchestrator_that_is_away_comes_with_what_was_tried_and_what_to_do():
+    text, status = failures.explain(errors.UnavailableError("h:1", "connection refused", "Start one."))
+    assert status == exits.UNREACHABLE
+    assert "h:1" in text
+    assert "connection refused" in text
+    assert text.endswith("Start one.")
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "words"),
+    [
+        (errors.DeadlineExceededError("h:1", 30), exits.UNREACHABLE, "within 30 s"),
+        (errors.ProtocolError("odd"), exits.UNREACHABLE, "odd"),
+        (errors.TargetError("must be HOST:PORT"), exits.USAGE, "HOST:PORT"),
+        (
+            errors.InvalidArgumentError("x", violations=[Violation("instance.name", "too long")]),
+            exits.USAGE,
+            "instance.name: too long",
+        ),
+        (errors.InvalidArgumentError("page_token is wrong"), exits.USAGE, "page_token is wrong"),
+        (
+            errors.NotFoundError("there is no experiment 'x'", metadata={"resource": "experiment"}),
+            exits.REFUSED,
+            "athanor experiments list",
+        ),
+        (errors.NotFoundError("there is no run 'x'", metadata={"resource": "run"}), exits.REFUSED, "no run 'x'"),
+        (errors.RunLiveError("run r is RUNNING", metadata={"run_id": "r"}), exits.REFUSED, "runs cancel --wait r"),
+        (errors.RunTerminalError("run r is COMPLETED"), exits.REFUSED, "COMPLETED"),
+        (errors.InternalError("id 17"), exits.REFUSED, "id 17"),
+        (errors.ConflictError("changed"), exits.REFUSED, "changed"),
+    ],
+)
+def test_each_error_has_its_words_and_its_status(error, status, words):
+    text, code = failures.explain(error)
+    assert code == status
+    assert words in text
+
+
+def test_exit_statuses_are_pinned():
+    statuses = {name: value for name, value in vars(exits).items() if isinstance(value, int)}
+    assert statuses == {
+        "OK": 0,
+        "FAILED": 1,
+        "USAGE": 2,
+        "CANCELLED": 3,
+        "UNREACHABLE": 4,
+        "REFUSED": 5,
+        "BUG": 70,
+        "INTERRUPTED": 130,
+    }

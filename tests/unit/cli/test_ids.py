@@ -1,0 +1,69 @@
+"""Ids as people give them."""
+
+import pytest
+import typer
+from athanor.cli import ids
+from athanor.client import Listing, NotFoundError, Page, Run, RunState
+
+OLD = "019a0000-0000-7000-8000-000000000001"
+NEW = "019a0001-0000-7000-8000-000000000002"
+NEWER = "019a0001-0000-7000-8000-000000000003"
+
+
+class Runs:
+    def __init__(self, *pages: list[str]) -> None:
+        self.pages = pages
+        self.fetched = 0
+
+    def list(self, page_size: int) -> Listing[Run]:
+        async def fetch(token: str) -> Page[Run]:
+            number = int(token or 0)
+            self.fetched += 1
+            items = tuple(Run(id, "i", "e", RunState.PENDING) for id in self.pages[number])
+            return Page(items, str(number + 1) if number + 1 < len(self.pages) else "")
+
+        return Listing(fetch)
+
+
+class Client:
+    def __init__(self, *pages: list[str]) -> None:
+        self.runs = Runs(*pages)
+
+
+async def test_a_whole_id_is_taken_as_it_is():
+    client = Client()
+    assert await ids.run(client, OLD.upper()) == OLD
+    assert client.runs.fetched == 0
+
+
+async def test_a_unique_beginning_is_enough():
+    assert await ids.run(Client([NEW], [OLD]), "019a0000") == OLD
+
+
+async def test_only_what_is_needed_is_fetched():
+    client = Client([NEW], [OLD], ["0100"])
+    assert await ids.run(client, "019a0001") == NEW
+    assert client.runs.fetched == 2  # the second page shows that all further ids are smaller
+
+
+async def test_a_beginning_that_several_share_is_refused_with_their_names():
+    with pytest.raises(typer.BadParameter, match="2 runs begin with '019a0001'") as caught:
+        await ids.run(Client([NEWER, NEW, OLD]), "019a0001")
+    assert NEW in str(caught.value)
+    assert OLD not in str(caught.value)
+
+
+async def test_a_beginning_of_nothing_is_not_found():
+    with pytest.raises(NotFoundError, match="no run whose id begins with 'abc'"):
+        await ids.run(Client([NEW]), "abc")
+
+
+async def test_an_empty_id_is_refused():
+    with pytest.raises(typer.BadParameter, match="is empty"):
+        await ids.run(Client([NEW]), " ")
+
+
+def test_ids_are_shortened_as_far_as_they_stay_apart():
+    assert ids.shortened([OLD, NEW]) == {OLD: OLD[:13], NEW: NEW[:13]}
+    assert ids.shortened([NEWER, NEW]) == {NEWER: NEWER, NEW: NEW}
+    assert ids.shortened([]) == {}

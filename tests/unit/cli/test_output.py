@@ -1,0 +1,38 @@
+"""Writing for people and for programs."""
+
+import json
+from io import StringIO
+
+from athanor.cli import output
+
+
+def test_control_characters_cannot_drive_a_terminal():
+    assert output.visible("a\x1b[31mb\x07\x9b\nc\td") == "a\\x1b[31mb\\x07\\x9b\nc\td"
+
+
+def test_a_table_in_a_pipe_is_plain_and_whole(capsys):
+    long = "x" * 300
+    output.table(("ID", "NAME"), [("1", long), ("22", "two\nlines")])
+    assert capsys.readouterr().out == f"ID  NAME\n1   {long}\n22  two lines\n"
+
+
+def test_named_values_leave_out_what_is_empty(capsys):
+    output.fields([("id", "1"), ("nothing", ""), ("longer", "a\nb")])
+    assert capsys.readouterr().out == "id      1\nlonger  a\n        b\n"
+
+
+def test_json_is_made_readable_without_touching_its_numbers():
+    text = '{"a":1.10,"b":[12345678901234567890,1e400],"c":"1.10","d":-0}'
+    pretty = output.pretty(text)
+    assert "\n" in pretty
+    assert '"a": 1.10' in pretty
+    assert "1e400" in pretty
+    assert '"c": "1.10"' in pretty
+    assert '"d": -0' in pretty
+    assert json.loads(pretty) == json.loads(text)
+    assert output.pretty("") == ""
+
+
+def test_a_script_is_not_asked(monkeypatch):
+    monkeypatch.setattr("sys.stdin", StringIO())
+    assert output.confirmed("sure?", yes=False)

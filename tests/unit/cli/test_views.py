@@ -1,0 +1,91 @@
+"""How a run that is followed is shown."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+from athanor import client
+from athanor.cli import lines, output, views
+
+AT = (3, 1, datetime(2026, 1, 1, tzinfo=UTC))
+RUN = client.Run("r", "i", "hello", client.RunState.RUNNING)
+
+
+def test_lines_in_a_pipe(capsys):
+    view = views.PlainView()
+    view.show(client.RunUpdated(RUN))
+    view.show(client.LogEntry(*AT, client.LogLevel.INFO, "hello", '{"i": 1}', "stdout"))
+    view.show(client.Result(*AT, "score", "0.50"))
+    view.show(client.StateChanged(*AT, client.RunState.RUNNING, "started"))
+    view.show(client.UnknownEvent(*AT))
+    view.close()
+    shown = [line[9:] for line in capsys.readouterr().out.splitlines()]
+    assert shown == ['info  stdout: hello  {"i": 1}', "result score = 0.50", "run   RUNNING: started"]
+
+
+def test_progress_in_a_pipe_is_a_line_now_and_then(capsys):
+    now = [100.0]
+    view = views.PlainView(clock=lambda: now[0])
+    for n in range(100):
+        now[0] += 0.1
+        view.show(client.ProgressUpdated(client.Progress(n, 100)))
+    out = capsys.readouterr().out.splitlines()
+    assert 2 <= len(out) <= 3
+    assert out[0] == "progress 0/100"
+
+
+def test_json_lines(capsys):
+    view = views.JsonView()
+    view.show(client.RunUpdated(RUN))
+    view.show(client.LogEntry(*AT, client.LogLevel.INFO, "a\nb"))
+    view.show(client.ProgressUpdated(client.Progress(1)))
+    shown = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [list(line) for line in shown] == [["run"], ["event"], ["progress"]]
+
+
+@pytest.mark.parametrize("view", [views.PlainView(), views.JsonView()])
+def test_an_outage_is_said_once_and_not_among_the_data(view, capsys):
+    away = client.UnavailableError("h:1", "connection refused", "")
+    for failures in range(1, 4):
+        view.interrupted(client.Interruption(away, failures, 0.1))
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count("\n") == 1
+    assert "h:1" in said.err
+    assert "the run goes on" in said.err
+
+
+def test_the_live_view_draws_log_lines_over_one_line_of_progress(monkeypatch):
+    from io import StringIO
+
+    from rich.console import Console
+
+    screen = Console(file=StringIO(), force_terminal=True, width=100, color_system=None, markup=False)
+    monkeypatch.setattr(output, "console", lambda: screen)
+    view = views.LiveView()
+    view.show(client.RunUpdated(RUN))
+    for n in range(1000):
+        view.show(client.LogEntry(*AT, client.LogLevel.INFO, f"line {n} [bold]\x1b[31m"))
+    view.show(client.ProgressUpdated(client.Progress(73, 100, "fitting")))
+    view.refresh()
+    view.close()
+    drawn = screen.file.getvalue()
+    assert "line 0 [bold]\\x1b[31m" in drawn
+    assert "line 999 " in drawn
+    assert "73/100" in drawn
+    assert "fitting" in drawn
+    assert "RUNNING" in drawn
+
+
+def test_the_end_of_a_run_in_words():
+    failure = client.Failure(client.FailureKind.EXCEPTION, "ValueError: boom", "Traceback ...\nValueError: boom")
+    run = client.Run("r", "i", "e", client.RunState.FAILED, failure=failure, result_count=1, log_count=2)
+    assert lines.summary(run) == (
+        "run r FAILED: 1 result, 2 log lines\nEXCEPTION: ValueError: boom\nTraceback ...\nValueError: boom"
+    )
+    late = client.Run("r", "i", "e", client.RunState.COMPLETED, cancel_request_time=AT[2])
+    assert "came too late" in lines.summary(late)
+
+
+def test_a_long_result_is_cut_in_a_line():
+    assert len(lines.result(client.Result(*AT, "k", '"' + "x" * 5000 + '"'))) < 250
