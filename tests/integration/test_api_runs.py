@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
-from athanor.v1 import instance_pb2, run_event_pb2, run_pb2, run_policy_pb2, run_service_pb2
+from athanor.v1 import instance_pb2, instance_service_pb2, run_event_pb2, run_pb2, run_policy_pb2, run_service_pb2
 from athanor_orchestrator.domain.records import Policy, RunState
 from athanor_orchestrator.engine.deletion import remove_some
-from athanor_orchestrator.storage import deletion
+from athanor_orchestrator.storage import deletion, runs
+from athanor_orchestrator.storage.transaction import Transaction
 from google.protobuf.duration_pb2 import Duration
-from grpc import StatusCode
+from grpc import StatusCode, aio
 
 from tests.support.api import Api, log, refused, result, serving
 
@@ -339,12 +340,10 @@ async def test_one_step_of_a_deletion_removes_no_more_than_it_may(database_url: 
         await api.record(run.id, *(result("k", n) for n in range(30)))
         await api.end(run.id, RunState.COMPLETED)
 
-        def steps(tx: object) -> int:
-            from athanor_orchestrator.storage import runs
-
-            runs.hide_run(tx, run.id)  # type: ignore[arg-type]
+        def steps(tx: Transaction) -> int:
+            runs.hide_run(tx, run.id)
             count = 0
-            while remove_some(tx, 10):  # type: ignore[arg-type]
+            while remove_some(tx, 10):
                 count += 1
             return count
 
@@ -397,11 +396,9 @@ async def test_a_watch_of_a_run_that_is_deleted_meanwhile_ends_with_not_found(da
         items = api.runs.WatchRun(R.WatchRunRequest(id=run.id))
         await items.read()
 
-        from athanor_orchestrator.storage import runs
-
-        def hide(tx: object) -> None:
-            runs.hide_run(tx, run.id)  # type: ignore[arg-type]
-            tx.wake(f"run:{run.id}")  # type: ignore[attr-defined]
+        def hide(tx: Transaction) -> None:
+            runs.hide_run(tx, run.id)
+            tx.wake(f"run:{run.id}")
 
         await api.orchestrator.database.write(hide)
         refusal = await refused(items)
@@ -425,8 +422,11 @@ async def test_the_server_counts_the_watches_that_are_open_and_were_opened(
             while watches.open != 1:
                 await asyncio.sleep(0.01)
         await api.runs.CancelRun(R.CancelRunRequest(id=run.id))
-        async for _ in two:
+        while await two.read() is not aio.EOF:
             pass
+        async with asyncio.timeout(10):
+            while watches.open:
+                await asyncio.sleep(0.01)
         assert (watches.open, watches.opened) == (0, 2)
 
 
@@ -457,7 +457,5 @@ async def test_instances_are_shown_with_their_newest_run(database_url: str) -> N
 
 
 async def instance_of(api: Api, instance_id: str) -> instance_pb2.Instance:
-    from athanor.v1 import instance_service_pb2
-
     answer = await api.instances.GetInstance(instance_service_pb2.GetInstanceRequest(id=instance_id))
     return answer.instance

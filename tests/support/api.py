@@ -198,8 +198,8 @@ class Refusal:
 async def refused(call: Any) -> Refusal:
     """Await a call, or read a stream to its end, and return what it was refused with."""
     try:
-        if hasattr(call, "__aiter__"):
-            async for _ in call:
+        if hasattr(call, "read"):
+            while await call.read() is not aio.EOF:
                 pass
         else:
             await call

@@ -1,15 +1,12 @@
 """Takes deleted runs off the disk, in steps so small that a large deletion delays nobody."""
 
 import asyncio
-import logging
 
-from athanor_orchestrator.domain.errors import StorageUnavailable
+from athanor_orchestrator.engine.rounds import attempt_round
 from athanor_orchestrator.engine.wakeups import Wakeups
 from athanor_orchestrator.storage import deletion, events, results
 from athanor_orchestrator.storage.database import Database
 from athanor_orchestrator.storage.transaction import Transaction
-
-logger = logging.getLogger(__name__)
 
 TOPIC = "deletion"  # woken when something was hidden
 
@@ -32,12 +29,12 @@ class Deletion:
         """Remove for ever; what was hidden before a restart comes first."""
         with self._wakeups.subscribe(TOPIC) as wakeup:
             while True:
-                try:
-                    while await self._remove_some():
-                        pass
-                except StorageUnavailable as error:
-                    logger.warning("deleting waits: %s", error)
+                await attempt_round("deleting", self._remove_all)
                 await wakeup.wait(self._poll)
+
+    async def _remove_all(self) -> None:
+        while await self._remove_some():
+            pass
 
     async def _remove_some(self) -> bool:
         """Take one step; False when nothing is left."""
