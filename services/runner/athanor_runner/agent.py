@@ -34,6 +34,8 @@ PRIVATE_VARIABLES = (
     "ATHANOR_DOORBELL_FD",
 )
 
+FAREWELL = 3.0  # seconds in which Goodbye has to reach the orchestrator
+
 
 class Stopping:
     """How urgently the runner is to stop: each signal makes it more so."""
@@ -91,6 +93,7 @@ class Agent:
             state.runner_id, settings.display_name, metadata.version("athanor-runner"), settings.slots
         )
         self._session: Session | None = None
+        self._leaving = False
 
     async def run(self) -> None:
         """Runs until it is told to stop. Raises EnvironmentBroken, or Refused when the orchestrator never wants it."""
@@ -133,7 +136,9 @@ class Agent:
 
         # 4. Goodbye means that nothing is held; otherwise the orchestrator hears nothing and waits.
         if roster.empty and self._session is not None:
-            await self._session.leave("the runner was stopped")
+            self._leaving = True
+            self._session.leave("the runner was stopped")
+            await asyncio.sleep(FAREWELL)  # or until the session has ended, which ends all of this
         elif not roster.empty:
             log.warning("stopped with something left to ship: start the runner with the same state folder to ship it")
 
@@ -179,6 +184,8 @@ class Agent:
             finally:
                 self._session = None
                 await connection.close()
+            if self._leaving:
+                return
             await asyncio.sleep(pause)
 
     async def _trace(self, roster: Roster) -> None:

@@ -71,7 +71,6 @@ class Session:
         self._named: dict[int, tuple[list[str], list[str]]] = {}  # by nonce: leases and gone leases of a heartbeat
         self._refusing = False  # the orchestrator asked not to be given work back by this session
         self._beat_now = asyncio.Event()
-        self._leaving: str | None = None
 
     def beat(self) -> None:
         """Has a heartbeat sent at once, because something in it has changed."""
@@ -100,9 +99,8 @@ class Session:
         finally:
             stream.cancel()
 
-    async def leave(self, reason: str) -> None:
+    def leave(self, reason: str) -> None:
         """Says that the runner leaves on purpose; the session ends soon afterwards."""
-        self._leaving = reason
         self._outbox.put_nowait(pb.ConnectRequest(goodbye=pb.Goodbye(reason=reason)))
 
     async def _introduce(
