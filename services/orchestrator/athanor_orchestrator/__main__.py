@@ -6,8 +6,10 @@ import os
 import signal
 import sys
 
-# Before grpc is imported: its fork handlers kill children that CPython forks.
+# Before grpc is imported: its fork handlers kill children that CPython forks, and what it says of its own about a port
+# that is taken is said here, in one line.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 from athanor_orchestrator import settings as settings_module
 from athanor_orchestrator.domain.errors import AthanorError
