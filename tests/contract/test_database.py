@@ -4,11 +4,11 @@ import asyncio
 import threading
 
 import pytest
-
 from athanor_orchestrator.domain.errors import NotFound, StorageUnavailable
 from athanor_orchestrator.storage import requests
 from athanor_orchestrator.storage.database import Database
 from athanor_orchestrator.storage.transaction import Repeat, Transaction
+
 from tests.support.databases import OpenDatabase
 
 

@@ -152,19 +152,21 @@ class PostgresqlDialect(Dialect):
         size = func.coalesce(func.octet_length(text), 0)
         order = page.c.sequence.desc() if descending else page.c.sequence
         total = func.sum(size).over(order_by=order, rows=(None, 0))
-        measured = select(page, total.label("total"), size.label("size")).subquery("measured")
+        # The first row comes whatever its size, so what is allowed is never less than that.
+        allowed = func.greatest(max_bytes, func.first_value(size).over(order_by=order))
+        measured = select(
+            page, total.label("total"), (total - size).label("before"), allowed.label("allowed")
+        ).subquery("measured")
 
         # The first row that does not fit comes along, emptied, and tells that there are more.
-        fits = (measured.c.total <= max_bytes) | (measured.c.total == measured.c.size)
+        fits = measured.c.total <= measured.c.allowed
         columns = [
             case((fits, measured.c[name])).label(name) if name == size_of else measured.c[name]
             for name in page.c.keys()  # noqa: SIM118 (a collection of columns is no dict)
         ]
         outer_order = measured.c.sequence.desc() if descending else measured.c.sequence
         fetched = connection.execute(
-            select(*columns, fits.label("fits"))
-            .where(measured.c.total - measured.c.size <= max_bytes)
-            .order_by(outer_order)
+            select(*columns, fits.label("fits")).where(measured.c.before <= measured.c.allowed).order_by(outer_order)
         ).all()
         if fetched and not fetched[-1].fits:
             return fetched[:-1], True

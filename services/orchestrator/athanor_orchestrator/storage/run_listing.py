@@ -75,15 +75,12 @@ def _filled(tx: Transaction, found: list[Run], more: bool, max_bytes: int | None
     ids = [run.id for run in found]
     if max_bytes is not None:
         ids = _that_fit(tx, ids, max_bytes)
-    configurations = dict(
-        tx.connection.execute(
-            select(run_configurations.c.run_id, run_configurations.c.configuration_json).where(
-                run_configurations.c.run_id.in_(ids)
-            )
+    rows = tx.connection.execute(
+        select(run_configurations.c.run_id, run_configurations.c.configuration_json).where(
+            run_configurations.c.run_id.in_(ids)
         )
-        .tuples()
-        .all()
     )
+    configurations = {row.run_id: row.configuration_json for row in rows}
     made = attempts.list_attempts(tx, ids)
     filled = [
         replace(run, configuration_json=configurations[run.id], attempts=made.get(run.id, ()))
@@ -94,11 +91,10 @@ def _filled(tx: Transaction, found: list[Run], more: bool, max_bytes: int | None
 
 def _that_fit(tx: Transaction, ids: list[str], max_bytes: int) -> list[str]:
     size = func.length(cast(run_configurations.c.configuration_json, Text))
-    sizes = dict(
-        tx.connection.execute(select(run_configurations.c.run_id, size).where(run_configurations.c.run_id.in_(ids)))
-        .tuples()
-        .all()
+    rows = tx.connection.execute(
+        select(run_configurations.c.run_id, size.label("size")).where(run_configurations.c.run_id.in_(ids))
     )
+    sizes = {row.run_id: row.size for row in rows}
     total = 0
     for place, run_id in enumerate(ids):
         total += sizes[run_id]

@@ -6,7 +6,7 @@ Every transaction about a run locks its row first, several runs in the order of 
 from collections.abc import Collection, Mapping
 from typing import Unpack
 
-from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy import bindparam, func, insert, or_, select, update
 
 from athanor_orchestrator.domain.records import Progress, Run, RunState
 from athanor_orchestrator.domain.run_state import LIVE
@@ -171,7 +171,9 @@ def put_progress(tx: Transaction, progress: Mapping[str, Progress]) -> None:
     if not progress:
         return
     tx.connection.execute(
-        update(runs).where(runs.c.id == bindparam("of_run"), runs.c.state.in_(_LIVE_STATES), VISIBLE),
+        update(runs).where(
+            runs.c.id == bindparam("of_run"), or_(*(runs.c.state == state for state in _LIVE_STATES)), VISIBLE
+        ),
         [{"of_run": run_id, **progress_columns(progress[run_id])} for run_id in sorted(progress)],
     )
 
