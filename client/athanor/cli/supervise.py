@@ -1,6 +1,7 @@
 """A service as a child process: its lines, its end, its restarts."""
 
 import asyncio
+import contextlib
 import os
 import re
 import signal
@@ -8,7 +9,6 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 
 _BACKOFF_FIRST = 0.5  # seconds before the first restart; doubles
 _BACKOFF_LONGEST = 30.0  # seconds
@@ -35,7 +35,7 @@ def ended(status: int) -> str:
     """An exit status in words."""
     if status >= 0:
         return f"exit status {status}"
-    with suppress(ValueError):
+    with contextlib.suppress(ValueError):
         return f"killed by {signal.Signals(-status).name}"
     return f"killed by signal {-status}"
 
@@ -88,33 +88,44 @@ class Service:
             failures = 1 if time.monotonic() - began > _STEADY else failures + 1
             delay = restart_delay(failures)
             self._say(self.name, f"ended ({ended(status)}); starting it again in {delay:g} s")
-            with suppress(TimeoutError):
+            with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), delay)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         """Ask it to end, and do not start it again. May be called again, to insist."""
         self._stopping.set()
         if self._process is not None and self._process.returncode is None:
-            with suppress(ProcessLookupError):
+            with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(number)
 
     async def _once(self) -> int:
         """One process from start to end; its exit status."""
-        process = self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-m", "athanor.cli.parentbound", str(os.getpid()), self._module),
-            *self._arguments(),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,
-            env=self._env,
-        )
-        assert process.stdout is not None
-        assert process.stderr is not None
+        # Pipes of our own: asyncio's would make `wait` last until every descendant has closed them.
+        async with contextlib.AsyncExitStack() as stack:
+            (output, output_end), (errors, errors_end) = [await _pipe(stack) for _ in range(2)]
+            try:
+                process = self._process = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    *("-m", "athanor.cli.parentbound", str(os.getpid()), self._module),
+                    *self._arguments(),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=output_end,
+                    stderr=errors_end,
+                    start_new_session=True,
+                    env=self._env,
+                )
+            finally:
+                os.close(output_end)
+                os.close(errors_end)
+            return await self._attend(process, output, errors)
+
+    async def _attend(
+        self, process: asyncio.subprocess.Process, output: asyncio.StreamReader, errors: asyncio.StreamReader
+    ) -> int:
+        """Read what it says until it has ended; its exit status."""
         readers = [
-            asyncio.create_task(self._read(process.stdout, True), name=f"{self.name} stdout"),
-            asyncio.create_task(self._read(process.stderr, False), name=f"{self.name} stderr"),
+            asyncio.create_task(self._read(output, True), name=f"{self.name} stdout"),
+            asyncio.create_task(self._read(errors, False), name=f"{self.name} stderr"),
         ]
         try:
             if self._stopping.is_set():  # told to stop while it was being started
@@ -149,13 +160,24 @@ class Service:
         self._say(self.name, line)
 
 
+async def _pipe(stack: contextlib.AsyncExitStack) -> tuple[asyncio.StreamReader, int]:
+    """A pipe: the end to read from, which is closed with `stack`, and the descriptor of the end to write to."""
+    read_end, write_end = os.pipe()
+    reader = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    source = os.fdopen(read_end, "rb", 0)
+    transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), source)
+    stack.callback(transport.close)
+    return reader, write_end
+
+
 async def _end(process: asyncio.subprocess.Process) -> None:
     """End a process whose supervisor is being cancelled."""
-    with suppress(ProcessLookupError):
+    with contextlib.suppress(ProcessLookupError):
         process.terminate()
     try:
         await asyncio.wait_for(process.wait(), 20)
     except TimeoutError:
-        with suppress(ProcessLookupError):
+        with contextlib.suppress(ProcessLookupError):
             process.kill()
         await process.wait()

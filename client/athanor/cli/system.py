@@ -135,7 +135,8 @@ class _System:
         if self._signals == 1:
             self._stop.set()
             return
-        number = signal.SIGTERM if self._signals == 2 else signal.SIGKILL
+        # Not SIGTERM again: of two that come at the same moment the kernel delivers one.
+        number = signal.SIGINT if self._signals == 2 else signal.SIGKILL
         for service in (self._runner, self._orchestrator):
             if service.pid is not None:
                 service.stop(number)
