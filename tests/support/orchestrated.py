@@ -48,6 +48,10 @@ class Orchestrated:
         self.wakeups = Wakeups()
         self.database = InlineDatabase(template, folder / "athanor.db", self.clock, self._publish)
         self.lose_wakeups = False
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin anew with nothing but the database, as a new process would."""
         self.side = RunnerSide(self.typed_database, self.wakeups, self.clock, self.timings)
         self.subscriptions = Subscriptions(
             self.typed_database, self.wakeups, self.side.progress, self.clock, self.timings
@@ -117,12 +121,14 @@ class Orchestrated:
             await self.side.control.take(session, Experiment(name))
         return session
 
-    async def beat(self, session: Session, *lease_ids: str, **more: Any) -> ToRunner:
-        """Send a heartbeat and return its answer."""
+    async def beat(self, session: Session, *lease_ids: str, **more: Any) -> HeartbeatReply:
+        """Send a heartbeat and return its answer; what the session is told before that is passed over."""
         await self.side.control.take(
             session, Heartbeat(1, lease_ids, more.get("gone", ()), more.get("draining", False))
         )
-        return await said(session)
+        while not isinstance(message := await said(session), HeartbeatReply):
+            pass
+        return message
 
     async def assigned(self, session: Session) -> Assignment:
         """Wait for the next assignment."""
