@@ -41,18 +41,19 @@ def encode(value: Any, path: str) -> bytes:
     Tuples are arrays. NaN and the infinities, keys that are no text, NUL, lone surrogates, types that JSON does not
     have, and what is nested more than MAX_DEPTH deep raise InvalidValueError with the path of the first of them.
     """
+    given: object = value
     try:
         text: str = "".join(_encode(value, 0))
         data = text.encode()
         # The encoder takes numbers for keys, any depth, and NUL. A look at the text rules these out for most values.
         if text.find("{", 1) < 0 and "\\u0000" not in text and text.count("[") < MAX_DEPTH:
             if isinstance(value, dict):
-                "".join(value)  # pyright: ignore[reportUnknownArgumentType] - the fastest way to see that all keys are text
+                "".join(value)  # pyright: ignore[reportUnknownArgumentType] - fails unless all keys are text
             return data
     except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidValueError(find_fault(value, path) or f"{path} cannot be written as JSON: {error}") from None
+        raise InvalidValueError(find_fault(given, path) or f"{path} cannot be written as JSON: {error}") from None
 
-    if fault := find_fault(value, path):
+    if fault := find_fault(given, path):
         raise InvalidValueError(fault)
     return data
 

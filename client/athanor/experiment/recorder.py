@@ -78,13 +78,12 @@ class Recorder:
         attempt: int,
         *,
         recorded: Callable[[], None] = lambda: None,
-        capture: OutputCapture | None = None,
         time_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        """Args: what to record into, the attempt's number, what to call after each write, captured output, a clock."""
+        """Args: what to record into, the attempt's number, what to call after each write, a clock."""
         self._spool = spool
         self._recorded = recorded
-        self._capture = capture
+        self._capture: OutputCapture | None = None
         self._time_ns = time_ns
         self._attempt = attempt
         self._before_time = wire.tag(2, 0) + wire.varint(attempt) + wire.tag(3)
@@ -93,8 +92,10 @@ class Recorder:
         self._deferred: list[tuple[bytes, bytes]] = []
         self._refusal: Callable[[], RecordingError] | None = None
         self._captured_ns = 0
-        self._second = self._high = -1
-        self._middle_4 = self._middle_5 = b""
+        self._second = -1  # what the two below are made for
+        self._high: int = -1
+        self._middle_4 = b""
+        self._middle_5 = b""
         _recorders.add(self)
 
     @property
@@ -106,6 +107,16 @@ class Recorder:
     def last_sequence(self) -> int:
         """Sequence of the last event that was recorded."""
         return self._spool.next_sequence - 1
+
+    def capture_output(self, capture: OutputCapture) -> None:
+        """Turn captured output into events from now on, first of all what there is."""
+        with self._lock:
+            self._capture = capture
+            self._busy = True
+            try:
+                self._record_output(self._time_ns())
+            finally:
+                self._busy = False
 
     def record(self, alternative: bytes, body: bytes) -> None:
         """Record one event: the tag of its alternative and the body of that.
@@ -168,17 +179,22 @@ class Recorder:
             raise self._refusal()
 
     def end(self) -> None:
-        """Refuse everything from now on: the experiment's outermost frame has ended."""
+        """Refuse everything from now on: the experiment's outermost frame has ended.
+
+        A piece of captured output goes first; what is left of it is for the runner.
+        """
         with self._lock:
-            if self._deferred:
-                self._record_deferred()
-            self._refusal = _ended
+            if self._refusal is None:
+                if self._deferred:
+                    self._record_deferred()
+                self._record_output(self._time_ns())
+                self._refusal = _ended
 
     def _event(self, sequence: int, now: int, alternative: bytes, body: bytes) -> bytes:
         """Do what `wire.run_event` does. This is in the way of every call, so what seldom changes is kept.
 
-        Nearly always a sequence has more than seven bits and the nanoseconds have more than 21. Then what stands between the
-        lowest bits of the one and the other is the same for up to 128 events.
+        Nearly always a sequence has more than seven bits and the nanoseconds have more than 21. Then what stands
+        between the lowest bits of the one and the other is the same for up to 128 events.
         """
         seconds, nanos = divmod(now, _NANOSECONDS)
         high = sequence >> 7
@@ -188,10 +204,8 @@ class Recorder:
             return around + alternative + wire.varint(len(body)) + body
         if seconds != self._second or high != self._high:
             self._second, self._high = seconds, high
-            before, second = (
-                wire.varint(high) + self._before_time,
-                wire.tag(1, 0) + wire.varint(seconds) + wire.tag(2, 0),
-            )
+            before = wire.varint(high) + self._before_time
+            second = wire.tag(1, 0) + wire.varint(seconds) + wire.tag(2, 0)
             self._middle_4 = before + wire.varint(len(second) + 4) + second
             self._middle_5 = before + wire.varint(len(second) + 5) + second
         if nanos >= 0x1000_0000:

@@ -1,0 +1,281 @@
+"""Run an experiment in a test's own process: no services, no files, the same code that records a real run.
+
+def test_it_scores():
+    run = run_experiment(my_experiment, {"iterations": 3}, seed=7)
+
+    assert run.outcome == "completed"
+    assert run.results["score"] == [0.9]
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from athanor.experiment import configuration, jsontext, wire
+from athanor.experiment.assignment import Code
+from athanor.experiment.configuration import Configuration, ConfigurationError
+from athanor.experiment.context import InstanceInfo, Level, RunContext, RunInfo
+from athanor.experiment.definition import Definition, definition_of
+from athanor.experiment.errors import DefinitionError
+from athanor.experiment.frame import Ending, run_to_end
+from athanor.experiment.intent import Ended
+from athanor.experiment.recorder import Recorder
+from athanor.experiment.running import record_start, recorded_output
+from athanor.experiment.spool import Position
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+__all__ = [
+    "run_experiment",
+    "RecordedRun",
+    "RecordedEvent",
+    "RecordedLog",
+    "RecordedProgress",
+    "RecordedFailure",
+    "ConfigurationError",
+]
+
+_LEVELS: dict[int, Level] = {10: "debug", 20: "info", 30: "warn", 40: "error"}
+_KINDS = {
+    wire.ATTEMPT_STARTED: "attempt_started",
+    wire.LOG: "log",
+    wire.RESULT: "result",
+    wire.CHECKPOINT: "checkpoint",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedLog:
+    """A log entry."""
+
+    level: Level
+    message: str
+    metadata: dict[str, Any]  # empty when there is none
+    source: str  # empty for the experiment's own calls, else `stdout`, `stderr` or the logger's name
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedEvent:
+    """One event, in the order in which they were recorded."""
+
+    sequence: int  # from 1
+    kind: str  # `attempt_started`, `log`, `result` or `checkpoint`
+    time_ns: int  # nanoseconds since the epoch
+    log: RecordedLog | None = None
+    key: str = ""  # of a result
+    value: Any = None  # of a result or checkpoint
+    data: bytes = b""  # the event's own bytes, an `athanor.v1.RunEvent`
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedProgress:
+    """The last progress."""
+
+    current: int
+    total: int  # 0: unknown
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedFailure:
+    """Why it failed."""
+
+    kind: Literal["exception", "reported", "out_of_memory"]
+    message: str
+    detail: str  # the traceback, if there is one
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedRun:
+    """What an experiment recorded, and how it ended."""
+
+    outcome: Literal["completed", "failed", "cancelled"]
+    failure: RecordedFailure | None
+    configuration: dict[str, Any]  # as the experiment saw it
+    events: list[RecordedEvent]
+    progress: RecordedProgress | None
+
+    @property
+    def logs(self) -> list[RecordedLog]:
+        """Its log entries, in order."""
+        return [event.log for event in self.events if event.log is not None]
+
+    @property
+    def messages(self) -> list[str]:
+        """The texts of its log entries, in order."""
+        return [entry.message for entry in self.logs]
+
+    @property
+    def results(self) -> dict[str, list[Any]]:
+        """Its results by key, each with every value in the order in which they were recorded."""
+        found: dict[str, list[Any]] = {}
+        for event in self.events:
+            if event.kind == "result":
+                found.setdefault(event.key, []).append(event.value)
+        return found
+
+    @property
+    def checkpoints(self) -> list[Any]:
+        """The states that it saved, in order."""
+        return [event.value for event in self.events if event.kind == "checkpoint"]
+
+
+def run_experiment(
+    experiment: Callable[..., Any],
+    config: "Mapping[str, Any] | BaseModel | None" = None,
+    *,
+    seed: int = 0,
+    attempt: int = 1,
+    restored: Any = None,
+    cancel_after: int | None = None,
+    cancel_reason: str = "",
+    capture: bool = False,
+) -> RecordedRun:
+    """Run an experiment to its end and hand back what it recorded.
+
+    Args:
+        experiment: a function that is decorated with `experiment`. config: its configuration as a model or a dict; None
+        for the defaults. seed: the run's seed. attempt: number of the attempt. restored: what `ctx.restored` is to be.
+        cancel_after: request cancellation once the experiment has recorded this many events; 0 before it starts.
+        cancel_reason: what is given with the request. capture: also record what is printed, logged and warned of, as in
+        a real run; else that goes where it always does.
+
+    Raises DefinitionError for what is no experiment, ConfigurationError when the configuration does not fit. What the
+    experiment raises is in `failure`.
+    """
+    definition = definition_of(experiment)
+    if definition is None:
+        raise DefinitionError(f"{experiment!r} is no experiment; decorate it with @experiment")
+    fitted = _configuration(definition, config)
+
+    control = _Control(cancel_reason)
+    spool = _MemorySpool(after=None if cancel_after is None else cancel_after + 1, then=control.cancel)
+    record = Recorder(spool, attempt)
+    record_start(record, "", Code(module=f"{definition.module}:{definition.function.__qualname__}"), fitted, 0)
+    context: RunContext[Any] = RunContext(
+        record,
+        control,
+        config=fitted.config,
+        configuration=fitted.plain,
+        run=RunInfo("test-run", attempt, max_attempts=max(attempt, definition.max_attempts or 1)),
+        instance=InstanceInfo("test-instance", "test", definition.name),
+        seed=seed,
+        restored=restored,
+    )
+    with recorded_output(record, definition.log_level) if capture else nullcontext():
+        ending = run_to_end(definition.function, context)
+    record.end()
+    outcome, failure = _outcome(ending, control.cancelled, context.cancellation_seen)
+    events = [_read(data) for data in spool.events]
+    return RecordedRun(outcome, failure, fitted.plain, events, control.progress)
+
+
+def _configuration(definition: Definition, config: "Mapping[str, Any] | BaseModel | None") -> Configuration:
+    if config is None or isinstance(config, Mapping):
+        text = jsontext.encode(dict(config or {}), "config").decode()
+        return configuration.read(definition.config_type, text)
+    if definition.config_type is None or not isinstance(config, definition.config_type):
+        raise ConfigurationError(f"{type(config).__name__} is not what experiment {definition.name!r} takes")
+    return configuration.from_model(config)
+
+
+def _outcome(
+    ending: Ending, cancelled: bool, seen: bool
+) -> tuple[Literal["completed", "failed", "cancelled"], RecordedFailure | None]:
+    """What a runner makes of an experiment's end in the cases that there are without one."""
+    match ending.ended:
+        case Ended.COMPLETED:
+            return "completed", None
+        case Ended.RETURNED:
+            return ("cancelled" if seen else "completed"), None
+        case Ended.CANCELLED:
+            return "cancelled", None
+        case Ended.FAILED:
+            kind = "reported"
+        case _:
+            kind = "out_of_memory" if ending.out_of_memory else "exception"
+    return ("cancelled" if cancelled else "failed"), RecordedFailure(kind, ending.message, ending.detail)
+
+
+class _Control:
+    """Stands in for the runner."""
+
+    def __init__(self, reason: str) -> None:
+        self.cancelled = False
+        self.progress: RecordedProgress | None = None
+        self._reason = reason
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+    def cancel_reason(self) -> str:
+        return self._reason
+
+    def write_progress(self, current: int, total: int, message: bytes) -> None:
+        self.progress = RecordedProgress(current, total, message.decode())
+
+
+class _MemorySpool:
+    """Keeps events, and calls `then` once there are `after` of them."""
+
+    def __init__(self, after: int | None, then: Callable[[], None]) -> None:
+        self.events: list[bytes] = []
+        self._after = after
+        self._then = then
+
+    @property
+    def next_sequence(self) -> int:
+        return len(self.events) + 1
+
+    @property
+    def position(self) -> Position:
+        return Position(len(self.events), len(self.events))
+
+    def append(self, events: Sequence[bytes]) -> None:
+        self.events += events
+        if self._after is not None and len(self.events) >= self._after:
+            self._then()
+
+    def append_output(
+        self, events: Sequence[bytes], offsets: Sequence[tuple[int, int]], *, reserve: bool = False
+    ) -> None:
+        self.append(events)
+
+    def has_room(self, size: int) -> bool:
+        return True
+
+    def flush(self) -> None:
+        """Nothing to flush."""
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def _read(data: bytes) -> RecordedEvent:
+    event = dict(wire.read_fields(data))
+    (kind,) = (number for number in _KINDS if number in event)
+    when = dict(wire.read_fields(_bytes(event[3])))
+    body = dict(wire.read_fields(_bytes(event[kind])))
+    texts = {number: value.decode() for number, value in body.items() if isinstance(value, bytes)}
+    return RecordedEvent(
+        sequence=_integer(event[1]),
+        kind=_KINDS[kind],
+        time_ns=_integer(when.get(1, 0)) * 1_000_000_000 + _integer(when.get(2, 0)),
+        log=RecordedLog(_LEVELS[_integer(body[1])], texts.get(2, ""), json.loads(texts.get(3, "{}")), texts.get(4, ""))
+        if kind == wire.LOG
+        else None,
+        key=texts.get(1, "") if kind == wire.RESULT else "",
+        value=json.loads(texts[2 if kind == wire.RESULT else 1]) if kind in (wire.RESULT, wire.CHECKPOINT) else None,
+        data=data,
+    )
+
+
+def _bytes(value: int | bytes) -> bytes:
+    return value if isinstance(value, bytes) else b""
+
+
+def _integer(value: int | bytes) -> int:
+    return value if isinstance(value, int) else 0
