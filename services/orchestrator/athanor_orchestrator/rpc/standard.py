@@ -18,7 +18,7 @@ _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 class Health:
-    """Health of the server ("") and of each of its services; NOT_SERVING until told otherwise."""
+    """Health of the server ("") and of each of its services."""
 
     def __init__(self, services: Iterable[str]) -> None:
         self._servicer = HealthServicer()

@@ -22,8 +22,10 @@ def put_request(tx: Transaction, request_id: str, body_hash: bytes, answer: byte
         tx.dialect.upsert(requests)
         .values(request_id=request_id, body_hash=body_hash, answer=answer, create_time_us=tx.now_us)
         .on_conflict_do_nothing(index_elements=[requests.c.request_id])
+        # Not the count of rows: for an INSERT the driver has forgotten it by the time it is asked.
+        .returning(requests.c.request_id)
     )
-    if tx.connection.execute(added).rowcount == 0:
+    if tx.connection.execute(added).first() is None:
         raise Repeat
 
 
