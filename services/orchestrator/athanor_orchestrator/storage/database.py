@@ -44,7 +44,7 @@ class Database:
         Raises `StorageInUse` when another orchestrator has the SQLite file, `StorageIncompatible` when a newer version
         wrote the database or the address is of neither kind, `StorageUnavailable` when it cannot be reached.
         """
-        dialect = _dialect(url, clock)
+        dialect = dialect_for(url, clock)
         dialect.acquire()
         try:
             migration.upgrade(dialect)
@@ -129,7 +129,8 @@ class Database:
             return query(Transaction(connection, self._dialect))
 
 
-def _dialect(url: str, clock: Clock) -> Dialect:
+def dialect_for(url: str, clock: Clock) -> Dialect:
+    """Return what knows the kind of database at `url`; nothing is connected yet. Raises `StorageIncompatible`."""
     try:
         address = sqlalchemy.make_url(url)
     except exc.ArgumentError as error:

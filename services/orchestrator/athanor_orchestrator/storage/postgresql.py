@@ -6,8 +6,7 @@ from typing import Any, cast
 import psycopg
 import sqlalchemy
 from psycopg.conninfo import make_conninfo
-from psycopg.types.string import TextLoader
-from sqlalchemy import LargeBinary, Table, Text, case, event, exc, func, select
+from sqlalchemy import LargeBinary, Table, Text, case, exc, func, select
 from sqlalchemy import cast as cast_column
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.pool import NullPool, QueuePool
@@ -66,16 +65,9 @@ class PostgresqlDialect(Dialect):
 
     def _engine(self, options: str, **pool: Any) -> sqlalchemy.Engine:
         own = self._url.query.get("options", "")
-        engine = sqlalchemy.create_engine(
+        return sqlalchemy.create_engine(
             self._url, connect_args={**_CONNECT, "options": f"{own} {options}".strip()}, **pool
         )
-
-        def on_connect(connection: psycopg.Connection[Any], record: object) -> None:
-            # JSON as the text it is; parsing it would change numbers.
-            connection.adapters.register_loader("json", TextLoader)
-
-        event.listen(engine, "connect", on_connect)
-        return engine
 
     def acquire(self) -> None:
         """Several may share it."""

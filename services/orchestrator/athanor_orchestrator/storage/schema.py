@@ -4,10 +4,13 @@ Times are 64-bit microseconds since the epoch, durations 64-bit microseconds. Te
 databases, so that a listing has one order. Migrations under `migrations/` make it; a test compares the two.
 """
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
     ForeignKey,
     Index,
     Integer,
@@ -17,6 +20,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    cast,
     literal_column,
 )
 from sqlalchemy.dialects import postgresql
@@ -37,6 +41,9 @@ class _PostgresqlJson(UserDefinedType[str]):
 
     def get_col_spec(self, **kw: object) -> str:
         return "JSON"
+
+    def column_expression(self, colexpr: ColumnElement[Any]) -> ColumnElement[Any]:
+        return cast(colexpr, Text)
 
 
 # JSON that keeps the very text it was given: PostgreSQL's json does, and takes `->` and `->>` like SQLite's text.
