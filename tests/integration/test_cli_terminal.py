@@ -162,10 +162,10 @@ def test_results_are_tables(server, terminal):
     assert shown.wait() == 0
     text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown.screen)
     assert [row.split() for row in text.splitlines()] == [
-        ["RESULT", "accuracy", "matrix", "model"],
-        ["fit/0", "0.9", "[5", "items]", "svm"],
-        ["fit/1", "0.91", "[5", "items]", "svm"],
-        ["fit/2", "0.92", "[5", "items]", "svm"],
+        ["RESULT", "accuracy", "model"],
+        ["fit/0", "0.9", "svm"],
+        ["fit/1", "0.91", "svm"],
+        ["fit/2", "0.92", "svm"],
         [],
         ["RESULT", "VALUE"],
         ["mean", "0.91"],

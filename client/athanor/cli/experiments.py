@@ -80,4 +80,4 @@ def _show(item: "Experiment") -> None:
             (one.path, one.type, one.default or ("required" if one.required else ""), one.description)
             for one in settings
         ]
-        output.table(("SETTING", "TYPE", "DEFAULT", "DESCRIPTION"), rows)
+        output.table(("SETTING", "TYPE", "DEFAULT", "DESCRIPTION"), rows, wrap=True)

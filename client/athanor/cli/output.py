@@ -13,6 +13,7 @@ from athanor.cli import jsontext
 if TYPE_CHECKING:
     from rich.console import Console
 
+_NARROW = 20  # characters that a column which is wrapped keeps
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)}
 
 
@@ -48,10 +49,10 @@ def document(value: Any) -> None:
     print(jsontext.dumps(value), flush=True)
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, flexible: int = -1) -> None:
-    """Print rows under their headings. On a narrow terminal the column number `flexible` is the one that is cut."""
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, wrap: bool = False) -> None:
+    """Print rows under their headings. On a narrow terminal the last column is wrapped, with `wrap` each of them."""
     if is_terminal():
-        _terminal_table(columns, rows, flexible % len(columns))
+        _terminal_table(columns, rows, wrap)
         return
     lines = [[cell.replace("\n", " ") for cell in row] for row in (columns, *rows)]
     widths = [max(len(row[index]) for row in lines) for index in range(len(columns))]
@@ -70,12 +71,16 @@ def fields(pairs: Sequence[tuple[str, str]]) -> None:
             line(f"{'':<{width}}  {more}")
 
 
-def _terminal_table(columns: Sequence[str], rows: Sequence[Sequence[str]], flexible: int) -> None:
+def _terminal_table(columns: Sequence[str], rows: Sequence[Sequence[str]], wrap: bool) -> None:
     from rich.table import Table
 
     grid = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     for index, name in enumerate(columns):
-        grid.add_column(name, no_wrap=True, overflow="ellipsis", ratio=1 if index == flexible else None)
+        if wrap or index == len(columns) - 1:
+            longest = max((len(row[index]) for row in rows), default=0)
+            grid.add_column(name, overflow="fold", min_width=min(_NARROW, max(longest, len(name))))
+        else:
+            grid.add_column(name, no_wrap=True, overflow="ellipsis")
     for row in rows:
         grid.add_row(*(visible(cell).replace("\n", " ") for cell in row))
     console().print(grid)

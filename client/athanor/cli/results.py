@@ -1,7 +1,6 @@
 """`athanor results`: what a run has found."""
 
 from collections.abc import Mapping, Sequence
-from itertools import groupby
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
@@ -36,8 +35,11 @@ def results(
 
 
 def show(items: "Sequence[Result]") -> None:
-    """Print results as tables: those that follow each other and have the same members share one."""
-    for index, (members, group) in enumerate(groupby(items, key=_members)):
+    """Print results as tables, those with the same members in one. What is inside of a member is left to --json."""
+    groups = dict[tuple[str, ...] | None, list[Result]]()
+    for item in items:
+        groups.setdefault(_members(item), []).append(item)
+    for index, (members, group) in enumerate(groups.items()):
         if index:
             output.line()
         if members is None:
@@ -48,24 +50,34 @@ def show(items: "Sequence[Result]") -> None:
 
 
 def brief(value: Any) -> str:
-    """A value in a cell: a structure inside it only by its size."""
+    """A value in a cell: a structure only by its size, a number to four digits."""
     match value:
         case float():
-            return f"{value:.6g}"
+            return f"{value:.4g}"
         case str():
             return value
         case Mapping():
             return f"{{{len(cast('Mapping[str, Any]', value))} members}}"
         case list():
             items = cast("list[Any]", value)
-            plain = all(isinstance(item, (int, float, str)) for item in items) and len(items) <= 4
-            return f"[{', '.join(map(brief, items))}]" if plain else f"[{len(items)} items]"
+            return f"[{', '.join(map(brief, items))}]" if _is_short(items) else f"[{len(items)} items]"
         case _:
             return jsontext.dumps(value)
 
 
+def _is_short(items: list[Any]) -> bool:
+    return len(items) <= 4 and all(isinstance(item, (int, float, str)) for item in items)
+
+
 def _members(item: "Result") -> tuple[str, ...] | None:
-    """The columns for this result; None when it is not an object that fits into some."""
+    """The columns for this result: its members but for large ones; None when it is not an object that fits into some."""
     value: Any = item.value
-    names = tuple(cast("Mapping[str, Any]", value)) if isinstance(value, Mapping) else ()
+    if not isinstance(value, Mapping):
+        return None
+    members = cast("Mapping[str, Any]", value)
+    names = tuple(name for name, inner in members.items() if not _is_large(inner))
     return names if 0 < len(names) <= 12 else None
+
+
+def _is_large(value: Any) -> bool:
+    return isinstance(value, Mapping) or (isinstance(value, list) and not _is_short(cast("list[Any]", value)))

@@ -55,7 +55,7 @@ class PlainView:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._progress_due = 0.0
+        self._progress_due = clock() + _PROGRESS_INTERVAL  # a short run needs no lines about it
 
     def show(self, item: "client.WatchItem") -> None:
         from athanor import client
@@ -120,7 +120,7 @@ class LiveView:
             case client.LogEntry():
                 self._line(lines.log(item), lines.LEVEL_STYLES[item.level.label])
             case client.Result():
-                self._line(lines.result(item), "bold")
+                self._line(lines.result(item), "bold", cut=True)
             case client.ProgressUpdated():
                 self._update_progress(item.progress)
             case client.RunUpdated():
@@ -144,10 +144,11 @@ class LiveView:
         self.refresh()
         self._progress.stop()
 
-    def _line(self, text: str, style: str) -> None:
+    def _line(self, text: str, style: str, *, cut: bool = False) -> None:
         from rich.text import Text
 
-        self._waiting.append(Text(output.visible(text), style=style))
+        overflow = "ellipsis" if cut else "fold"
+        self._waiting.append(Text(output.visible(text), style=style, no_wrap=cut, overflow=overflow))
 
     def _update_run(self, run: "client.Run") -> None:
         style = words.STYLES.get(run.state.value, "")

@@ -30,8 +30,8 @@ def test_progress_in_a_pipe_is_a_line_now_and_then(capsys):
         now[0] += 0.1
         view.show(client.ProgressUpdated(client.Progress(n, 100)))
     out = capsys.readouterr().out.splitlines()
-    assert 2 <= len(out) <= 3
-    assert out[0] == "progress 0/100"
+    assert 1 <= len(out) <= 2
+    assert out[0] in ("progress 49/100", "progress 50/100")
 
 
 def test_json_lines(capsys):
