@@ -35,6 +35,7 @@ def test_ctrl_c_stops_everything_in_order(tmp_path: Path) -> None:
 
         # A terminal sends it to the whole foreground group; the services must not take it as theirs.
         up.interrupt_group()
+        wait_until(lambda: "Ctrl-C again" in up.log, 10, "it to say what it does")
         up.interrupt_group()  # not patient enough to wait ten seconds for the run
         assert up.wait() == 0
         assert system.processes() == []

@@ -280,8 +280,16 @@ class System:
         )
         return self.runs.StartRun(start, timeout=10).run
 
-    def get_run(self, run_id: str) -> run_pb2.Run:
-        return self.runs.GetRun(run_calls.GetRunRequest(id=run_id), timeout=10, wait_for_ready=True).run
+    def get_run(self, run_id: str, timeout: float = 20.0) -> run_pb2.Run:
+        """The run; asked for again while an orchestrator that was killed is not back yet."""
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                request = run_calls.GetRunRequest(id=run_id)
+                return self.runs.GetRun(request, timeout=timeout, wait_for_ready=True).run
+            except grpc.RpcError as error:
+                if error.code() is not grpc.StatusCode.UNAVAILABLE or time.monotonic() > deadline:
+                    raise
 
     def cancel_run(self, run_id: str, reason: str = "") -> run_pb2.Run:
         return self.runs.CancelRun(run_calls.CancelRunRequest(id=run_id, reason=reason), timeout=10).run

@@ -1,6 +1,6 @@
 """A module that is fine when it is described, and cannot be imported when a run of it starts."""
 
-import os
+import sys
 
 from athanor.experiment import RunContext, experiment
 from pydantic import BaseModel
@@ -15,5 +15,5 @@ def missing_at_start(ctx: RunContext[Nothing]) -> None:
     """Never executed."""
 
 
-if "ATHANOR_LEASE_ID" in os.environ:
+if sys.argv[0].endswith("execute.py"):
     import there_is_no_such_module  # noqa: F401

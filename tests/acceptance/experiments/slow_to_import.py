@@ -1,6 +1,6 @@
 """A module that takes long to import when a run of it starts: so long is the run PENDING with a lease."""
 
-import os
+import sys
 import time
 
 from athanor.experiment import RunContext, experiment
@@ -18,5 +18,5 @@ def slow_to_import(ctx: RunContext[Nothing]) -> None:
         time.sleep(0.01)
 
 
-if "ATHANOR_LEASE_ID" in os.environ:
+if sys.argv[0].endswith("execute.py"):
     time.sleep(3)
