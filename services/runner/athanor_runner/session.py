@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 PROTOCOL = 1
 SILENCE_INTERVALS = 6  # heartbeats without an answer after which the connection is given up and made anew
+SHORTEST_SILENCE = 5.0  # seconds; less is no silence, however often heartbeats are sent
 
 
 class Refused(Exception):
@@ -165,8 +166,9 @@ class Session:
     async def _beat(self, pulse: Pulse) -> None:
         while True:
             now = self._clock.boot_time()
-            if pulse.silent_for(now) > SILENCE_INTERVALS * pulse.interval and pulse.awake(now):
-                raise StreamEnded(f"no heartbeat was answered for {pulse.silent_for(now):.0f} s")
+            silence = pulse.silent_for(now)
+            if silence > max(SHORTEST_SILENCE, SILENCE_INTERVALS * pulse.interval) and pulse.awake(now):
+                raise StreamEnded(f"no heartbeat was answered for {silence:.0f} s")
             nonce = pulse.beat(now)
             leases, gone = self._roster.leases(), list(self._roster.gone)
             self._named[nonce] = (leases, gone)

@@ -32,7 +32,7 @@ class Timings:
     watch: float = 1.5  # how often the files behind the experiments are looked at
     describe: float = 300.0  # longest that a description of the experiments may take
     ship: float = 10.0  # after its runs have ended a stopping runner ships for at most this long
-    prune: float = 1.0  # acknowledged segments are looked for this often
+    prune: float = 0.25  # acknowledged segments are looked for this often
     segment_bytes: int = 64 * MEBIBYTE
     spool_limit_bytes: int = 1024 * MEBIBYTE
 
