@@ -36,7 +36,7 @@ def results(
 
 def show(items: "Sequence[Result]") -> None:
     """Print results as tables, those with the same members in one. What is inside of a member is left to --json."""
-    groups = dict[tuple[str, ...] | None, list[Result]]()
+    groups: dict[tuple[str, ...] | None, list[Result]] = {}
     for item in items:
         groups.setdefault(_members(item), []).append(item)
     for index, (members, group) in enumerate(groups.items()):
@@ -70,7 +70,7 @@ def _is_short(items: list[Any]) -> bool:
 
 
 def _members(item: "Result") -> tuple[str, ...] | None:
-    """The columns for this result: its members but for large ones; None when it is not an object that fits into some."""
+    """The columns for this result: its members but for large ones; None when it does not fit into columns."""
     value: Any = item.value
     if not isinstance(value, Mapping):
         return None

@@ -3,7 +3,6 @@
 from datetime import UTC, datetime
 
 import pytest
-
 from athanor.cli import results
 from athanor.client import Result
 
