@@ -329,8 +329,9 @@ class System:
         return processes_with(f"{MARKER}={self.marker}")
 
     def run_processes(self) -> list[int]:
-        """Those of them that belong to an attempt at a run."""
-        return [pid for pid in self.processes() if b"\0ATHANOR_LEASE_ID=" in b"\0" + environment(pid)]
+        """Those of them that belong to an attempt; what describes the experiments carries a mark of its own."""
+        mark = re.compile(rb"(^|\0)ATHANOR_LEASE_ID=(?!describe-)")
+        return [pid for pid in self.processes() if mark.search(environment(pid))]
 
     def close(self) -> None:
         """End what was started, runners first so that they can say goodbye; then nothing may be left."""

@@ -130,6 +130,7 @@ def logs_from_threads(ctx: RunContext[Nothing]) -> None:
 @experiment(name="forks")
 def forks(ctx: RunContext[Nothing]) -> None:
     """The child may compute, and may not record: two processes cannot number one log."""
+    ctx.info("about to fork")
     pid = os.fork()
     if pid == 0:
         try:
@@ -138,7 +139,7 @@ def forks(ctx: RunContext[Nothing]) -> None:
             last_words(f"the child was refused: {type(error).__name__}")
         os._exit(0)
     os.waitpid(pid, 0)
-    ctx.info("the parent goes on")
+    ctx.result("parent", "goes on")
 
 
 @experiment(name="imports_nothing_there")
