@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from athanor.v1 import instance_pb2, instance_service_pb2, run_event_pb2, run_pb2, run_policy_pb2, run_service_pb2
@@ -94,6 +95,23 @@ async def test_an_instance_that_no_longer_fits_its_experiment_is_not_started(dat
         await api.define(schema={"properties": {"iterations": {"maximum": 5}}})
         refusal = await refused(api.runs.StartRun(R.StartRunRequest(instance_id=instance.id)))
         assert (refusal.code, refusal.reason) == (StatusCode.INVALID_ARGUMENT, "CONFIGURATION_INVALID")
+        assert refusal.violations == {"instance.configuration_json/iterations": "must be at most 5; is 10"}
+
+
+async def test_a_definition_that_is_replaced_between_the_check_and_the_transaction_is_checked_again(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(database_url) as api:
+        await api.define()
+        instance = await api.create_instance()
+
+        async def check_then_replace(check: Callable[..., object], *arguments: object) -> None:
+            check(*arguments)
+            await api.define(schema={"properties": {"iterations": {"maximum": 5}}})
+
+        threads = SimpleNamespace(to_thread=check_then_replace)
+        monkeypatch.setattr("athanor_orchestrator.engine.runs.asyncio", threads)
+        refusal = await refused(api.runs.StartRun(R.StartRunRequest(instance_id=instance.id)))
         assert refusal.violations == {"instance.configuration_json/iterations": "must be at most 5; is 10"}
 
 
