@@ -9,6 +9,9 @@ from athanor_orchestrator.engine.messages import Delivery, EventBatch, HeldAttem
 
 BASE_SECONDS = 1_700_000_000
 
+RUNNER = "00000000-0000-4000-8000-000000000001"
+OTHER_RUNNER = "00000000-0000-4000-8000-000000000002"
+
 
 @dataclass
 class Script:
@@ -90,7 +93,7 @@ class Script:
 
 
 def hello(
-    runner_id: str = "runner-1", number: int = 1, *held: HeldAttempt, slots: int = 4, low: int = 1, high: int = 1
+    runner_id: str = RUNNER, number: int = 1, *held: HeldAttempt, slots: int = 4, low: int = 1, high: int = 1
 ) -> Hello:
     return Hello(runner_id, "host", number, low, high, "0.1", slots, held)
 

@@ -11,7 +11,7 @@ from athanor_orchestrator.engine.batches import prepare
 from athanor_orchestrator.engine.messages import Delivery, EventBatch
 
 from tests.support.orchestrated import EXPERIMENT, Orchestrated, answered, said
-from tests.support.runner_script import Script, hello, unknown_id
+from tests.support.runner_script import OTHER_RUNNER, RUNNER, Script, hello, unknown_id
 from tests.support.virtual_time import virtual_time
 
 
@@ -128,7 +128,7 @@ async def test_what_two_streams_bring_into_one_transaction_counts_once(orchestra
 
         # A Report stream was reopened and the old one is not gone yet: both deliver, and one transaction takes it all.
         more = [s.script.log("b"), s.script.log("c")]
-        old, new = (Arrival("runner-1", 1, prepare(s.script.batch(*events))) for events in (more, [*begun, *more]))
+        old, new = (Arrival(RUNNER, 1, prepare(s.script.batch(*events))) for events in (more, [*begun, *more]))
         answers = at.database.do(lambda tx: appending.store(tx, [old, new, old], {}))
         assert answers == [appending.Committed(5)] * 3
         assert (s.run.log_count, s.lease.event_count) == (3, 4)
@@ -401,7 +401,7 @@ async def test_another_runners_lease_is_ignored(orchestrate):
     at = orchestrate()
     async with at.running():
         s = await Setting(at).open()
-        other = await at.connect(hello("runner-2"))
+        other = await at.connect(hello(OTHER_RUNNER))
         stream = await at.side.intake.open(other)
         await answered(stream)
         await at.side.intake.deliver(stream, s.script.delivery(s.script.started()))

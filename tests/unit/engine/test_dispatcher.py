@@ -12,7 +12,7 @@ from athanor_orchestrator.engine.messages import Assignment, Cancel, Decline, De
 from athanor_orchestrator.storage import leases, runners
 
 from tests.support.orchestrated import EXPERIMENT, Orchestrated, answered, said
-from tests.support.runner_script import hello
+from tests.support.runner_script import OTHER_RUNNER, RUNNER, hello
 from tests.support.virtual_time import virtual_time
 
 
@@ -49,7 +49,7 @@ async def test_an_assignment_says_everything_that_the_runner_needs(orchestrate):
         assert (run.state, run.lease_id, run.attempt_count) == (RunState.PENDING, lease.id, 0)
         assert (lease.session_number, lease.runner_id, lease.first_sequence, lease.last_sequence) == (
             1,
-            "runner-1",
+            RUNNER,
             2,
             1,
         )
@@ -107,8 +107,8 @@ async def test_only_runners_that_have_the_experiment(orchestrate):
     at = orchestrate()
     async with at.running():
         at.new_run("rare")
-        one = await at.connect(hello("runner-1"), "common")
-        other = await at.connect(hello("runner-2"), "common", "rare")
+        one = await at.connect(hello(RUNNER), "common")
+        other = await at.connect(hello(OTHER_RUNNER), "common", "rare")
         await at.assigned(other)
         assert await waits(one)
 
@@ -127,15 +127,15 @@ async def test_a_queue_of_what_nobody_can_take_holds_nobody_up(orchestrate):
 @virtual_time
 async def test_runs_spread_over_runners(orchestrate):
     at = orchestrate()
-    one = await at.connect(hello("runner-1", slots=4), EXPERIMENT)
-    other = await at.connect(hello("runner-2", slots=4), EXPERIMENT)
+    one = await at.connect(hello(RUNNER, slots=4), EXPERIMENT)
+    other = await at.connect(hello(OTHER_RUNNER, slots=4), EXPERIMENT)
     for _ in range(4):
         at.new_run()
     async with at.running():
         for session in (one, other):
             await at.assigned(session)
             await at.assigned(session)
-    assert (len(held_by(at, "runner-1")), len(held_by(at, "runner-2"))) == (2, 2)
+    assert (len(held_by(at, RUNNER)), len(held_by(at, OTHER_RUNNER))) == (2, 2)
 
 
 @virtual_time
@@ -167,10 +167,10 @@ def test_the_runner_with_the_most_room_is_chosen_among_those_that_did_not_declin
 async def test_the_claim_compares_the_session_in_its_own_transaction(orchestrate):
     # A newer Hello was registered, perhaps elsewhere, after this round had chosen its sessions.
     at = orchestrate()
-    await at.connect(hello("runner-1", 1), EXPERIMENT)
+    await at.connect(hello(RUNNER, 1), EXPERIMENT)
     run_id = at.new_run()
-    at.database.do(lambda tx: hellos.register(tx, hello("runner-1", 2), new_id()))
-    assert at.database.do(lambda tx: claim(tx, [Candidate("runner-1", 1)], {})) == []
+    at.database.do(lambda tx: hellos.register(tx, hello(RUNNER, 2), new_id()))
+    assert at.database.do(lambda tx: claim(tx, [Candidate(RUNNER, 1)], {})) == []
     assert await at.side.dispatcher.round() == 0
     assert at.run(run_id).lease_id is None
 
@@ -192,7 +192,7 @@ async def test_a_runner_that_was_silent_for_long_gets_none(orchestrate):
     at = orchestrate()
     await at.connect(hello(), EXPERIMENT)
     at.new_run()
-    at.database.do(lambda tx: runners.set_disconnected(tx, "runner-1", 1))
+    at.database.do(lambda tx: runners.set_disconnected(tx, RUNNER, 1))
     assert await at.side.dispatcher.round() == 0
 
 
@@ -222,7 +222,7 @@ async def test_a_declined_run_goes_to_another_runner_and_later_back_to_the_first
         assert (at.run(run_id).state, at.run(run_id).attempt_count) == (RunState.PENDING, 0)
         assert await waits(session)
 
-        other = await at.connect(hello("runner-2", slots=1), EXPERIMENT)
+        other = await at.connect(hello(OTHER_RUNNER, slots=1), EXPERIMENT)
         again = await at.assigned(other)
         assert (again.run_id, again.attempt) == (run_id, 1)
         await at.side.control.take(other, Decline(again.lease_id, DeclineReason.NO_ROOM, ""))
@@ -284,7 +284,7 @@ async def test_goodbye_disconnects_at_once_and_gives_back_what_was_not_taken_up(
         session = await at.connect(hello(), EXPERIMENT)
         assignment = await at.assigned(session)
         await at.side.control.take(session, Goodbye("stopped"))
-        runner = at.database.look(lambda tx: runners.get_runner(tx, "runner-1"))
+        runner = at.database.look(lambda tx: runners.get_runner(tx, RUNNER))
         assert runner is not None
         assert not runner.connected
         assert session.ended
@@ -302,7 +302,7 @@ async def test_the_end_of_a_stream_says_nothing(orchestrate):
         assignment = await at.assigned(session)
         at.side.sessions.close(session)
         await asyncio.sleep(5)
-        runner = at.database.look(lambda tx: runners.get_runner(tx, "runner-1"))
+        runner = at.database.look(lambda tx: runners.get_runner(tx, RUNNER))
         assert runner is not None
         assert runner.connected
         assert at.lease(assignment.lease_id).end is None
@@ -366,5 +366,5 @@ async def test_while_the_orchestrator_goes_away_no_run_is_given_out_and_no_sessi
         assert (await said(session)).reconnect
         assert await waits(session)
         with pytest.raises(hellos.HelloRefused) as refused:
-            await at.side.sessions.open(hello("runner-2"))
+            await at.side.sessions.open(hello(OTHER_RUNNER))
         assert refused.value.retry_after == at.timings.reconnect_after

@@ -9,7 +9,7 @@ from athanor_orchestrator.engine.messages import Heartbeat, HeartbeatReply, Remo
 from athanor_orchestrator.storage import experiments, runners
 
 from tests.support.orchestrated import EXPERIMENT, answered
-from tests.support.runner_script import hello, unknown_id
+from tests.support.runner_script import RUNNER, hello, unknown_id
 from tests.support.virtual_time import virtual_time
 
 
@@ -45,7 +45,7 @@ async def test_the_answer_fences_what_is_over_but_not_what_ended_by_its_own_stor
         await at.side.intake.deliver(stream, ended.delivery(ended.started(), ended.ended()))
         await answered(stream)
 
-        session = await at.connect(hello("runner-1", 2))  # names none of them
+        session = await at.connect(hello(RUNNER, 2))  # names none of them
         reply = await at.beat(session, lost.lease_id, done.lease_id)
         assert [fence.lease_id for fence in reply.fences] == [lost.lease_id]
 
@@ -61,7 +61,7 @@ async def test_processes_that_are_gone_are_noted_on_the_attempt(orchestrate):
         await answered(stream)
         await at.side.intake.deliver(stream, script.delivery(script.started()))
         await answered(stream)
-        session = await at.connect(hello("runner-1", 2))
+        session = await at.connect(hello(RUNNER, 2))
         assert not at.run(run_id).attempts[0].process_gone
         await at.beat(session, gone=(assignment.lease_id,))
         assert at.run(run_id).attempts[0].process_gone
@@ -112,7 +112,7 @@ async def test_definitions_come_change_and_go(orchestrate):
     take = at.side.control.take
 
     def known() -> tuple[str, ...]:
-        runner = at.database.look(lambda tx: runners.get_runner(tx, "runner-1"))
+        runner = at.database.look(lambda tx: runners.get_runner(tx, RUNNER))
         assert runner is not None
         return runner.experiments
 

@@ -11,11 +11,11 @@ from athanor_orchestrator.engine.messages import Fence, Heartbeat, Keep, Release
 from athanor_orchestrator.storage import leases, runs
 
 from tests.support.orchestrated import EXPERIMENT, Orchestrated, answered, said
-from tests.support.runner_script import held, hello, unknown_id
+from tests.support.runner_script import OTHER_RUNNER, RUNNER, held, hello, unknown_id
 from tests.support.virtual_time import virtual_time
 
 
-async def greet(at: Orchestrated, *named, number: int = 2, runner_id: str = "runner-1"):
+async def greet(at: Orchestrated, *named, number: int = 2, runner_id: str = RUNNER):
     """Open a later session that names these attempts; returns its verdicts."""
     session = await at.side.sessions.open(hello(runner_id, number, *named))
     welcome = await said(session)
@@ -164,7 +164,7 @@ async def test_another_runners_lease_is_fenced_and_left_alone(orchestrate):
     at = orchestrate()
     async with at.running():
         run_id, assignment, *_ = await under_way(at)
-        _, verdicts = await greet(at, held(run_id, assignment.lease_id), number=1, runner_id="runner-2")
+        _, verdicts = await greet(at, held(run_id, assignment.lease_id), number=1, runner_id=OTHER_RUNNER)
         assert isinstance(verdicts[0], Fence)
         assert at.lease(assignment.lease_id).end is None
         assert at.run(run_id).state is RunState.RUNNING
@@ -260,7 +260,7 @@ async def test_an_older_session_is_not_fenced_for_a_lease_that_the_newer_one_los
     at = orchestrate()
     async with at.running():
         _, _, script, session, stream = await under_way(at)
-        at.database.do(lambda tx: hellos.register(tx, hello("runner-1", 2), unknown_id()))
+        at.database.do(lambda tx: hellos.register(tx, hello(RUNNER, 2), unknown_id()))
         await at.side.intake.deliver(stream, script.delivery(script.log("from the grave")))
         assert await stream.outbox.get() is None
         assert isinstance(session.error, SessionSuperseded)
@@ -271,7 +271,7 @@ async def test_a_heartbeat_of_an_older_session_ends_it(orchestrate):
     at = orchestrate()
     async with at.running():
         session = await at.connect(hello())
-        at.database.do(lambda tx: hellos.register(tx, hello("runner-1", 2), unknown_id()))
+        at.database.do(lambda tx: hellos.register(tx, hello(RUNNER, 2), unknown_id()))
         await at.side.control.take(session, Heartbeat(1, (), (), False))
         assert isinstance(session.error, SessionSuperseded)
 
@@ -281,9 +281,9 @@ async def test_a_heartbeat_of_an_older_session_ends_it(orchestrate):
 async def test_a_hello_that_is_not_newer_is_refused_and_changes_nothing(orchestrate, number):
     at = orchestrate()
     async with at.running():
-        session = await at.connect(hello("runner-1", 2))
+        session = await at.connect(hello(RUNNER, 2))
         with pytest.raises(HelloRefused, match="not newer"):
-            await at.side.sessions.open(hello("runner-1", number))
+            await at.side.sessions.open(hello(RUNNER, number))
         assert not session.ended
         assert at.side.sessions.find(session.id) is session
 
@@ -303,11 +303,11 @@ def test_versions_that_overlap_agree_on_the_newest_in_common(low, high):
     "wrong",
     [
         hello(""),
-        hello("a\0b"),
+        hello("a name"),
         hello(number=0),
         hello(slots=-1),
-        hello("r", 1, held("no id", unknown_id())),
-        hello("r", 1, held(unknown_id(), "no id")),
+        hello(RUNNER, 1, held("no id", unknown_id())),
+        hello(RUNNER, 1, held(unknown_id(), "no id")),
     ],
     ids=["no id", "NUL", "number", "slots", "run", "lease"],
 )
@@ -322,7 +322,7 @@ async def test_no_assignment_comes_before_the_welcome(orchestrate):
     async with at.running():
         await at.connect(hello(), EXPERIMENT)
         at.new_run()
-        session = await at.side.sessions.open(hello("runner-1", 2))
+        session = await at.side.sessions.open(hello(RUNNER, 2))
         assert isinstance(await said(session), Welcome)
 
 
@@ -331,7 +331,7 @@ async def test_definitions_of_an_earlier_session_count_no_more(orchestrate):
     at = orchestrate()
     async with at.running():
         await at.connect(hello(), EXPERIMENT)
-        session = await at.connect(hello("runner-1", 2))
+        session = await at.connect(hello(RUNNER, 2))
         at.new_run()
         await at.side.control.take(session, Experiment("another"))
         await asyncio.sleep(5)

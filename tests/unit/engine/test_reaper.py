@@ -10,7 +10,7 @@ from athanor_orchestrator.engine.reaper import expire
 from athanor_orchestrator.storage import requests, runners
 
 from tests.support.orchestrated import EXPERIMENT, Orchestrated, answered
-from tests.support.runner_script import held, hello
+from tests.support.runner_script import OTHER_RUNNER, RUNNER, held, hello
 from tests.support.virtual_time import virtual_time
 
 
@@ -27,7 +27,7 @@ async def running(at: Orchestrated, **run: object):
 
 
 def connected(at: Orchestrated) -> bool:
-    runner = at.database.look(lambda tx: runners.get_runner(tx, "runner-1"))
+    runner = at.database.look(lambda tx: runners.get_runner(tx, RUNNER))
     assert runner is not None
     return runner.connected
 
@@ -70,7 +70,7 @@ async def test_a_hello_that_resumes_takes_the_flag_down(orchestrate):
         run_id, assignment, *_ = await running(at)
         await asyncio.sleep(30)
         assert at.run(run_id).unreachable_since_us is not None
-        await at.side.sessions.open(hello("runner-1", 2, held(run_id, assignment.lease_id, first=2, last=3)))
+        await at.side.sessions.open(hello(RUNNER, 2, held(run_id, assignment.lease_id, first=2, last=3)))
         assert at.run(run_id).unreachable_since_us is None
 
 
@@ -129,7 +129,7 @@ async def test_nothing_of_an_older_attempt_is_stored_once_a_new_one_was_granted(
     async with at.running():
         run_id, _, script, _, stream = await running(at, max_attempts=2, lost_after=70)
         await asyncio.sleep(100)
-        other = await at.connect(hello("runner-2"), EXPERIMENT)
+        other = await at.connect(hello(OTHER_RUNNER), EXPERIMENT)
         async with at.alive(other):
             assignment, second = await at.take_up(other)
             assert (assignment.run_id, assignment.attempt) == (run_id, 2)

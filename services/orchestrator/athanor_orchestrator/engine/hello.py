@@ -14,7 +14,6 @@ from athanor_orchestrator.storage.transaction import Transaction
 PROTOCOL_MIN = 1
 PROTOCOL_MAX = 1
 
-_LONGEST_ID = 200  # characters of a runner's id
 _MOST_SLOTS = 100_000
 
 
@@ -37,10 +36,11 @@ class Registered:
 
 def agree(hello: Hello) -> int:
     """Return the version of the protocol to speak. Raises HelloRefused when the Hello cannot be accepted by anybody."""
-    if not 0 < len(hello.runner_id) <= _LONGEST_ID:
-        raise HelloRefused("runner_id is missing or too long")
-    if "\0" in hello.runner_id or not all(is_id(held.lease_id) and is_id(held.run_id) for held in hello.held_attempts):
-        raise HelloRefused("runner_id, or an id of a held attempt, is malformed")
+    ids = [hello.runner_id]
+    for held in hello.held_attempts:
+        ids += held.lease_id, held.run_id
+    if not all(is_id(each) for each in ids):
+        raise HelloRefused("runner_id, or an id of a held attempt, is no UUID in lower case, with hyphens")
     if hello.session_number < 1:
         raise HelloRefused("session_number counts from 1")
     if not 0 <= hello.slots <= _MOST_SLOTS:
