@@ -23,8 +23,7 @@ from google.protobuf.message import Message
 from grpc import StatusCode
 
 from tests.support.api import Api, refused, serving
-from tests.support.databases import BACKENDS, sqlite_url
-from tests.support.postgresql_server import PostgresqlServer
+from tests.support.databases import BACKENDS, PostgresqlStock, sqlite_url
 
 E, I, R, N = experiment_service_pb2, instance_service_pb2, run_service_pb2, runner_service_pb2  # noqa: E741
 
@@ -53,10 +52,10 @@ def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         shutil.copy(request.getfixturevalue("sqlite_template"), path)
         yield sqlite_url(path)
         return
-    server: PostgresqlServer = request.getfixturevalue("postgresql_server")
-    name = server.create(request.getfixturevalue("postgresql_template"))
-    yield server.url(name)
-    server.drop(name)
+    stock: PostgresqlStock = request.getfixturevalue("postgresql_stock")
+    name = stock.take()
+    yield stock.server.url(name)
+    stock.give_back(name)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

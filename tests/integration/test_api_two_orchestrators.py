@@ -10,16 +10,16 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from grpc import StatusCode, aio
 
 from tests.support.api import log, refused, serving
-from tests.support.postgresql_server import PostgresqlServer
+from tests.support.databases import PostgresqlStock
 
 I, R = instance_service_pb2, run_service_pb2  # noqa: E741
 
 
 @pytest.fixture
-def url(postgresql_server: PostgresqlServer, postgresql_template: str) -> Iterator[str]:
-    name = postgresql_server.create(postgresql_template)
-    yield postgresql_server.url(name)
-    postgresql_server.drop(name)
+def url(postgresql_stock: PostgresqlStock) -> Iterator[str]:
+    name = postgresql_stock.take()
+    yield postgresql_stock.server.url(name)
+    postgresql_stock.give_back(name)
 
 
 async def test_a_call_repeated_at_both_makes_one_thing(url: str) -> None:
