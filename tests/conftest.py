@@ -7,7 +7,7 @@ from tests.support.databases import (
     empty_database_url,
     open_database,
     postgresql_server,
-    postgresql_template,
+    postgresql_stock,
     sqlite_template,
 )
 
@@ -18,6 +18,6 @@ __all__ = [
     "empty_database_url",
     "open_database",
     "postgresql_server",
-    "postgresql_template",
+    "postgresql_stock",
     "sqlite_template",
 ]

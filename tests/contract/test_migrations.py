@@ -11,7 +11,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from athanor_orchestrator.domain.clock import SystemClock
-from athanor_orchestrator.domain.errors import StorageIncompatible
+from athanor_orchestrator.domain.errors import StorageIncompatible, StorageInUse
 from athanor_orchestrator.storage import migration, schema
 from athanor_orchestrator.storage.database import Database, dialect_for
 from athanor_orchestrator.storage.dialect import Dialect
@@ -70,6 +70,7 @@ def test_the_code_names_the_newest_migration() -> None:
     assert ScriptDirectory.from_config(config).get_heads() == [schema.REVISION]
 
 
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
 def test_two_that_start_at_once_migrate_once(empty_database_url: str) -> None:
     """Both find an empty database before either has begun; the lock lets one through, the other finds it done."""
     barrier = threading.Barrier(2)
@@ -80,8 +81,7 @@ def test_two_that_start_at_once_migrate_once(empty_database_url: str) -> None:
         lock_schema = dialect.lock_schema
 
         def meet_and_lock(connection: sqlalchemy.Connection) -> None:
-            if not empty_database_url.startswith("sqlite"):  # there BEGIN IMMEDIATE has locked already
-                barrier.wait(20)
+            barrier.wait(20)
             lock_schema(connection)
 
         dialect.lock_schema = meet_and_lock
@@ -99,6 +99,28 @@ def test_two_that_start_at_once_migrate_once(empty_database_url: str) -> None:
         thread.join(30)
     assert failures == []
     assert with_dialect(empty_database_url, revision) == schema.REVISION
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+def test_of_two_that_start_at_once_on_one_file_one_is_refused(empty_database_url: str) -> None:
+    barrier = threading.Barrier(2)
+    opened: list[Database] = []
+    failures: list[BaseException] = []
+
+    def start() -> None:
+        barrier.wait(20)
+        try:
+            opened.append(Database.open(empty_database_url, clock=SystemClock(), on_commit=ignore))
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=start) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert [type(error) for error in failures] == [StorageInUse]
+    asyncio.run(opened[0].close())
 
 
 def test_a_failed_migration_leaves_nothing(empty_database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
