@@ -27,6 +27,11 @@ Level = Literal["debug", "info", "warn", "error"]
 MAX_KEY_BYTES = 500
 MAX_CHECKPOINT_BYTES = 512 << 10
 
+# What the way of every log line needs, found without looking into a module.
+_LOG = recorder.LOG
+_encode = jsontext.encode
+_varint = wire.varint
+
 _LEVEL_FIELDS: dict[str, bytes] = {name: wire.level_field(number) for name, number in wire.LEVELS.items()}
 _LEAST_64, _GREATEST_64 = -(1 << 63), (1 << 63) - 1
 
@@ -120,23 +125,23 @@ class RunContext(Generic[ConfigT]):
 
         Raises InvalidValueError, EventTooLargeError (1 MiB), RunEndedError, ForkedChildError.
         """
-        self._record(recorder.LOG, _log_body(level, message, metadata, ""))
+        self._record(_LOG, _log_body(level, message, metadata, ""))
 
     def debug(self, message: str, metadata: Mapping[str, Any] | None = None) -> None:
         """Record internal details; see `log`."""
-        self._record(recorder.LOG, _log_body("debug", message, metadata, ""))
+        self._record(_LOG, _log_body("debug", message, metadata, ""))
 
     def info(self, message: str, metadata: Mapping[str, Any] | None = None) -> None:
         """Record a major step; see `log`."""
-        self._record(recorder.LOG, _log_body("info", message, metadata, ""))
+        self._record(_LOG, _log_body("info", message, metadata, ""))
 
     def warn(self, message: str, metadata: Mapping[str, Any] | None = None) -> None:
         """Record recoverable trouble; see `log`."""
-        self._record(recorder.LOG, _log_body("warn", message, metadata, ""))
+        self._record(_LOG, _log_body("warn", message, metadata, ""))
 
     def error(self, message: str, metadata: Mapping[str, Any] | None = None) -> None:
         """Record a failure that affects results; see `log`."""
-        self._record(recorder.LOG, _log_body("error", message, metadata, ""))
+        self._record(_LOG, _log_body("error", message, metadata, ""))
 
     def log_batch(self, entries: Iterable[tuple[Level, str, Mapping[str, Any] | None]]) -> None:
         """Record many log entries at once, each `(level, message, metadata)`; faster than one by one.
@@ -272,12 +277,12 @@ def _log_body(level: str, message: str, metadata: Mapping[str, Any] | None, path
     if b"\0" in shown:
         shown = text.encode(shown.decode())
     if shown:
-        field += b"\x12" + wire.varint(len(shown)) + shown
+        field += b"\x12" + _varint(len(shown)) + shown
     if metadata:
         if not isinstance(metadata, dict):
             raise InvalidValueError(f"{path}metadata is of type {type(metadata).__name__}, not a dict")
-        data = jsontext.encode(metadata, path + "metadata" if path else "metadata")
-        return field + b"\x1a" + wire.varint(len(data)) + data
+        data = _encode(metadata, path + "metadata" if path else "metadata")
+        return field + b"\x1a" + _varint(len(data)) + data
     return field
 
 

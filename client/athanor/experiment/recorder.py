@@ -31,6 +31,7 @@ ATTEMPT_STARTED = wire.tag(wire.ATTEMPT_STARTED)
 
 _NANOSECONDS = 1_000_000_000
 _BYTES = tuple(bytes((value,)) for value in range(0x100))
+_varint = wire.varint
 
 
 class Spool(Protocol):
@@ -223,7 +224,7 @@ class Recorder:
             middle = self._middle_4
             last = bytes((nanos & 0x7F | 0x80, nanos >> 7 & 0x7F | 0x80, nanos >> 14 & 0x7F | 0x80, nanos >> 21))
         size = len(body)
-        length = _BYTES[size] if size < 0x80 else wire.varint(size)
+        length = _BYTES[size] if size < 0x80 else _varint(size)
         return b"".join((b"\x08", _BYTES[sequence & 0x7F | 0x80], middle, last, alternative, length, body))
 
     def _append(self, now: int, entries: Sequence[tuple[bytes, bytes]]) -> None:

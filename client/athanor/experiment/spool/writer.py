@@ -151,12 +151,13 @@ class SpoolWriter:
 
         if not events:
             return
-        records: list[bytes] = []
-        for event in events:
+        if len(events) == 1:  # nearly always
+            (event,) = events
             length = len(event)
             crc = crc32(event, crc32(_pack_checked_head(length, stdout_offset, stderr_offset)))
-            records.append(_pack_record_head(length, crc, stdout_offset, stderr_offset) + event)
-        data = records[0] if len(records) == 1 else b"".join(records)
+            data = _pack_record_head(length, crc, stdout_offset, stderr_offset) + event
+        else:
+            data = b"".join([segment.pack_record(event, stdout_offset, stderr_offset) for event in events])
         self._put(data, events, stdout_offset, stderr_offset, reserve)
 
     def append_output(
