@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from athanor.v1 import run_pb2
 
-from tests.support.runner import Granted, Orchestrator, Runner, processes_of
+from tests.support.runner import Granted, Orchestrator, Runner, end_processes_of, processes_of
 from tests.support.runner_experiments import write_experiments
 
 COMPLETED = run_pb2.ATTEMPT_OUTCOME_COMPLETED
@@ -31,6 +31,7 @@ async def runner(orchestrator: Orchestrator, tmp_path: Path, request: Any) -> As
     process = await Runner.start(orchestrator.target, tmp_path, "--slots", "4", env=getattr(request, "param", {}))
     yield process
     await process.close()
+    end_processes_of(orchestrator.leases)
     print(process.log)
 
 

@@ -12,7 +12,7 @@ import pytest
 from athanor.runner.v1 import dispatch_service_pb2 as pb
 from athanor.v1 import run_pb2
 
-from tests.support.runner import Granted, Orchestrator, Runner, processes_of
+from tests.support.runner import Granted, Orchestrator, Runner, end_processes_of, processes_of
 from tests.support.runner_experiments import write_experiments
 
 COMPLETED = run_pb2.ATTEMPT_OUTCOME_COMPLETED
@@ -44,6 +44,7 @@ async def start(orchestrator: Orchestrator, tmp_path: Path) -> AsyncIterator[Sta
     yield one
     for runner in started:
         await runner.close()
+    end_processes_of(orchestrator.leases)
     if started:
         print(started[0].log)
 
@@ -206,7 +207,7 @@ async def test_orchestrator_away_and_back(orchestrator: Orchestrator, start: Sta
     await orchestrator.end_of(lease)
     assert lease.ended.outcome == COMPLETED
     assert numbers(lease) == list(range(400))
-    assert runner.log.count("runs go on, trying again") == 1  # one line, not one for each try
+    assert runner.log.count("runs go on, and it is tried again") == 1  # one line, not one for each try
     assert runner.log.count("connected to") == 3  # two for people who wait, one that says how long it took
 
 
@@ -569,7 +570,7 @@ class TestStarting:
         await orchestrator.until(lambda: len(orchestrator.hellos) >= 2)
         orchestrator.refusal = None
         assert (await orchestrator.run("returns")).ended.outcome == COMPLETED
-        assert "busy; trying again in 0.2 s" in runner.log
+        assert "refused: busy; to be tried again in 0.2 s" in runner.log
 
 
 async def test_output_survives_as_it_was_printed(orchestrator: Orchestrator, start: Start) -> None:

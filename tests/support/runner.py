@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -435,6 +435,14 @@ class Runner:
         if self.process.returncode is None:
             self.process.kill()
         await self.process.wait()
+
+
+def end_processes_of(leases: Iterable[str]) -> None:
+    """Ends what a test that failed has left of its own leases: with the runner gone, nobody else would."""
+    for lease_id in leases:
+        for pid in processes_of(lease_id):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def processes_of(lease_id: str) -> list[int]:

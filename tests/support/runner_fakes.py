@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from athanor.runner.v1 import dispatch_service_pb2 as pb
@@ -73,11 +73,11 @@ class Processes:
         self.others[process] = {*dies_of}
         return process
 
-    def living(self, lease_id: str, main: Any, owned: bool, known: frozenset[ProcessId]) -> list[ProcessId]:
+    def living(self, lease_id: str, main: Any, owned: bool) -> list[ProcessId]:
         return [child.id for child in self.children if not child.ended.done()] + list(self.others)
 
-    def trace(self, families: Mapping[str, frozenset[ProcessId]]) -> dict[str, frozenset[ProcessId]]:
-        return dict(families)
+    def trace(self) -> None:
+        pass
 
     def signal(self, process: ProcessId, number: int) -> bool:
         now = asyncio.get_running_loop().time()

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import os
 import sys
@@ -53,7 +54,7 @@ async def _run(told: settings.Settings, folder: state.StateFolder) -> None:
         ThreadedDisk(),
         process.LinuxProcesses(),
         os.environ,
-        lambda line: print(line, flush=True),  # noqa: T201 - whoever started the runner waits for this line
+        _say,
     )
     await serve(agent)
 
@@ -112,6 +113,11 @@ def _parse(arguments: list[str] | None) -> settings.Settings:
         stop_grace=told.stop_grace,
         timings=timings,
     )
+
+
+def _say(line: str) -> None:
+    with contextlib.suppress(OSError):  # nobody listens any more: no reason to stop
+        print(line, flush=True)  # noqa: T201 - whoever started the runner waits for this line
 
 
 def _fail(message: str) -> int:

@@ -2,33 +2,33 @@
 
 import asyncio
 import contextlib
-import json
 import logging
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from athanor.experiment import assignment as assignments
-from athanor.experiment import control, intent
+from athanor.experiment import control
 from athanor.experiment.assignment import Assignment
 from athanor.experiment.control import ControlPage
-from athanor.experiment.intent import Intent
+from athanor.experiment.spool import SpoolError
 
-from athanor_runner import lease, output
+from athanor_runner import attempt_folder, lease, output
 from athanor_runner.ending import Evidence, StopCause, how_it_ended
 from athanor_runner.output import MustWait, SpoolTail
-from athanor_runner.ports import ProcessId
 from athanor_runner.shipping import Feed, Feeds
 from athanor_runner.state import StateFolder, write_new_folder
-from athanor_runner.supervision import CANCEL, PROCESS, ProcessEnd, Requests, Supervision, Tools
+from athanor_runner.supervision import ProcessEnd, Requests, Supervision, Tools
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+SPOOL_PATIENCE = 30.0  # seconds that a spool may be in use by a process that nobody knows of
+COMPLAINTS = 60.0  # seconds between two complaints about the same disk
 TRY_AGAIN = 0.5  # seconds after which a full spool, or a full disk, is tried again when nothing else happens
 
 
@@ -80,7 +80,6 @@ class Attempt:
         self.kept = False  # the orchestrator does not know it: ship nothing
         self.fence_reason: str | None = None
         self.feed: Feed | None = None
-        self.supervision: Supervision | None = None
         self._limits = limits
         self._services = services
         self._renewed_at = renewed_at
@@ -188,7 +187,7 @@ class Attempt:
                     f"the orchestrator lacks the events from {self._next_sequence} to {found.first_sequence - 1}"
                 )
             if found.ended and self._next_sequence <= found.last_sequence + 1 and not self._damage:
-                self._open_feed(await self._run(_control_page, self.folder), self._next_sequence)
+                self._open_feed(await self._run(attempt_folder.control_page, self.folder), self._next_sequence)
                 self._last_sequence = found.last_sequence
                 self.phase = Phase.SHIPPING
             else:
@@ -201,10 +200,8 @@ class Attempt:
     async def end_leftovers(self) -> None:
         """Kills what outlived the runner process that had started it."""
         tools = self._services.tools
-        main = await self._run(_recorded_process, self.folder)
-        known: frozenset[ProcessId] = frozenset()
-        while left := await self._run(tools.processes.living, self.lease_id, main, False, known):
-            known = frozenset(left)
+        main = await self._run(attempt_folder.first_process, self.folder)
+        while left := await self._run(tools.processes.living, self.lease_id, main, False):
             for process in left:
                 tools.processes.signal(process, signal.SIGKILL)
             await asyncio.sleep(tools.timings.stop_poll)
@@ -218,7 +215,7 @@ class Attempt:
 
     async def _supervise(self, page: ControlPage) -> ProcessEnd:
         assignment, limits = self.assignment, self._limits
-        self.supervision = Supervision(
+        supervision = Supervision(
             self.lease_id,
             self.folder,
             self._services.tools,
@@ -231,10 +228,7 @@ class Attempt:
             ),
             on_ring=self._services.feeds.news.set,
         )
-        try:
-            return await self.supervision.run()
-        finally:
-            self.supervision = None
+        return await supervision.run()
 
     async def _record_end(self, end: ProcessEnd | None) -> None:
         """Records what was captured and not recorded yet, and the end. `end` is None after a crash of the runner."""
@@ -250,10 +244,17 @@ class Attempt:
         if damaged:
             next_sequence = self._next_to_commit()
             await self._set_spool_aside(damaged)
-        tail = await self._until_possible(SpoolTail, self.folder, self.assignment, next_sequence, self._acknowledged)
+        try:
+            tail = await self._until_possible(
+                SpoolTail, self.folder, self.assignment, next_sequence, self._acknowledged
+            )
+        except SpoolError as error:
+            self._damaged(str(error))
+            await self._record_end(end)
+            return
         try:
             if self.feed is None:
-                self._open_feed(await self._run(_control_page, self.folder), self._next_to_commit())
+                self._open_feed(await self._run(attempt_folder.control_page, self.folder), self._next_to_commit())
             while not damaged and await self._until_possible(tail.record_output, now_ns()):
                 self._services.feeds.news.set()
             self._last_sequence = await self._until_possible(tail.record_end, ending, steps, now_ns(), not damaged)
@@ -280,19 +281,19 @@ class Attempt:
             await self._run(state.delete, self.folder)
         else:
             await self.end_leftovers()
-            note = _NOTE.format(assignment=self.assignment, reason=self.fence_reason)
+            note = attempt_folder.note(self.assignment, self.fence_reason)
             aside = await self._run(state.quarantine, self.folder, self.lease_id, note)
             log.warning("%s was fenced (%s); what was not shipped of it is in %s", self, self.fence_reason, aside)
             self.quarantined = aside
         self.phase = Phase.OVER
 
     def _evidence(self, end: ProcessEnd | None) -> Evidence:
-        said = _intent_of_this_boot(self.folder)
+        said = attempt_folder.intent_of_this_boot(self.folder)
         tail = output.stderr_tail(self.folder)
         if end is None:
             return Evidence(
                 intent=said,
-                cancel_delivered=(self.folder / CANCEL).exists(),
+                cancel_delivered=(self.folder / attempt_folder.CANCEL).exists(),
                 restarted=True,
                 storage_error=self._damage,
                 stderr_tail=tail,
@@ -332,7 +333,7 @@ class Attempt:
         await self._close_feed()
         spool = self.folder / output.SPOOL
         if spool.exists():
-            note = _NOTE.format(assignment=self.assignment, reason=reason)
+            note = attempt_folder.note(self.assignment, reason)
             await self._run(self._services.state.quarantine, spool, f"{self.lease_id}-spool", note, True)
 
     def _next_to_commit(self) -> int:
@@ -368,60 +369,26 @@ class Attempt:
         self._check_lease()
 
     async def _until_possible(self, work: Callable[..., T], *arguments: object) -> T:
-        """Does blocking work on the spool, again and again while that, or the disk, is full. Raises LeaseOver."""
+        """Does blocking work on the spool, again and again while that, or the disk, is full.
+
+        Raises LeaseOver; and SpoolError when the spool stays unusable for a while.
+        """
+        loop = asyncio.get_running_loop()
+        give_up_at = loop.time() + SPOOL_PATIENCE
+        complain_at = loop.time()
         while True:
             try:
                 return await self._run(work, *arguments)
             except MustWait:
-                await self._news()
+                pass
+            except SpoolError:
+                if loop.time() >= give_up_at:
+                    raise
             except OSError as error:
-                log.error("%s: its end cannot be recorded, trying on: %s", self, error)
-                await self._news()
+                if loop.time() >= complain_at:
+                    log.error("%s: its end cannot be recorded, trying on: %s", self, error)
+                    complain_at = loop.time() + COMPLAINTS
+            await self._news()
 
     async def _run(self, work: Callable[..., T], *arguments: object) -> T:
         return await self._services.tools.disk.run(work, *arguments)
-
-
-def read_assignment(folder: Path) -> Assignment:
-    """The assignment of an attempt's folder. Raises OSError or ValueError. Blocks."""
-    return Assignment.read(folder)
-
-
-def _control_page(folder: Path) -> ControlPage | None:
-    try:
-        return ControlPage(folder / control.FILE_NAME)
-    except (OSError, ValueError):
-        return None  # it holds latest values only: an attempt without processes can do without
-
-
-def _intent_of_this_boot(folder: Path) -> Intent | None:
-    try:
-        said = Intent.read(folder)
-    except (OSError, ValueError):
-        return None
-    return said if said is not None and said.boot_id == intent.boot_id() else None
-
-
-def _recorded_process(folder: Path) -> ProcessId | None:
-    try:
-        document: Any = json.loads((folder / PROCESS).read_bytes())
-        if document["boot_id"] != intent.boot_id():
-            return None
-        return ProcessId(int(document["pid"]), int(document["start_ticks"]))
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-_NOTE = """\
-This is what a runner of Athanor had of an attempt that it was not allowed to go on with. None of it enters the run.
-
-run        {assignment.run_id}
-attempt    {assignment.attempt}
-experiment {assignment.experiment}
-instance   {assignment.instance_id} ({assignment.instance_name})
-lease      {assignment.lease_id}
-reason     {reason}
-
-The events are in the *.seg files, each a serialized athanor.v1.RunEvent behind a head of 24 bytes; what the process
-wrote to its standard output and error is in `stdout` and `stderr`. Nothing reads this folder again: it may be deleted.
-"""

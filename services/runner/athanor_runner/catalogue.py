@@ -158,6 +158,9 @@ class Catalogue:
                     raise
                 log.error("the experiments are as they were: %s", error)
                 found = self._with_error(str(error))
+            except OSError as error:
+                log.error("the experiments cannot be described now: %s", error)
+                found = self._with_error(str(error))
             if self.current != found:
                 self._publish(found)
 
@@ -222,9 +225,7 @@ class Catalogue:
             )
 
     async def _end(self, main: ProcessId | None) -> None:
-        known: frozenset[ProcessId] = frozenset()
-        while left := await self._disk.run(self._processes.living, self._marker, main, main is not None, known):
-            known = frozenset(left)
+        while left := await self._disk.run(self._processes.living, self._marker, main, main is not None):
             for process in left:
                 self._processes.signal(process, 9)
             await asyncio.sleep(self._settings.timings.stop_poll)

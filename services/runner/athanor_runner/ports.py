@@ -91,18 +91,15 @@ class Processes(Protocol):
         """
         ...
 
-    def living(
-        self, lease_id: str, main: ProcessId | None, owned: bool, known: frozenset[ProcessId]
-    ) -> list[ProcessId]:
+    def living(self, lease_id: str, main: ProcessId | None, owned: bool) -> list[ProcessId]:
         """All living processes of an attempt, the oldest first; buries dead orphans. Blocks for milliseconds.
 
-        `main` is its first process; `owned` says that this runner started it and has not released it. `known` are
-        processes that were seen earlier.
+        `main` is its first process; `owned` says that this runner started it and has not released it.
         """
         ...
 
-    def trace(self, families: Mapping[str, frozenset[ProcessId]]) -> dict[str, frozenset[ProcessId]]:
-        """Adds to the known processes of each attempt, by lease, their living descendants. Blocks for milliseconds.
+    def trace(self) -> None:
+        """Notes the descendants of every attempt, and buries dead orphans. Blocks for milliseconds.
 
         Done every now and then, so that a process is still known as an attempt's when its parent is gone and it carries
         no mark.

@@ -6,11 +6,20 @@ import ctypes
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Collection, Iterable, Mapping
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from athanor_runner.ports import Command, ProcessId
+from athanor_runner.process_table import (
+    ProcessRow,
+    count_memory_kills,
+    environment_of,
+    members,
+    read_row,
+    read_table,
+)
 
 DOORBELL = "ATHANOR_DOORBELL_FD"  # in the environment: a descriptor to which the process writes a byte when it has news
 LEASE_MARKER = (
@@ -20,109 +29,12 @@ LEASE_MARKER = (
 _PR_SET_CHILD_SUBREAPER = 36
 
 
-@dataclass(frozen=True)
-class ProcessRow:
-    """A line of the process table."""
-
-    pid: int
-    state: str  # one letter; Z is dead and not yet buried
-    parent: int
-    session: int
-    start_ticks: int
-
-    @property
-    def id(self) -> ProcessId:
-        """Which process it is."""
-        return ProcessId(self.pid, self.start_ticks)
-
-
-def members(
-    table: Mapping[int, ProcessRow],
-    main: ProcessId | None,
-    owned: bool,
-    known: Collection[ProcessId],
-    marked: Callable[[ProcessRow], bool],
-) -> set[ProcessId]:
-    """Which living processes belong to an attempt.
-
-    Those that carry its marker, those of its first process's session, those known from before, and all their
-    descendants. The session's id is trusted only while the first process is not buried, because until then the id
-    cannot be given to another: that holds when it is `owned`, or found alive with its own start time.
-    """
-    row = table.get(main.pid) if main is not None else None
-    leader = main.pid if main is not None and (owned or (row is not None and row.id == main)) else None
-
-    found = {
-        row.pid
-        for row in table.values()
-        if row.pid == leader or row.session == leader or row.id in known or (row.state not in "ZX" and marked(row))
-    }
-    children: dict[int, list[int]] = {}
-    for row in table.values():
-        children.setdefault(row.parent, []).append(row.pid)
-    waiting = list(found)
-    while waiting:
-        for child in children.get(waiting.pop(), ()):
-            if child not in found:
-                found.add(child)
-                waiting.append(child)
-    return {table[pid].id for pid in found if table[pid].state not in "ZX"}
-
-
-def parse_stat(text: str) -> ProcessRow:
-    """Reads /proc/PID/stat. The name in parentheses may hold anything, parentheses and blanks too."""
-    opening, closing = text.index("("), text.rindex(")")
-    rest = text[closing + 2 :].split()
-    return ProcessRow(int(text[:opening]), rest[0], int(rest[1]), int(rest[3]), int(rest[19]))
-
-
-def read_table(proc: Path = Path("/proc")) -> dict[int, ProcessRow]:
-    """The process table as it stands."""
-    table: dict[int, ProcessRow] = {}
-    for entry in os.listdir(proc):
-        if entry.isdigit() and (row := read_row(int(entry), proc)) is not None:
-            table[row.pid] = row
-    return table
-
-
-def read_row(pid: int, proc: Path = Path("/proc")) -> ProcessRow | None:
-    """One line of the process table, or None when there is no such process."""
-    try:
-        return parse_stat((proc / str(pid) / "stat").read_text("utf-8", "replace"))
-    except (OSError, ValueError, IndexError):
-        return None
-
-
 def become_subreaper() -> None:
     """Makes orphans among the descendants children of this process, so that they stay in its tree and can be buried."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         number = ctypes.get_errno()
         raise OSError(number, f"cannot become the parent of orphans: {os.strerror(number)}")
-
-
-def count_memory_kills(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup")) -> int:
-    """The kernel's count of processes killed for want of memory: the machine's, or the control group's if higher."""
-    highest = 0
-    for file, name in (
-        (proc / "vmstat", "oom_kill"),
-        (groups / _own_group(proc) / "memory.events", "oom_kill"),
-        (groups / "memory.events", "oom_kill"),
-    ):
-        with contextlib.suppress(OSError, ValueError):
-            for line in file.read_text().splitlines():
-                key, _, value = line.partition(" ")
-                if key == name:
-                    highest = max(highest, int(value))
-    return highest
-
-
-def _own_group(proc: Path) -> str:
-    with contextlib.suppress(OSError):
-        for line in (proc / "self" / "cgroup").read_text().splitlines():
-            if line.startswith("0::"):
-                return line[3:].strip().lstrip("/")
-    return ""
 
 
 class Doorbell:
@@ -183,12 +95,25 @@ class LinuxChild:
         self._on_release()
 
 
+@dataclass
+class _Family:
+    """The processes of one attempt that runs."""
+
+    main: ProcessId
+    known: set[ProcessId]
+
+
 class LinuxProcesses:
-    """Processes by /proc, pidfds and the marker in their environment."""
+    """Processes by /proc, pidfds and the marker in their environment. May be used by several threads."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._children: set[int] = set()  # started here and not released: nobody else may bury them
+        self._families: dict[str, _Family] = {}  # by lease: those started here and not released
+        self._strays: dict[ProcessId, set[str]] = {}  # orphans without any mark, with the leases that they may be of
         self._unmarked: dict[str, set[ProcessId]] = {}  # looked at for a lease and found without its marker
+        # Children that were there before are nobody's orphans.
+        self._foreign = {row.id for row in read_table().values() if row.parent == os.getpid()}
 
     def start(self, command: Command, on_ring: Callable[[], None] | None = None) -> LinuxChild:
         """Starts a process in a session of its own, with nothing on standard input. Raises OSError."""
@@ -206,70 +131,72 @@ class LinuxProcesses:
                 passed.append(writing)
                 environment[DOORBELL] = str(writing)
             try:
-                # Without preexec_fn CPython runs no fork handlers, so gRPC's threads are no danger to the child.
-                process = subprocess.Popen(
-                    command.arguments,
-                    env=environment,
-                    stdin=subprocess.DEVNULL,
-                    stdout=stdout,
-                    stderr=stderr,
-                    pass_fds=passed,
-                    start_new_session=True,
-                )
+                process, row = self._spawn(command.arguments, environment, stdout, stderr, passed)
             except BaseException:
                 if bell is not None:
                     bell.close()
                 raise
-        self._children.add(process.pid)
-        row = read_row(process.pid)
-        assert row is not None  # it is not buried before it is released
+
+        lease_id = environment.get(LEASE_MARKER, "")
+        with self._lock:
+            self._families[lease_id] = _Family(row.id, {row.id})
 
         def released() -> None:
-            self._children.discard(process.pid)
+            with self._lock:
+                self._children.discard(process.pid)
+                del self._families[lease_id]
+                for owners in self._strays.values():
+                    owners.discard(lease_id)
             if bell is not None:
                 bell.close()
 
         return LinuxChild(process, row.start_ticks, released)
 
-    def living(
-        self, lease_id: str, main: ProcessId | None, owned: bool, known: frozenset[ProcessId]
-    ) -> list[ProcessId]:
+    def _spawn(
+        self, arguments: Sequence[str], environment: Mapping[str, str], stdout: int, stderr: int, passed: list[int]
+    ) -> tuple["subprocess.Popen[bytes]", ProcessRow]:
+        with self._lock:  # so that a thread does not take the child for an orphan
+            # Without preexec_fn CPython runs no fork handlers, so gRPC's threads are no danger to the child.
+            process = subprocess.Popen(
+                arguments,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                pass_fds=passed,
+                start_new_session=True,
+            )
+            self._children.add(process.pid)
+        row = read_row(process.pid)
+        assert row is not None  # it is not buried before it is released
+        return process, row
+
+    def living(self, lease_id: str, main: ProcessId | None, owned: bool) -> list[ProcessId]:
         """All living processes of an attempt, the oldest first."""
-        found: set[ProcessId] = set()
-        unmarked = self._unmarked.setdefault(lease_id, set())
-        marker = f"{LEASE_MARKER}={lease_id}".encode()
-
-        def marked(row: ProcessRow) -> bool:
-            if row.pid == os.getpid() or row.id in unmarked:
-                return False
-            variables = environment_of(row.pid)
-            if marker in variables:
-                return True
-            if variables != [b""]:  # empty in the midst of an exec: to be asked again
-                unmarked.add(row.id)
-            return False
-
-        # Twice before it is said that nothing is left: the table is not read in one moment, and what forks meanwhile,
-        # and is gone itself, can leave behind a child on a line that was read already.
-        for _ in range(2):
-            table = read_table()
-            self._bury(table.values())
-            found = {id for id in members(table, main, owned, known, marked) if id.pid != os.getpid()}
-            unmarked.intersection_update(row.id for row in table.values())
-            if found:
-                break
-        else:
-            del self._unmarked[lease_id]
+        with self._lock:
+            found: set[ProcessId] = set()
+            family = self._families.get(lease_id)
+            # Twice before it is said that nothing is left: the table is not read in one moment, and what forks
+            # meanwhile, and is gone itself, can leave behind a child on a line that was read already.
+            for _ in range(2):
+                table = read_table()
+                self._note(table)
+                known = {stray for stray, owners in self._strays.items() if owners <= {lease_id}}
+                known |= family.known if family is not None else set()
+                found = members(table, main, owned, known, self._marked(lease_id, table))
+                found = {process for process in found if process.pid != os.getpid()}
+                if found:
+                    break
+            else:
+                self._unmarked.pop(lease_id, None)
+            if family is not None:
+                family.known = set(found)
         return sorted(found, key=lambda process: (process.start_ticks, process.pid))
 
-    def trace(self, families: Mapping[str, frozenset[ProcessId]]) -> dict[str, frozenset[ProcessId]]:
-        """Adds to the known processes of each attempt, by lease, their living descendants."""
-        table = read_table()
-        self._bury(table.values())
-        return {
-            lease_id: frozenset(members(table, None, False, known, lambda _: False))
-            for lease_id, known in families.items()
-        }
+    def trace(self) -> None:
+        """Notes the descendants of every attempt, and buries dead orphans."""
+        with self._lock:
+            self._note(read_table())
 
     def signal(self, process: ProcessId, number: int) -> bool:
         """Sends a signal to exactly this process."""
@@ -293,11 +220,44 @@ class LinuxProcesses:
         """How often the kernel has killed a process for want of memory."""
         return count_memory_kills()
 
-    def _bury(self, table: Iterable[ProcessRow]) -> None:
-        for row in table:
-            if row.state == "Z" and row.parent == os.getpid() and row.pid not in self._children:
+    def _note(self, table: Mapping[int, ProcessRow]) -> None:
+        for family in self._families.values():
+            family.known = members(table, family.main, True, family.known, lambda _: False)
+        claimed = {process for family in self._families.values() for process in family.known}
+        present = {row.id for row in table.values()}
+        self._strays = {stray: owners for stray, owners in self._strays.items() if stray in present}
+
+        for row in table.values():
+            if row.parent != os.getpid() or row.pid in self._children or row.id in self._foreign:
+                continue
+            if row.state == "Z":
                 with contextlib.suppress(ChildProcessError):
                     os.waitid(os.P_PID, row.pid, os.WEXITED | os.WNOHANG)
+            elif row.id not in claimed and row.id not in self._strays:
+                # An orphan that left its session before anybody looked. Without a mark it may be of any that run now.
+                marks = {entry.decode("utf-8", "replace") for entry in environment_of(row.pid)}
+                owner = next((lease for lease in self._families if f"{LEASE_MARKER}={lease}" in marks), None)
+                if owner is not None:
+                    self._families[owner].known.add(row.id)
+                else:
+                    self._strays[row.id] = set(self._families)
+
+    def _marked(self, lease_id: str, table: Mapping[int, ProcessRow]) -> Callable[[ProcessRow], bool]:
+        marker = f"{LEASE_MARKER}={lease_id}".encode()
+        unmarked = self._unmarked.setdefault(lease_id, set())
+        unmarked.intersection_update(row.id for row in table.values())
+
+        def marked(row: ProcessRow) -> bool:
+            if row.pid == os.getpid() or row.id in unmarked:
+                return False
+            variables = environment_of(row.pid)
+            if marker in variables:
+                return True
+            if variables != [b""]:  # empty in the midst of an exec: to be asked again
+                unmarked.add(row.id)
+            return False
+
+        return marked
 
 
 def _open(opened: contextlib.ExitStack, path: Path, flags: int) -> int:
@@ -310,14 +270,6 @@ def _peek(pid: int) -> os.waitid_result:
     ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     assert ended is not None  # only with WNOHANG can it be
     return ended
-
-
-def environment_of(pid: int, proc: Path = Path("/proc")) -> list[bytes]:
-    """The environment that a process was started with, each entry `NAME=value`; only `b""` when it cannot be read."""
-    try:
-        return (proc / str(pid) / "environ").read_bytes().split(b"\0")
-    except OSError:
-        return [b""]
 
 
 async def readable(descriptor: int) -> None:

@@ -117,7 +117,8 @@ class Reporter:
         until = loop.time() + self._timings.spool_poll
         while not self._feeds.news.is_set() and (left := until - loop.time()) > 0:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(min(left, self._timings.progress_interval)):
+                pause = min(left, self._timings.progress_interval) if any(self._feeds) else left
+                async with asyncio.timeout(pause):
                     await self._feeds.news.wait()
             if any(feed.has_progress() for feed in self._feeds):
                 return

@@ -5,15 +5,18 @@ import logging
 import uuid
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 from athanor.experiment.assignment import Assignment, Checkpoint
 from athanor.runner.v1 import dispatch_service_pb2 as pb
+from athanor.v1.run_policy_pb2 import RunPolicy
 
-from athanor_runner import attempt as attempts
+from athanor_runner import attempt_folder
 from athanor_runner.attempt import Attempt, Limits, NotTaken, Phase, Services
 from athanor_runner.catalogue import Catalogue, Definition
 from athanor_runner.ending import StopCause
+
+S = TypeVar("S")
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +63,7 @@ class Roster:
         found: list[Attempt] = []
         for folder in await disk.run(state.attempt_folders):
             try:
-                assignment = await disk.run(attempts.read_assignment, folder)
+                assignment = await disk.run(attempt_folder.read_assignment, folder)
             except (OSError, ValueError) as error:
                 log.error("%s is left alone, its assignment cannot be read: %s", folder, error)
                 continue
@@ -82,7 +85,7 @@ class Roster:
                 pb.DECLINE_REASON_NO_ROOM, "the runner stood still for a while, and what it reads may be old"
             )
         if not _is_id(assignment.lease_id):
-            raise Declined(pb.DECLINE_REASON_UNSPECIFIED, "the lease's id is not one")
+            raise Declined(pb.DECLINE_REASON_NO_ROOM, "no folder can be named after the lease's id")
         if sum(attempt.active for attempt in self) >= self._slots:
             raise Declined(pb.DECLINE_REASON_NO_ROOM, f"all {self._slots} slots are taken")
         definition = self._catalogue.find(assignment.experiment)
@@ -91,9 +94,10 @@ class Roster:
                 pb.DECLINE_REASON_NO_SUCH_EXPERIMENT, f"there is no experiment {assignment.experiment!r} here"
             )
 
-        policy = assignment.policy
+        policy, defaults = assignment.policy, Limits()
         limits = Limits(
-            policy.cancel_grace_period.ToTimedelta().total_seconds(), policy.lost_after.ToTimedelta().total_seconds()
+            _seconds(policy, "cancel_grace_period", defaults.cancel_grace),
+            _seconds(policy, "lost_after", defaults.lost_after),
         )
         taken = Attempt(self._for_process(assignment, definition), limits, self._services, renewed_at)
         self._attempts[taken.lease_id] = taken
@@ -211,16 +215,6 @@ class Roster:
         for task in self._tasks:
             task.cancel()
 
-    async def trace(self) -> None:
-        """Notes the descendants of every run process, so that each is known when its parent is gone."""
-        supervised = {attempt.lease_id: attempt.supervision for attempt in self if attempt.supervision is not None}
-        if not supervised:
-            return
-        families = {lease_id: supervision.known for lease_id, supervision in supervised.items()}
-        traced = await self._services.tools.disk.run(self._services.tools.processes.trace, families)
-        for lease_id, supervision in supervised.items():
-            supervision.known |= traced[lease_id]
-
     def _own(self, attempt: Attempt, work: Coroutine[Any, Any, None]) -> None:
         task = self._group.create_task(self._guard(attempt, work), name=str(attempt))
         self._tasks.add(task)
@@ -260,7 +254,6 @@ class Roster:
 
     def _for_process(self, assignment: pb.Assignment, definition: Definition) -> Assignment:
         policy, timings = assignment.policy, self._services.tools.timings
-        timeout = policy.timeout.ToTimedelta().total_seconds() if policy.HasField("timeout") else None
         checkpoint = None
         if assignment.HasField("checkpoint"):
             checkpoint = Checkpoint(assignment.checkpoint.sequence, assignment.checkpoint.state_json)
@@ -278,12 +271,16 @@ class Roster:
             search_path=definition.search_path,
             runner_id=self._runner_id,
             code=definition.code,
-            timeout_s=timeout,
+            timeout_s=_seconds(policy, "timeout", None),
             max_attempts=max(1, policy.max_attempts),
             checkpoint=checkpoint,
             segment_bytes=timings.segment_bytes,
             spool_limit_bytes=timings.spool_limit_bytes,
         )
+
+
+def _seconds(policy: RunPolicy, name: Literal["timeout", "cancel_grace_period", "lost_after"], default: S) -> float | S:
+    return getattr(policy, name).ToTimedelta().total_seconds() if policy.HasField(name) else default
 
 
 def _is_id(text: str) -> bool:

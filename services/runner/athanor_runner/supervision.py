@@ -7,21 +7,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from athanor.experiment import intent
 from athanor.experiment.control import ControlPage
 
-from athanor_runner import stopping
+from athanor_runner import attempt_folder, stopping
 from athanor_runner.ending import StopCause
 from athanor_runner.output import StopStep
 from athanor_runner.ports import Child, Clock, Command, Disk, Processes, ProcessId
 from athanor_runner.process import LEASE_MARKER
 from athanor_runner.settings import Timings
-from athanor_runner.state import write_json
 
 log = logging.getLogger(__name__)
 
-CANCEL = "cancel.json"
-PROCESS = "process.json"
 STUBBORN = 60.0  # seconds between two warnings of a process that does not die
 
 
@@ -94,7 +90,6 @@ class Supervision:
         on_ring: Callable[[], None],
     ) -> None:
         """`timeout`, `cancel_grace`: seconds; `lease_deadline`: when the lease must be given up, on the boot clock."""
-        self.known: frozenset[ProcessId] = frozenset()  # processes as last seen
         self._lease_id = lease_id
         self._folder = folder
         self._tools = tools
@@ -136,8 +131,7 @@ class Supervision:
             return end
 
         self._started_at = asyncio.get_running_loop().time()
-        self.known = frozenset({child.id})
-        await tools.disk.run(_write_process, self._folder, child.id)
+        await tools.disk.run(attempt_folder.write_process, self._folder, child.id)
         end.exit_status = await self._until_nothing_is_left(child)
         end.memory_kill = tools.processes.memory_kills() > kills
         child.release()
@@ -214,7 +208,7 @@ class Supervision:
     async def _hear(self, now: float) -> None:
         """Takes up what was asked and what has come due, while the first process lives."""
         requests = self._requests
-        ended_by_itself = (self._folder / intent.FILE_NAME).exists()
+        ended_by_itself = (self._folder / attempt_folder.INTENT).exists()
         if ended_by_itself and self._left_at is None:
             self._left_at = now + self._tools.timings.kill_delay  # its code has ended, the process hangs on something
 
@@ -232,14 +226,12 @@ class Supervision:
         if requests.cancel_reason is not None and self._cancelled_at is None and not ended_by_itself:
             self._cancelled_at = now
             self._end.cancel_delivered = True
-            await self._tools.disk.run(write_json, self._folder / CANCEL, {"reason": requests.cancel_reason})
+            await self._tools.disk.run(attempt_folder.write_cancel, self._folder, requests.cancel_reason)
             self._control.set_cancelled()
             self._step("cancel requested")
 
     async def _look(self, main: ProcessId) -> list[ProcessId]:
-        left = await self._tools.disk.run(self._tools.processes.living, self._lease_id, main, True, self.known)
-        self.known = frozenset(left)
-        return left
+        return await self._tools.disk.run(self._tools.processes.living, self._lease_id, main, True)
 
     def _signal(self, processes: list[ProcessId], number: int) -> int:
         return sum(self._tools.processes.signal(process, number) for process in processes)
@@ -255,7 +247,3 @@ class Supervision:
 
 def _count(number: int) -> str:
     return f"{number} process" if number == 1 else f"{number} processes"
-
-
-def _write_process(folder: Path, process: ProcessId) -> None:
-    write_json(folder / PROCESS, {"pid": process.pid, "start_ticks": process.start_ticks, "boot_id": intent.boot_id()})

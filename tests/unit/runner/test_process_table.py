@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from athanor_runner.ports import ProcessId
-from athanor_runner.process import ProcessRow, count_memory_kills, members, parse_stat
+from athanor_runner.process_table import ProcessRow, count_memory_kills, members, parse_stat
 
 RUNNER = ProcessRow(10, "S", 1, 10, 5)
 MAIN = ProcessRow(100, "S", 10, 100, 50)

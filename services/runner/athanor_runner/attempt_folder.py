@@ -1,0 +1,90 @@
+"""What stands in an attempt's folder beside its spool, read and written by the runner. Everything here blocks.
+
+assignment.json   what the run's process is told, flushed before it is started
+control           the page that both sides share
+cancel.json       that cancellation was requested, and why
+process.json      which process was started
+stdout, stderr    what was written to its descriptors 1 and 2
+spool/            its events
+intent.json       how the experiment ended, in its own words
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from athanor.experiment import control, intent
+from athanor.experiment.assignment import Assignment
+from athanor.experiment.control import ControlPage
+from athanor.experiment.intent import Intent
+
+from athanor_runner.ports import ProcessId
+from athanor_runner.state import write_json
+
+CANCEL = "cancel.json"
+PROCESS = "process.json"
+INTENT = intent.FILE_NAME
+
+
+def read_assignment(folder: Path) -> Assignment:
+    """The assignment of an attempt's folder. Raises OSError or ValueError. Blocks."""
+    return Assignment.read(folder)
+
+
+def control_page(folder: Path) -> ControlPage | None:
+    """The page that its process shared, or None."""
+    try:
+        return ControlPage(folder / control.FILE_NAME)
+    except (OSError, ValueError):
+        return None  # it holds latest values only: an attempt without processes can do without
+
+
+def intent_of_this_boot(folder: Path) -> Intent | None:
+    """What the experiment said about its end; None when it said nothing, or before the machine was started anew."""
+    try:
+        said = Intent.read(folder)
+    except (OSError, ValueError):
+        return None
+    return said if said is not None and said.boot_id == intent.boot_id() else None
+
+
+def write_process(folder: Path, process: ProcessId) -> None:
+    """Remembers which process was started."""
+    content = {"pid": process.pid, "start_ticks": process.start_ticks, "boot_id": intent.boot_id()}
+    write_json(folder / PROCESS, content)
+
+
+def write_cancel(folder: Path, reason: str) -> None:
+    """Remembers that cancellation was requested. Comes before the flag in the page."""
+    write_json(folder / CANCEL, {"reason": reason})
+
+
+def first_process(folder: Path) -> ProcessId | None:
+    """Which process was started, if it can be alive in this boot of the machine."""
+    try:
+        document: Any = json.loads((folder / PROCESS).read_bytes())
+        if document["boot_id"] != intent.boot_id():
+            return None
+        return ProcessId(int(document["pid"]), int(document["start_ticks"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def note(assignment: Assignment, reason: str) -> str:
+    """What is put beside an attempt that was set aside, for people."""
+    return _NOTE.format(assignment=assignment, reason=reason)
+
+
+_NOTE = """\
+This is what a runner of Athanor had of an attempt that it was not allowed to go on with. None of it enters the run.
+
+run        {assignment.run_id}
+attempt    {assignment.attempt}
+experiment {assignment.experiment}
+instance   {assignment.instance_id} ({assignment.instance_name})
+lease      {assignment.lease_id}
+reason     {reason}
+
+The events are in the *.seg files, each a serialized athanor.v1.RunEvent behind a head of 24 bytes; what the process
+wrote to its standard output and error is in `stdout` and `stderr`. Nothing reads this folder again: it may be deleted.
+"""

@@ -1,0 +1,116 @@
+"""The process table of Linux, and which of its lines belong to an attempt."""
+
+import contextlib
+import os
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from athanor_runner.ports import ProcessId
+
+PROC = Path("/proc")
+
+
+@dataclass(frozen=True)
+class ProcessRow:
+    """A line of the process table."""
+
+    pid: int
+    state: str  # one letter; Z is dead and not yet buried
+    parent: int
+    session: int
+    start_ticks: int
+
+    @property
+    def id(self) -> ProcessId:
+        """Which process it is."""
+        return ProcessId(self.pid, self.start_ticks)
+
+
+def members(
+    table: Mapping[int, ProcessRow],
+    main: ProcessId | None,
+    owned: bool,
+    known: Collection[ProcessId],
+    marked: Callable[[ProcessRow], bool],
+) -> set[ProcessId]:
+    """Which living processes belong to an attempt.
+
+    Those that carry its marker, those of its first process's session, those known from before, and all their
+    descendants. The session's id is trusted only while the first process is not buried, because until then the id
+    cannot be given to another: that holds when it is `owned`, or found alive with its own start time.
+    """
+    row = table.get(main.pid) if main is not None else None
+    leader = main.pid if main is not None and (owned or (row is not None and row.id == main)) else None
+
+    found = {
+        row.pid
+        for row in table.values()
+        if row.pid == leader or row.session == leader or row.id in known or (row.state not in "ZX" and marked(row))
+    }
+    children: dict[int, list[int]] = {}
+    for row in table.values():
+        children.setdefault(row.parent, []).append(row.pid)
+    waiting = list(found)
+    while waiting:
+        for child in children.get(waiting.pop(), ()):
+            if child not in found:
+                found.add(child)
+                waiting.append(child)
+    return {table[pid].id for pid in found if table[pid].state not in "ZX"}
+
+
+def parse_stat(text: str) -> ProcessRow:
+    """Reads /proc/PID/stat. The name in parentheses may hold anything, parentheses and blanks too."""
+    opening, closing = text.index("("), text.rindex(")")
+    rest = text[closing + 2 :].split()
+    return ProcessRow(int(text[:opening]), rest[0], int(rest[1]), int(rest[3]), int(rest[19]))
+
+
+def read_table(proc: Path = PROC) -> dict[int, ProcessRow]:
+    """The process table as it stands."""
+    table: dict[int, ProcessRow] = {}
+    for entry in os.listdir(proc):
+        if entry.isdigit() and (row := read_row(int(entry), proc)) is not None:
+            table[row.pid] = row
+    return table
+
+
+def read_row(pid: int, proc: Path = PROC) -> ProcessRow | None:
+    """One line of the process table, or None when there is no such process."""
+    try:
+        return parse_stat((proc / str(pid) / "stat").read_text("utf-8", "replace"))
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def environment_of(pid: int, proc: Path = PROC) -> list[bytes]:
+    """The environment that a process was started with, each entry `NAME=value`; only `b""` when it cannot be read."""
+    try:
+        return (proc / str(pid) / "environ").read_bytes().split(b"\0")
+    except OSError:
+        return [b""]
+
+
+def count_memory_kills(proc: Path = PROC, groups: Path = Path("/sys/fs/cgroup")) -> int:
+    """The kernel's count of processes killed for want of memory: the machine's, or the control group's if higher."""
+    highest = 0
+    for file, name in (
+        (proc / "vmstat", "oom_kill"),
+        (groups / _own_group(proc) / "memory.events", "oom_kill"),
+        (groups / "memory.events", "oom_kill"),
+    ):
+        with contextlib.suppress(OSError, ValueError):
+            for line in file.read_text().splitlines():
+                key, _, value = line.partition(" ")
+                if key == name:
+                    highest = max(highest, int(value))
+    return highest
+
+
+def _own_group(proc: Path) -> str:
+    with contextlib.suppress(OSError):
+        for line in (proc / "self" / "cgroup").read_text().splitlines():
+            if line.startswith("0::"):
+                return line[3:].strip().lstrip("/")
+    return ""
