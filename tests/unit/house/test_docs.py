@@ -139,6 +139,25 @@ def test_every_python_snippet_compiles(block: Block) -> None:
     compile(block.text, str(block), "exec", flags=0x2000)  # top-level await is fine in a snippet
 
 
+def test_the_page_for_authors_runs() -> None:
+    """The experiment that it shows passes the test that it shows."""
+    page = ROOT / "docs" / "writing-experiments.md"
+    snippets = [block.text for block in blocks() if ROOT / block.page == page and block.language == "python"]
+    names: dict[str, Any] = {"__name__": "shown_in_the_docs"}
+    for snippet in snippets:
+        exec(compile(snippet, str(page), "exec"), names)
+    tests = [name for name in names if name.startswith("test_")]
+    assert tests
+    for name in tests:
+        names[name]()
+
+
+def test_the_ten_lines_of_the_readme_are_the_experiment_hello() -> None:
+    shown = next(block.text for block in blocks() if block.page == "README.md" and block.language == "python")
+    module = (ROOT / "experiments" / "athanor_experiments" / "hello.py").read_text()
+    assert shown.split() == module.partition('"""\n')[2].split()
+
+
 def test_every_link_leads_somewhere() -> None:
     broken = []
     for page in PAGES:
