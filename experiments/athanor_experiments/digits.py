@@ -71,14 +71,14 @@ class Fit:
 
     def to_result(self) -> dict[str, Any]:
         return {
+            "accuracy": round(self.accuracy, 6),
+            "fit_time_s": round(self.fit_time_s, 6),
             "classifier": self.classifier,
             "training_size": self.size,
             "test_size": TEST_SIZE,
             "repeat": self.repeat,
             "seed": self.seed,
-            "accuracy": round(self.accuracy, 6),
             "confusion_matrix": self.confusion_matrix,
-            "fit_time_s": round(self.fit_time_s, 6),
         }
 
 
@@ -183,13 +183,13 @@ def summarize(classifier: Classifier, size: int, correct: Sequence[int], confide
     """Mean, standard deviation and confidence interval of the accuracy; the last two are None for a single fit."""
     mean, deviation, interval = mean_and_interval([count / TEST_SIZE for count in correct], confidence)
     return {
-        "classifier": classifier,
-        "training_size": size,
-        "fits": len(correct),
         "mean": round(mean, 6),
         "sd": None if deviation is None else round(deviation, 6),
-        "confidence": confidence,
         "interval": None if interval is None else [round(bound, 6) for bound in interval],
+        "confidence": confidence,
+        "fits": len(correct),
+        "classifier": classifier,
+        "training_size": size,
     }
 
 
