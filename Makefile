@@ -14,7 +14,7 @@ IMAGE := proto/image.binpb
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check format proto proto-image requirements clean
+.PHONY: help setup demo up test bench check format proto proto-image requirements clean
 
 help: ## Show this help
 	@echo "Athanor. Targets:"
@@ -38,6 +38,9 @@ up: setup ## Run orchestrator and runner on this machine until Ctrl-C
 
 test: setup ## Run all tests, PostgreSQL included (TESTS=tests/unit for a part)
 	$(BIN)/python -m pytest $(TESTS)
+
+bench: setup ## Measure how fast lines are recorded and stored, and how fast a run starts
+	@$(BIN)/python benchmarks/throughput.py
 
 check: setup ## Check format, lint, types, the contract, generated code and pinned requirements
 	$(BIN)/ruff format --check --quiet
