@@ -432,6 +432,12 @@ def test_wrong_usage_does_nothing(athanor, server, arguments):
     assert server.fake.calls == []
 
 
+def test_an_argument_that_is_no_text(athanor):
+    done = athanor("instances", "create", "hello", "--name", "\udcff")
+    assert done.status == 2
+    assert "not valid text" in done.err
+
+
 def test_a_fault_of_the_command_itself_is_no_traceback(athanor, monkeypatch):
     def broken(*arguments: object) -> None:
         raise RuntimeError("odd")

@@ -369,6 +369,15 @@ async def test_waiting_for_the_end(client, fake):
     assert ended.failure.message == "boom"
 
 
+async def test_a_closed_client_says_so(fake):
+    async with AsyncClient(fake.target) as client:
+        await client.experiments.get("hello")
+    with pytest.raises(RuntimeError, match="has been closed"):
+        await client.experiments.get("hello")
+    with pytest.raises(RuntimeError, match="has been closed"):
+        await anext(client.runs.watch("r"))
+
+
 async def test_a_large_event_arrives(client, fake):
     run = fake.add_run()
     fake.begin(run)

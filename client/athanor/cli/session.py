@@ -64,6 +64,8 @@ def run(
             raise
         text, status = failures.explain(error)
         fail(text, status)
+    except UnicodeEncodeError:
+        fail("an argument is not valid text (UTF-8)", exits.USAGE)
 
 
 def fail(text: str, status: int) -> NoReturn:

@@ -1,5 +1,7 @@
 """Where the orchestrator is."""
 
+import os
+
 import pytest
 from athanor.client import TargetError, _channel
 
@@ -36,3 +38,13 @@ def test_the_argument_comes_before_the_environment(monkeypatch):
 def test_anything_else_is_refused(wrong):
     with pytest.raises(TargetError, match="HOST:PORT"):
         _channel.resolve_target(wrong)
+
+
+def test_the_options_that_traps_were_measured_for_are_set():
+    # A stopped peer is noticed within 15 s instead of 70, a slow reader holds one window, a restart is seen at once.
+    options = dict(_channel._OPTIONS)
+    assert options["grpc.keepalive_time_ms"] + options["grpc.http2.ping_timeout_ms"] <= 15_000
+    assert options["grpc.http2.bdp_probe"] == 0
+    assert options["grpc.max_receive_message_length"] >= 4 * 1024 * 1024
+    assert options["grpc.max_reconnect_backoff_ms"] <= 2_000
+    assert os.environ["GRPC_ENABLE_FORK_SUPPORT"] == "0"

@@ -69,6 +69,8 @@ class Caller:
 
         try:
             return await retrying(once)
+        except grpc.aio.UsageError as error:
+            raise RuntimeError("this client has been closed") from error
         except grpc.aio.AioRpcError as error:
             raise _status.exception(_status.read(error), target=self.target, timeout=seconds) from error
 

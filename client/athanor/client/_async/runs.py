@@ -4,6 +4,8 @@ import uuid
 from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, cast
 
+import grpc.aio
+
 from athanor.client import _decode, _encode
 from athanor.client._async.calls import Caller
 from athanor.client._async.listing import Listing, Page
@@ -201,7 +203,10 @@ class Runs:
 
         def open_call(position: int) -> WatchCall:
             request = pb.WatchRunRequest(id=run_id, after_sequence=position, filter=selected)
-            return self._stub.WatchRun(request)
+            try:
+                return self._stub.WatchRun(request)
+            except grpc.aio.UsageError as error:
+                raise RuntimeError("this client has been closed") from error
 
         return RunWatch(
             open_call,
