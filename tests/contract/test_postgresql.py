@@ -12,6 +12,7 @@ from athanor_orchestrator.storage.transaction import Transaction
 from sqlalchemy import text
 
 from tests.support.databases import OpenDatabase
+from tests.support.plans import plans_of
 from tests.support.postgresql_server import PostgresqlServer
 from tests.support.rows import a_stored_run, get, log_events
 
@@ -61,6 +62,20 @@ async def test_a_commit_is_flushed_before_it_is_answered(
         assert await database.read(setting("transaction_read_only")) == "on"
     finally:
         postgresql_server.execute(f"ALTER DATABASE {name} RESET synchronous_commit")
+
+
+async def test_a_page_of_a_log_without_figures_is_read_without_sorting_what_is_left(database: Database) -> None:
+    """The planner takes the log of a new run for a few rows; sorting them all for each page is what it then likes."""
+    run = await a_stored_run(database)
+    await database.write(lambda tx: events.append_events(tx, [(run.id, log_events(2, 5000))]))
+
+    def read(tx: Transaction) -> object:
+        return events.read_events(tx, run.id, after_sequence=10, limit=100, max_bytes=1000)
+
+    plan = await database.read(lambda tx: plans_of(tx, read))
+    assert "Index Scan using run_events_pkey" in plan
+    assert "Sort" not in plan
+    assert "Bitmap" not in plan
 
 
 async def test_a_commit_wakes_another_orchestrator(open_database: OpenDatabase) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import sqlalchemy
 from athanor_orchestrator.domain.records import EventFilter, EventKind, RunState
 from athanor_orchestrator.storage import (
     attempts,
@@ -22,7 +21,8 @@ from athanor_orchestrator.storage import (
 )
 from athanor_orchestrator.storage.database import Database
 from athanor_orchestrator.storage.transaction import Transaction
-from sqlalchemy import event
+
+from tests.support.plans import plans_of
 
 X = "01890000-0000-7000-8000-000000000001"
 LIVE = [RunState.PENDING, RunState.RUNNING]
@@ -101,29 +101,6 @@ NAMED = {
 
 
 PARTIAL = {"ix_runs_claimable", "ix_run_events_notable", "ix_runs_hidden", "ix_leases_live"}
-
-
-def plans_of(tx: Transaction, query: Callable[[Transaction], object]) -> str:
-    """Return the plans of every statement that `query` executes."""
-    statements: list[tuple[str, Any]] = []
-
-    def collect(
-        connection: sqlalchemy.Connection, cursor: Any, statement: str, parameters: Any, context: Any, many: bool
-    ) -> None:
-        statements.append((statement, parameters))
-
-    event.listen(tx.connection, "before_cursor_execute", collect)
-    query(tx)
-    event.remove(tx.connection, "before_cursor_execute", collect)
-    postgresql = tx.connection.dialect.name == "postgresql"
-    explain = "EXPLAIN " if postgresql else "EXPLAIN QUERY PLAN "
-    lines: list[str] = []
-    for statement, parameters in statements:
-        if "clock_timestamp" not in statement:
-            rows = tx.connection.exec_driver_sql(explain + statement, parameters)
-            lines += [row[0] if postgresql else row[3] for row in rows]
-    assert lines
-    return "\n".join(lines)
 
 
 @pytest.mark.parametrize("name", QUERIES)

@@ -43,8 +43,8 @@ def decode(payload: str) -> tuple[str, frozenset[str]]:
 class NotificationListener(Listener):
     """A thread with a connection of its own, which comes back by itself when it is lost."""
 
-    def __init__(self, conninfo: str, origin: str) -> None:
-        self._conninfo = conninfo
+    def __init__(self, connect: Callable[[], psycopg.Connection[Any]], origin: str) -> None:
+        self._connect = connect
         self._origin = origin
         self._stopping = threading.Event()
         self._stop_read, self._stop_write = os.pipe()  # makes the waiting thread look up
@@ -70,7 +70,7 @@ class NotificationListener(Listener):
         heard_before = False
         while not self._stopping.is_set():
             try:
-                with psycopg.connect(self._conninfo, autocommit=True) as connection:
+                with self._connect() as connection:
                     connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(CHANNEL)))
                     if heard_before:
                         deliver(EVERYTHING)

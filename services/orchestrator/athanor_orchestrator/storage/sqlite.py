@@ -101,7 +101,7 @@ class SqliteDialect(Dialect):
     def acquire(self) -> None:
         """Lock the file beside the database, for as long as this process lives."""
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock_file = os.open(f"{self._path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise StorageUnavailable(f"cannot open {self._path}: {error.strerror}") from error
