@@ -5,11 +5,11 @@ import asyncio
 import pytest
 from athanor_orchestrator.domain.errors import StorageUnavailable
 from athanor_orchestrator.domain.ids import new_id
-from athanor_orchestrator.domain.records import LeaseEnd, RunState
+from athanor_orchestrator.domain.records import Experiment, LeaseEnd, RunState
 from athanor_orchestrator.engine import hello as hellos
 from athanor_orchestrator.engine.dispatcher import Candidate, Room, choose, claim
 from athanor_orchestrator.engine.messages import Assignment, Cancel, Decline, DeclineReason, Goodbye
-from athanor_orchestrator.storage import leases, runners
+from athanor_orchestrator.storage import experiments, leases, runners
 
 from tests.support.orchestrated import EXPERIMENT, Orchestrated, answered, said
 from tests.support.runner_script import OTHER_RUNNER, RUNNER, hello
@@ -170,9 +170,11 @@ async def test_the_claim_compares_the_session_in_its_own_transaction(orchestrate
     await at.connect(hello(RUNNER, 1), EXPERIMENT)
     run_id = at.new_run()
     at.database.do(lambda tx: hellos.register(tx, hello(RUNNER, 2), new_id()))
+    at.database.do(lambda tx: experiments.upsert_experiment(tx, Experiment(EXPERIMENT), RUNNER))
     assert at.database.do(lambda tx: claim(tx, [Candidate(RUNNER, 1)], {})) == []
     assert await at.side.dispatcher.round() == 0
-    assert at.run(run_id).lease_id is None
+    assert len(at.database.do(lambda tx: claim(tx, [Candidate(RUNNER, 2)], {}))) == 1
+    assert at.run(run_id).lease_id is not None
 
 
 @virtual_time
