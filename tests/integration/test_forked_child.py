@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import threading
 from contextlib import closing
 from pathlib import Path
@@ -35,6 +36,7 @@ def test_a_forked_child_refuses_with_an_explanation_and_the_parent_goes_on(tmp_p
         reading, writing = os.pipe()
         child = os.fork()
         if child == 0:
+            signal.alarm(10)  # without the guard it would wait for ever
             try:
                 ctx.info("from the child")
                 said = b"recorded"

@@ -233,6 +233,28 @@ def test_a_segment_whose_head_is_torn_is_not_there(size: int) -> None:
         assert read_all(folder) == [*events[: newest - FIRST], event(newest, "again")]
 
 
+@pytest.mark.parametrize(
+    "behind",
+    [
+        segment.pack_record(event(FIRST + 2), 9, 9),  # whole, and a number too far: from before the file was reused
+        segment.pack_record(event(FIRST), 9, 9),  # whole, and there already
+        segment.pack_record(b"", 9, 9),  # its CRC fits, and it is of nothing
+        bytes(24),
+        b"\xff" * 24,
+    ],
+)
+def test_what_does_not_follow_is_no_event_though_its_crc_fits(spool: Path, behind: bytes) -> None:
+    events = write(spool, ["a"])
+    path = segment.path_of(spool, FIRST)
+    path.write_bytes(path.read_bytes() + behind + segment.pack_record(event(FIRST + 1), 9, 9))
+
+    assert read_all(spool) == events
+    assert scan(spool)[:2] == (FIRST, FIRST)
+    with closing(SpoolWriter.resume(spool, FIRST)) as writer:
+        assert (writer.next_sequence, writer.position.stdout_offset) == (FIRST + 1, 1)
+    assert path.stat().st_size == segment.HEAD_BYTES + 24 + len(events[0])
+
+
 def test_an_older_segment_that_lost_its_tail_ends_the_spool_there(spool: Path) -> None:
     events = write(spool, ["x" * 60] * 12, segment_bytes=300)
     first, second, *_ = segment.first_sequences(spool)
