@@ -194,6 +194,79 @@ async def test_a_torn_and_zero_filled_tail_is_cut(orchestrator: Orchestrator, st
     assert numbers(lease) == list(range(len(numbers(lease))))
 
 
+def flip(path: Path, at: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1
+    path.write_bytes(content)
+
+
+async def ended_as_damaged(orchestrator: Orchestrator, lease: Granted, state: Path) -> None:
+    """It said that it returned, but nobody claims that its log is whole; what there was is kept for people."""
+    await orchestrator.until(lambda: lease.ended, "for the end")
+    assert lease.ended.digest == b""
+    assert lease.ended.event_count == len(lease.events)
+    [aside] = (state / "quarantine").iterdir()
+    assert "the spool is damaged" in (aside / "NOTE.txt").read_text()
+    await orchestrator.until(lambda: not (state / "attempts" / lease.lease_id).exists())
+
+
+@pytest.mark.parametrize("crash", [False, True], ids=["", "runner killed"])
+async def test_a_damaged_event_that_was_not_shipped_is_not_passed_over(
+    orchestrator: Orchestrator, start: Start, tmp_path: Path, crash: bool
+) -> None:
+    """The process had recorded it, and said so in its intent: to end the log before it would hide the loss."""
+    runner = await start()
+    lease = await orchestrator.give("waits_for_go", configuration=json.dumps({"folder": str(tmp_path)}))
+    await orchestrator.until(lambda: "ready" in lease.lines)
+    os.kill(runner.process.pid, signal.SIGSTOP)
+    (tmp_path / "go").touch()
+    folder = runner.state / "attempts" / lease.lease_id
+    await orchestrator.until((folder / "intent.json").exists)
+    [segment] = (folder / "spool").glob("*.seg")
+    flip(segment, -1)
+    if crash:
+        runner.kill()
+        await runner.wait()
+        await start()
+    else:
+        os.kill(runner.process.pid, signal.SIGCONT)
+    await ended_as_damaged(orchestrator, lease, runner.state)
+    assert lease.lines == ["ready"]
+
+
+@pytest.mark.parametrize("damage", [lambda path: flip(path, 20), lambda path: flip(path, 150), Path.unlink])
+async def test_damage_to_what_was_shipped_does_not_keep_a_run_from_ending(
+    orchestrator: Orchestrator, start: Start, tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    """The end was once numbered behind the damage, as an event that the orchestrator had long acknowledged."""
+    runner = await start()
+    lease = await orchestrator.give("waits_for_go", configuration=json.dumps({"folder": str(tmp_path)}))
+    await orchestrator.until(lambda: "ready" in lease.lines)
+    [segment] = (runner.state / "attempts" / lease.lease_id / "spool").glob("*.seg")
+    damage(segment)
+    (tmp_path / "go").touch()
+    await ended_as_damaged(orchestrator, lease, runner.state)
+    assert lease.lines[0] == "ready"
+
+
+async def test_damage_in_a_segment_that_is_closed_ends_the_run(orchestrator: Orchestrator, start: Start) -> None:
+    """What is in the newest segment may become whole; nothing else ever does, and a run must not wait for it."""
+    runner = await start(ATHANOR_RUNNER_SEGMENT_BYTES="2000")
+    await orchestrator.knows("logs")
+    orchestrator.acknowledging = False
+    orchestrator.max_unacknowledged_bytes = 0
+    orchestrator.break_session()
+    await orchestrator.connected(2)
+    lease = await orchestrator.give("logs", configuration=json.dumps({"count": 100, "size": 100}))
+    folder = runner.state / "attempts" / lease.lease_id
+    await orchestrator.until((folder / "intent.json").exists)
+    flip(sorted((folder / "spool").glob("*.seg"))[2], -1)
+    orchestrator.max_unacknowledged_bytes = 8 << 20
+    orchestrator.acknowledging = True
+    orchestrator.break_session()
+    await ended_as_damaged(orchestrator, lease, runner.state)
+
+
 async def test_orchestrator_away_and_back(orchestrator: Orchestrator, start: Start) -> None:
     """The experiment does not notice: it ends while nobody is there, and all of it arrives."""
     runner = await start()

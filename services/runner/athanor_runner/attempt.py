@@ -14,7 +14,7 @@ from athanor.experiment import assignment as assignments
 from athanor.experiment import control
 from athanor.experiment.assignment import Assignment
 from athanor.experiment.control import ControlPage
-from athanor.experiment.spool import SpoolError
+from athanor.experiment.spool import SpoolDamagedError, SpoolError
 
 from athanor_runner import attempt_folder, lease, output
 from athanor_runner.ending import Evidence, StopCause, how_it_ended
@@ -235,18 +235,22 @@ class Attempt:
         self.phase = Phase.ENDING
         self._process_end = end
         now_ns = self._services.tools.clock.now_ns
-        ending = how_it_ended(await self._run(self._evidence, end))
+        evidence = await self._run(self._evidence, end)
+        ending = how_it_ended(evidence)
         steps = end.steps if end is not None else []
 
         damaged, self._damage = self._damage, ""
         # Only after a crash, or when its spool is damaged, can the orchestrator have more of it than there is here.
         next_sequence = self._next_sequence if end is None else 0
+        recorded = evidence.intent.last_sequence if evidence.intent is not None else 0
+        if self.feed is not None:
+            recorded = max(recorded, self.feed.highest_sequence, self.feed.window.committed)
         if damaged:
-            next_sequence = self._next_to_commit()
+            next_sequence, recorded = self._next_to_commit(), 0
             await self._set_spool_aside(damaged)
         try:
             tail = await self._until_possible(
-                SpoolTail, self.folder, self.assignment, next_sequence, self._acknowledged
+                SpoolTail, self.folder, self.assignment, next_sequence, recorded, self._acknowledged
             )
         except SpoolError as error:
             self._damaged(str(error))
@@ -381,6 +385,8 @@ class Attempt:
                 return await self._run(work, *arguments)
             except MustWait:
                 pass
+            except SpoolDamagedError:
+                raise
             except SpoolError:
                 if loop.time() >= give_up_at:
                     raise

@@ -63,17 +63,24 @@ class SpoolTail:
     """
 
     def __init__(
-        self, folder: Path, assignment: Assignment, next_sequence: int, acknowledged: Callable[[], int]
+        self,
+        folder: Path,
+        assignment: Assignment,
+        next_sequence: int,
+        recorded_sequence: int,
+        acknowledged: Callable[[], int],
     ) -> None:
         """Cuts what is torn and goes on behind the last whole event, or at `next_sequence` where that is higher.
 
-        `acknowledged` says how many bytes of records are acknowledged. Raises SpoolError, OSError or MustWait.
+        `recorded_sequence` is of an event that must still be there, or 0; `acknowledged` says how many bytes of records
+        are acknowledged. Raises SpoolError, SpoolDamagedError when that event is not there, OSError or MustWait.
         """
         self._attempt = assignment.attempt
         self._writer = SpoolWriter.resume(
             folder / SPOOL,
             assignment.next_sequence,
             next_sequence=next_sequence,
+            recorded_sequence=recorded_sequence,
             segment_bytes=assignment.segment_bytes,
             limit_bytes=assignment.spool_limit_bytes,
             acknowledged=acknowledged,

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from athanor.experiment import wire
 from athanor.experiment.spool import (
+    SpoolDamagedError,
     SpoolError,
     SpoolFlusher,
     SpoolReader,
@@ -267,6 +268,22 @@ def test_an_older_segment_that_lost_its_tail_ends_the_spool_there(spool: Path) -
     assert segment.first_sequences(spool) == [FIRST]
 
 
+@pytest.mark.parametrize("damage", ["flip", "cut"])
+def test_damage_in_a_segment_that_is_closed_is_told_and_not_waited_for(spool: Path, damage: str) -> None:
+    events = write(spool, ["x" * 160] * 12, segment_bytes=300)
+    _, second, *_ = segment.first_sequences(spool)
+    path = segment.path_of(spool, second)
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content if damage == "flip" else content[:-10])
+
+    with closing(SpoolReader(spool)) as reader:
+        read = [reader.read(1)[0] for _ in range(second - FIRST)]
+        with pytest.raises(SpoolDamagedError, match="behind event"):
+            reader.read(1 << 20)
+    assert read == events[: len(read)]
+
+
 # Taking over.
 
 
@@ -298,6 +315,21 @@ def test_a_spool_that_lost_shipped_events_goes_on_above_them_without_a_digest(sp
     assert scan(spool)[:2] == (FIRST + 10, FIRST + 10)
     with closing(SpoolWriter.resume(spool, FIRST)) as writer:
         assert (writer.position.event_count, writer.position.digest) == (11, b"")
+
+
+@pytest.mark.parametrize("at", [20, -1], ids=["first head", "last event"])
+def test_a_spool_without_what_had_been_recorded_is_left_as_it_is(spool: Path, at: int) -> None:
+    events = write(spool, ["x" * 60] * 12, segment_bytes=300)
+    path = segment.path_of(spool, segment.first_sequences(spool)[0 if at >= 0 else -1])
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1
+    path.write_bytes(content)
+    before = {path.name: path.read_bytes() for path in spool.iterdir()}
+
+    for _ in range(2):  # the lock is given back
+        with pytest.raises(SpoolDamagedError, match=f"event {FIRST + 11} had been recorded"):
+            SpoolWriter.resume(spool, FIRST, recorded_sequence=FIRST + len(events) - 1)
+    assert {path.name: path.read_bytes() for path in spool.iterdir()} == before
 
 
 @pytest.mark.parametrize(("next_sequence", "count", "digest"), [(0, 0, bytes(32)), (FIRST + 4, 4, b"")])

@@ -8,7 +8,7 @@ from zlib import crc32
 
 from athanor.experiment import wire
 from athanor.experiment.spool import segment
-from athanor.experiment.spool.segment import Position, SpoolError
+from athanor.experiment.spool.segment import Position, SpoolDamagedError, SpoolError
 
 # No record that is longer can be whole, in bytes; a damaged length is not to be read after.
 _MAX_RECORD_BYTES = 2 * wire.MAX_EVENT_BYTES
@@ -17,13 +17,14 @@ _MAX_RECORD_BYTES = 2 * wire.MAX_EVENT_BYTES
 class SpoolReader:
     """Reads one attempt's spool across its segments. Not for several threads at once.
 
-    It begins at the first event that is there. What is torn or damaged is never returned; while the spool is still
-    written to, it may become whole.
+    It begins at the first event that is there. What is torn or damaged is never returned. In the newest segment it may
+    become whole; in one that has been closed it is damage.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._file = -1
+        self._first = 0  # sequence that the current segment begins with
         self._offset = 0  # in the current segment
         self._position = Position(last_sequence=0)
         # Where reads ended, oldest first, to say how many bytes an acknowledgement frees.
@@ -40,17 +41,27 @@ class SpoolReader:
         return self._position.last_sequence
 
     def read(self, max_bytes: int) -> list[bytes]:
-        """Read consecutive events of at most `max_bytes` together, or a single larger one; none at the end."""
+        """Read consecutive events of at most `max_bytes` together, or a single larger one; none at the end.
+
+        Raises SpoolDamagedError when the next event cannot be read and will not become whole.
+        """
         events: list[bytes] = []
         room = max_bytes
+        closed = False
         if self._file < 0 and not self._enter_first():
             return events
         while room > 0:
             found = self._parse(self._pread(room, alone=not events), room, alone=not events)
             events += found
             room -= sum(map(len, found))
-            if not found and not self._enter_next():
+            if found or self._enter_next():
+                closed = False
+            elif closed:
+                raise SpoolDamagedError(f"the spool is damaged behind event {self._position.last_sequence}")
+            elif events or not self._is_closed():
                 break
+            else:
+                closed = True  # once more: all that was ever written to it is there now
         if events:
             self._boundaries.append((self._position.last_sequence, self._position.record_bytes))
         return events
@@ -115,10 +126,18 @@ class SpoolReader:
         self._enter(head)
         return True
 
+    def _is_closed(self) -> bool:
+        """Whether a segment was begun behind the current one."""
+        return any(
+            first > self._first and segment.read_head(self._folder, first) is not None
+            for first in segment.first_sequences(self._folder)
+        )
+
     def _enter(self, head: Position) -> None:
         file = os.open(segment.path_of(self._folder, head.last_sequence + 1), os.O_RDONLY | os.O_CLOEXEC)
         self.close()
         self._file = file
+        self._first = head.last_sequence + 1
         self._offset = segment.HEAD_BYTES
         self._position = head
 

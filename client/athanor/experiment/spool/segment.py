@@ -54,6 +54,10 @@ class SpoolError(Exception):
     """The spool cannot be used as asked. The text says why."""
 
 
+class SpoolDamagedError(SpoolError):
+    """Events that had been recorded are no longer in the spool."""
+
+
 @dataclass(frozen=True, slots=True)
 class Position:
     """How far a spool goes."""

@@ -14,7 +14,7 @@ from zlib import crc32
 
 from athanor.experiment import files
 from athanor.experiment.spool import segment
-from athanor.experiment.spool.segment import NO_DIGEST, Position, SpoolError
+from athanor.experiment.spool.segment import NO_DIGEST, Position, SpoolDamagedError, SpoolError
 
 SEGMENT_BYTES = 64 << 20
 LIMIT_BYTES = 1 << 30
@@ -77,7 +77,13 @@ class SpoolWriter:
 
     @classmethod
     def resume(
-        cls, folder: Path, first_sequence: int, *, next_sequence: int = 0, **options: Unpack[SpoolOptions]
+        cls,
+        folder: Path,
+        first_sequence: int,
+        *,
+        next_sequence: int = 0,
+        recorded_sequence: int = 0,
+        **options: Unpack[SpoolOptions],
     ) -> Self:
         """Take the spool over from a process that is gone: cut what is torn and go on behind the last whole event.
 
@@ -86,18 +92,27 @@ class SpoolWriter:
         after they had been shipped, the older segments go (all of them are stored elsewhere) and the digest is not
         known from there on.
 
+        `recorded_sequence` is of an event that is known to have been recorded, and in this boot of the machine: then no
+        power cut took it. When the spool ends before it, SpoolDamagedError is raised and everything stays as it is.
+
         Raises SpoolError when another process holds the spool.
         """
         folder.mkdir(parents=True, exist_ok=True)
         lock = _take_lock(folder)
         newest = segment.read_chain(folder).newest
         start = newest or Position(last_sequence=first_sequence - 1)
+        writer = cls(folder, lock, start, options)
+        try:
+            if newest is not None:
+                writer._reopen(recorded_sequence)
+            else:
+                _check_end(start, recorded_sequence)
+        except SpoolDamagedError:
+            writer.close()
+            raise
         for first in segment.first_sequences(folder):  # what does not follow from the rest is a torn tail, too
             if newest is None or first > newest.last_sequence + 1:
                 segment.path_of(folder, first).unlink()
-        writer = cls(folder, lock, start, options)
-        if newest is not None:
-            writer._reopen()
         missing = next_sequence - writer.next_sequence
         if missing > 0:
             writer._skip(missing)
@@ -228,14 +243,18 @@ class SpoolWriter:
         self._record_bytes = position.record_bytes
         self._offset = offset  # in the newest segment
 
-    def _reopen(self) -> None:
-        """Go by what is in the files: adopt every whole event and cut the rest."""
+    def _reopen(self, recorded_sequence: int = 0) -> None:
+        """Go by what is in the files: adopt every whole event and cut the rest.
+
+        Raises SpoolDamagedError, and cuts nothing, when the event `recorded_sequence` would be cut.
+        """
         if self._lock < 0:
             raise SpoolError("the spool is closed")
         head = segment.read_chain(self._folder).newest
         if head is None:
             raise SpoolError(f"{self._folder} has no whole segment")
         position, offset = segment.read_end(self._folder, head)
+        _check_end(position, recorded_sequence)
         file = os.open(segment.path_of(self._folder, head.last_sequence + 1), os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
         os.ftruncate(file, offset)
         if self._file >= 0:
@@ -336,6 +355,13 @@ class SpoolWriter:
 
 _pack_record_head = segment.RECORD_HEAD.pack
 _pack_checked_head = segment.CHECKED_HEAD.pack
+
+
+def _check_end(end: Position, recorded_sequence: int) -> None:
+    if end.last_sequence < recorded_sequence:
+        raise SpoolDamagedError(
+            f"the spool is damaged: event {recorded_sequence} had been recorded, and it ends at {end.last_sequence}"
+        )
 
 
 def _take_lock(folder: Path) -> int:
