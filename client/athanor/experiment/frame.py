@@ -8,7 +8,7 @@ from athanor.experiment import text
 from athanor.experiment.context import RunContext
 from athanor.experiment.errors import CompletedSignal, EndSignal, FailedSignal, RunCancelled
 from athanor.experiment.intent import Ended
-from athanor.experiment.loading import one_line, own_traceback
+from athanor.experiment.loading import one_line, own_traceback, text_of
 
 MAX_MESSAGE_CHARACTERS = 1000
 # Of a longer traceback the beginning and the end are kept, in characters.
@@ -53,7 +53,7 @@ def _raised(error: BaseException) -> Ending:
     if isinstance(error, FailedSignal):
         return _said_to_fail(error.args[0])
     if isinstance(error, RunCancelled):
-        return Ending(Ended.CANCELLED, fit_message(str(error)))
+        return Ending(Ended.CANCELLED, fit_message(text_of(error)))
     return Ending(
         Ended.RAISED,
         fit_message(one_line(error)),
@@ -76,7 +76,7 @@ def _unwrapped(error: BaseException) -> BaseException:
 def _said_to_fail(error: Any) -> Ending:
     if isinstance(error, BaseException):
         return Ending(Ended.FAILED, fit_message(one_line(error)), fit_detail(own_traceback(error)))
-    said = str(error)
+    said = text_of(error)
     first, _, rest = said.partition("\n")
     return Ending(
         Ended.FAILED, fit_message(first), fit_detail(said) if rest or len(first) > MAX_MESSAGE_CHARACTERS else ""

@@ -44,11 +44,16 @@ def one_line(error: BaseException) -> str:
     """Say in one line what was raised."""
     kind = type(error)
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-    try:
-        text = str(error).strip()
-    except Exception:  # noqa: BLE001 - the author's exceptions may do anything when they are looked at
-        text = "<its text cannot be had>"
+    text = text_of(error).strip()
     return f"{name}: {text.splitlines()[0]}" if text else name
+
+
+def text_of(value: object) -> str:
+    """Text of what the author made; it may do anything when it is looked at."""
+    try:
+        return str(value)
+    except BaseException:  # noqa: BLE001 - an experiment that has ended cannot raise any more
+        return "<its text cannot be had>"
 
 
 def own_traceback(error: BaseException) -> str:

@@ -85,6 +85,16 @@ class Odd(Exception):
         raise RuntimeError("cannot be told")
 
 
+class Unprintable(str):
+    __slots__ = ()
+    __str__ = Odd.__str__
+
+
+class Odder(Exception):
+    def __str__(self) -> str:
+        raise SystemExit(4)
+
+
 @pytest.mark.parametrize(
     ("function", "ended", "message"),
     [
@@ -96,6 +106,9 @@ class Odd(Exception):
         (raise_(ValueError("line\nsecond")), Ended.RAISED, "ValueError: line"),
         (raise_(ValueError()), Ended.RAISED, "ValueError"),
         (raise_(Odd()), Ended.RAISED, f"{__name__}.Odd: <its text cannot be had>"),
+        (raise_(Odder()), Ended.RAISED, f"{__name__}.Odder: <its text cannot be had>"),
+        (lambda ctx: ctx.fail(Odder()), Ended.FAILED, f"{__name__}.Odder: <its text cannot be had>"),
+        (lambda ctx: ctx.fail(Unprintable()), Ended.FAILED, "<its text cannot be had>"),
         (raise_(KeyboardInterrupt()), Ended.RAISED, "KeyboardInterrupt"),
         (raise_(GeneratorExit()), Ended.RAISED, "GeneratorExit"),
         (raise_(asyncio.CancelledError()), Ended.RAISED, "asyncio.exceptions.CancelledError"),
