@@ -100,6 +100,27 @@ async def test_what_outlives_the_runner_is_killed_at_the_next_start(orchestrator
     assert processes_of(lease.lease_id) == []
 
 
+async def test_what_outlives_the_runner_is_killed_though_its_assignment_cannot_be_read(
+    orchestrator: Orchestrator, start: Start
+) -> None:
+    """The orchestrator does not hear of the lease again and ends the run; the folder stays for people."""
+    runner = await start()
+    lease = await orchestrator.give("deaf")
+    await orchestrator.until(lambda: "deaf" in lease.lines)
+    runner.kill()
+    await runner.wait()
+    assert processes_of(lease.lease_id)
+    assignment = runner.state / "attempts" / lease.lease_id / "assignment.json"
+    document = json.loads(assignment.read_text())
+    assignment.write_text(json.dumps({**document, "code": {"of a later version": 1}}))
+    second = await start()
+    await orchestrator.connected(2)
+    assert processes_of(lease.lease_id) == []
+    assert not orchestrator.hellos[1].held_attempts
+    assert assignment.exists()
+    assert "its assignment cannot be read" in second.log
+
+
 async def test_one_that_had_ended_before_the_runner_was_killed(
     orchestrator: Orchestrator, start: Start, tmp_path: Path
 ) -> None:

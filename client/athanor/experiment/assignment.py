@@ -68,11 +68,11 @@ class Assignment:
             raise ValueError(f"not an assignment of format {FORMAT}")
         values: dict[str, Any] = {**document}
         del values["format"]
-        checkpoint = values.get("checkpoint")
-        values["checkpoint"] = None if checkpoint is None else Checkpoint(**checkpoint)
-        values["code"] = Code(**values.get("code", {}))
-        values["search_path"] = tuple(values.get("search_path", ()))
         try:
+            checkpoint = values.get("checkpoint")
+            values["checkpoint"] = None if checkpoint is None else Checkpoint(**checkpoint)
+            values["code"] = Code(**values.get("code", {}))
+            values["search_path"] = tuple(values.get("search_path", ()))
             return cls(**values)
         except TypeError as error:
             raise ValueError(f"not an assignment of format {FORMAT}: {error}") from error

@@ -68,6 +68,15 @@ class Services:
     tools: Tools
 
 
+async def end_leftovers(tools: Tools, folder: Path) -> None:
+    """Kills what outlived the runner process that had started it, in the attempt of a folder, named after its lease."""
+    main = await tools.disk.run(attempt_folder.first_process, folder)
+    while left := await tools.disk.run(tools.processes.living, folder.name, main, False):
+        for process in left:
+            tools.processes.signal(process, signal.SIGKILL)
+        await asyncio.sleep(tools.timings.stop_poll)
+
+
 class Attempt:
     """One attempt. What others ask of it returns at once; its own task, `execute` or `recover`, does it."""
 
@@ -199,12 +208,7 @@ class Attempt:
 
     async def end_leftovers(self) -> None:
         """Kills what outlived the runner process that had started it."""
-        tools = self._services.tools
-        main = await self._run(attempt_folder.first_process, self.folder)
-        while left := await self._run(tools.processes.living, self.lease_id, main, False):
-            for process in left:
-                tools.processes.signal(process, signal.SIGKILL)
-            await asyncio.sleep(tools.timings.stop_poll)
+        await end_leftovers(self._services.tools, self.folder)
 
     async def _prepare(self) -> ControlPage:
         content = self.assignment.to_json().encode()

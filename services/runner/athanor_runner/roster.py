@@ -12,7 +12,7 @@ from athanor.runner.v1 import dispatch_service_pb2 as pb
 from athanor.v1.run_policy_pb2 import RunPolicy
 
 from athanor_runner import attempt_folder
-from athanor_runner.attempt import Attempt, Limits, NotTaken, Phase, Services
+from athanor_runner.attempt import Attempt, Limits, NotTaken, Phase, Services, end_leftovers
 from athanor_runner.catalogue import Catalogue, Definition
 from athanor_runner.ending import StopCause
 
@@ -66,12 +66,13 @@ class Roster:
                 assignment = await disk.run(attempt_folder.read_assignment, folder)
             except (OSError, ValueError) as error:
                 log.error("%s is left alone, its assignment cannot be read: %s", folder, error)
+                await self._end_leftovers(folder)
                 continue
             found.append(Attempt(assignment, Limits(), self._services, 0.0, found=True))
         for attempt in found:
             log.info("%s was found again", attempt)
             self._attempts[attempt.lease_id] = attempt
-            await self._end_leftovers(attempt)
+            await self._end_leftovers(attempt.folder)
             self._own(attempt, attempt.recover())
 
     def accept(self, assignment: pb.Assignment, renewed_at: float, awake: bool) -> None:
@@ -245,12 +246,12 @@ class Roster:
                 pb.Decline(lease_id=attempt.lease_id, reason=pb.DECLINE_REASON_NO_ROOM, detail=str(error))
             )
 
-    async def _end_leftovers(self, attempt: Attempt) -> None:
+    async def _end_leftovers(self, folder: Path) -> None:
         try:
             async with asyncio.timeout(FAST_ENOUGH):
-                await attempt.end_leftovers()
+                await end_leftovers(self._services.tools, folder)
         except TimeoutError:
-            log.error("%s: a process that an earlier runner had started does not die", attempt)
+            log.error("%s: a process that an earlier runner had started does not die", folder)
 
     def _for_process(self, assignment: pb.Assignment, definition: Definition) -> Assignment:
         policy, timings = assignment.policy, self._services.tools.timings

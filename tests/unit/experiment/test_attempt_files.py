@@ -70,5 +70,14 @@ def test_fields_of_a_later_version_are_refused_by_name() -> None:
         Intent.from_json(json.dumps(document))
 
 
+@pytest.mark.parametrize("part", ["code", "checkpoint"])
+def test_fields_of_a_later_version_are_refused_by_name_inside_an_assignment_too(part: str) -> None:
+    document = json.loads(ASSIGNMENT.to_json())
+    document[part]["mood"] = "good"
+
+    with pytest.raises(ValueError, match="mood"):
+        Assignment.from_json(json.dumps(document))
+
+
 def test_the_boot_is_the_same_all_the_time() -> None:
     assert boot_id() == boot_id() != ""
