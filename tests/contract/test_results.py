@@ -1,5 +1,6 @@
 """Results as rows: exact text, keys, superseding, and answers to plain SQL."""
 
+import random
 from dataclasses import replace
 
 import pytest
@@ -55,6 +56,15 @@ async def test_what_a_database_refuses_becomes_null_and_its_neighbours_stay(data
 async def test_what_postgresql_finds_to_be_no_json_becomes_null(database: Database) -> None:
     await append(database, a_result(1), a_result(2, value_json="NaN"), a_result(3, value_json="{"), a_result(4))
     assert [row.value_json is None for row in (await listed(database)).items] == [False, True, True, False]
+
+
+async def test_a_key_or_a_value_beyond_what_can_be_indexed_or_parsed_becomes_null(database: Database) -> None:
+    # PostgreSQL takes no index row of more than 2.7 kB and reads no JSON of any depth. Neither may stop the run's log.
+    key = "".join(random.Random(7).choices("abcdefghijklmnopqrstuvwxyz0123456789", k=20_000))
+    await append(database, a_result(1, key=key), a_result(2, value_json="[" * 100_000 + "]" * 100_000), a_result(3))
+    found = (await listed(database, max_bytes=1 << 30)).items
+    assert numbers(found) == [1, 2, 3]
+    assert [row.key for row in found] == [None, "score", "score"]
 
 
 async def test_results_answer_the_same_sql_on_both_databases(database: Database) -> None:

@@ -45,6 +45,9 @@ _READER_OPTIONS = (
 _UNAVAILABLE = ("08", "53", "57", "58", "55P03", "25006")
 _REPEAT = ("40001", "40P01")  # serialization failure, deadlock
 
+# What one value may be refused for: it is no JSON, or nested deeper than the server reads.
+_REFUSED = (psycopg.DataError, psycopg.errors.StatementTooComplex)
+
 _COPY_EVENTS = (
     "COPY run_events (run_id, sequence, attempt, kind, level, key, time_us, payload) FROM STDIN (FORMAT BINARY)"
 )
@@ -127,7 +130,7 @@ class PostgresqlDialect(Dialect):
         try:
             with driver.transaction(), driver.cursor() as cursor:
                 cursor.executemany(_INSERT_RESULT, rows)
-        except psycopg.DataError:
+        except _REFUSED:
             for row in rows:
                 self._append_result(driver, row)
 
@@ -135,7 +138,7 @@ class PostgresqlDialect(Dialect):
         try:
             with driver.transaction():
                 driver.execute(_INSERT_RESULT, row)
-        except psycopg.DataError:
+        except _REFUSED:
             run_id, sequence, attempt, key, _, time_us, superseded = row
             driver.execute(_INSERT_RESULT, (run_id, sequence, attempt, key, None, time_us, superseded))
 

@@ -10,6 +10,8 @@ from athanor_orchestrator.storage.pages import Page
 from athanor_orchestrator.storage.schema import run_results
 from athanor_orchestrator.storage.transaction import Transaction
 
+_KEY_BYTES = 500  # a longer one cannot be asked for, and an index may refuse it
+
 
 def append_results(tx: Transaction, batches: Sequence[tuple[str, Sequence[ResultRow]]]) -> None:
     """Store results of any number of runs, `(run_id, results)` each; a text the database refuses becomes NULL."""
@@ -18,7 +20,7 @@ def append_results(tx: Transaction, batches: Sequence[tuple[str, Sequence[Result
             run_id,
             result.sequence,
             result.attempt,
-            storable(result.key),
+            _key(result.key),
             storable(result.value_json),
             result.time_us,
             result.superseded,
@@ -28,6 +30,11 @@ def append_results(tx: Transaction, batches: Sequence[tuple[str, Sequence[Result
     ]
     if rows:
         tx.dialect.append_results(tx.connection, rows)
+
+
+def _key(key: str | None) -> str | None:
+    key = storable(key)
+    return None if key is None or len(key.encode()) > _KEY_BYTES else key
 
 
 def list_results(
