@@ -209,3 +209,15 @@ async def test_a_process_is_confirmed_gone_once(database: Database) -> None:
     assert await database.write(lambda tx: attempts.put_process_gone(tx, [])) == []
     made = await database.read(lambda tx: attempts.list_attempts(tx, [run.id]))
     assert [attempt.process_gone for attempt in made[run.id]] == [True, False]
+
+
+async def test_more_leases_and_runs_may_be_named_than_a_statement_takes(database: Database) -> None:
+    # A delivery, a heartbeat or a Hello has room for this many, and a deleted instance may have had this many runs.
+    run = await a_stored_run(database)
+    lease = a_lease(run)
+    await store(database, lease)
+    names = [f"{n:036}" for n in range(70_000)]
+    assert set(await database.read(lambda tx: leases.get_leases(tx, [*names, lease.id]))) == {lease.id}
+    assert set(await database.write(lambda tx: runs.lock_runs(tx, [*names, run.id]))) == {run.id}
+    await database.write(lambda tx: leases.entomb(tx, [*names, run.id]))
+    assert (await get_lease(database, lease.id)).end is LeaseEnd.DELETED

@@ -8,6 +8,7 @@ from sqlalchemy import case, delete, insert, select, update
 from athanor_orchestrator.domain.records import Lease, LeaseEnd
 from athanor_orchestrator.storage.aliases import AnyRow, AnySelect
 from athanor_orchestrator.storage.columns import to_us
+from athanor_orchestrator.storage.portions import portions
 from athanor_orchestrator.storage.schema import leases, runs
 from athanor_orchestrator.storage.transaction import Transaction
 
@@ -49,10 +50,11 @@ def insert_lease(tx: Transaction, lease: Lease) -> None:
 
 def get_leases(tx: Transaction, lease_ids: Collection[str]) -> dict[str, Lease]:
     """Return the leases that are known, by id, live or over."""
-    if not lease_ids:
-        return {}
-    found = _fetch(tx, select(leases).where(leases.c.id.in_(list(lease_ids))).order_by(leases.c.id))
-    return {lease.id: lease for lease in found}
+    return {
+        lease.id: lease
+        for ids in portions(lease_ids)
+        for lease in _fetch(tx, select(leases).where(leases.c.id.in_(ids)).order_by(leases.c.id))
+    }
 
 
 def leases_of_run(tx: Transaction, run_id: str) -> list[Lease]:
@@ -141,12 +143,11 @@ def entomb(tx: Transaction, run_ids: Collection[str]) -> None:
 
     One that ended by its own stored end goes on to say so: its runner may let go of the spool.
     """
-    if not run_ids:
-        return
     reason = case((leases.c.end_reason == LeaseEnd.ENDED.value, leases.c.end_reason), else_=LeaseEnd.DELETED.value)
-    tx.connection.execute(
-        update(leases).where(leases.c.run_id.in_(list(run_ids))).values(end_reason=reason, end_time_us=tx.now_us)
-    )
+    for ids in portions(run_ids):
+        tx.connection.execute(
+            update(leases).where(leases.c.run_id.in_(ids)).values(end_reason=reason, end_time_us=tx.now_us)
+        )
 
 
 def purge_ended(tx: Transaction, before_us: int, limit: int) -> int:

@@ -13,6 +13,7 @@ from athanor_orchestrator.domain.run_state import LIVE
 from athanor_orchestrator.storage import attempts, leases
 from athanor_orchestrator.storage import labels as label_rows
 from athanor_orchestrator.storage.columns import clean, labels_json, policy_columns
+from athanor_orchestrator.storage.portions import portions
 from athanor_orchestrator.storage.run_listing import claimable, list_runs, next_claim_time_us
 from athanor_orchestrator.storage.run_rows import (
     VISIBLE,
@@ -111,12 +112,13 @@ def lock_runs(tx: Transaction, run_ids: Collection[str]) -> dict[str, Run]:
 
     This is the one for the path of events; hidden runs do not exist.
     """
-    if not run_ids:
-        return {}
-    rows = tx.connection.execute(
-        select(runs).where(runs.c.id.in_(sorted(run_ids)), VISIBLE).order_by(runs.c.id).with_for_update()
-    )
-    return {row.id: run_of(row) for row in rows}
+    return {
+        row.id: run_of(row)
+        for ids in portions(sorted(run_ids))
+        for row in tx.connection.execute(
+            select(runs).where(runs.c.id.in_(ids), VISIBLE).order_by(runs.c.id).with_for_update()
+        )
+    }
 
 
 def transition(
