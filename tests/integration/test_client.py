@@ -314,7 +314,7 @@ async def test_a_watch_survives_restarts_of_the_orchestrator_and_cuts_without_a_
                 await fake.start()
         fake.end(run)
     assert seen == list(range(1, run.run.last_sequence + 1))
-    assert len(interruptions) >= 6
+    assert len(interruptions) >= 5  # the last cut may come when the run has ended
 
 
 async def test_a_watch_goes_on_from_any_position_with_a_filter(client, fake):
