@@ -138,3 +138,19 @@ async def test_a_module_that_can_be_loaded_again_is_no_error_any_more(orchestrat
     repaired = replace(experiment, code=replace(experiment.code, module="pkg.mod:one"))
     await at.side.control.take(session, repaired)
     assert at.database.look(lambda tx: experiments.list_discovery_errors(tx)) == []
+
+
+@virtual_time
+async def test_what_an_older_session_still_says_of_experiments_does_not_touch_what_the_newest_said(orchestrate):
+    # old: Hello 1, "demo" | new: Hello 2 (perhaps at another orchestrator), "demo" | old: the Removal that was under way
+    at = orchestrate()
+    old = await at.connect(hello(), EXPERIMENT)
+    await at.connect(hello(RUNNER, 2), EXPERIMENT)
+    await at.side.control.take(old, Removal(EXPERIMENT))
+    await at.side.control.take(old, Experiment("gone since"))
+    await at.side.control.take(old, DiscoveryError("mended since", "ImportError"))
+
+    runner = at.database.look(lambda tx: runners.get_runner(tx, RUNNER))
+    assert runner is not None
+    assert runner.experiments == (EXPERIMENT,)
+    assert at.database.look(lambda tx: experiments.list_discovery_errors(tx)) == []

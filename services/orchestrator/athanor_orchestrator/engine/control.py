@@ -44,7 +44,7 @@ class Control:
                 case Goodbye():
                     await self._goodbye(session, message)
                 case _:
-                    await self._database.write(partial(define, runner_id=session.runner_id, definition=message))
+                    await self._database.write(partial(define, session=session, definition=message))
         except (SessionSuperseded, StorageUnavailable) as error:
             # A definition or a decline is said once. Lost to the database's trouble, it is said again after a Hello.
             session.end(error)
@@ -85,8 +85,15 @@ class Control:
         session.end(None)
 
 
-def define(tx: Transaction, *, runner_id: str, definition: Definition) -> None:
-    """Remember what a runner can execute, or cannot load."""
+def define(tx: Transaction, *, session: Session, definition: Definition) -> None:
+    """Remember what a runner can execute, or cannot load.
+
+    Raises SessionSuperseded when the session is not the newest of its runner: what counts is what that one says.
+    """
+    runner_id = session.runner_id
+    runner = runners.lock_runner(tx, runner_id)
+    if runner is None or runner.session_number != session.number:
+        raise SessionSuperseded(session.id)
     match definition:
         case Experiment():
             experiments.upsert_experiment(tx, definition, runner_id)
