@@ -265,6 +265,8 @@ class Attempt:
                 self._open_feed(await self._run(attempt_folder.control_page, self.folder), self._next_to_commit())
             while not damaged and await self._until_possible(tail.record_output, now_ns()):
                 self._services.feeds.news.set()
+            if self.feed is not None:
+                self.feed.ending = True
             self._last_sequence = await self._until_possible(tail.record_end, ending, steps, now_ns(), not damaged)
         finally:
             await self._run(tail.close)

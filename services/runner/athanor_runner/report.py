@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from athanor.experiment.wire import MAX_EVENT_BYTES
@@ -85,23 +85,22 @@ class Reporter:
             if answer_due is not None and loop.time() >= answer_due:
                 answer_due = None
                 for feed in self._feeds:
-                    feed.awaiting_answer = (
-                        False  # not one of this session's leases at Open, or an answer that never came
-                    )
+                    # Not one of this session's leases at Open, or an answer that never came.
+                    feed.awaiting_answer = False
 
             self._feeds.news.clear()
             ready = self._in_turn([feed for feed in self._feeds if feed.ready])
             batches = self._still_wanted(await self._disk.run(shipping.fill, ready, terms.budget)) if ready else []
-            progress: list[pb.ProgressReport] = []
             if loop.time() >= progress_due:
-                progress = self._progress()
+                progress = _progress(self._feeds)
                 progress_due = loop.time() + self._timings.progress_interval
+            else:
+                # The last progress travels with the end, which closes the way behind it.
+                progress = _progress(feed for feed, _ in batches if feed.ending)
 
             if batches or progress:
-                for (
-                    feed,
-                    batch,
-                ) in batches:  # before it is sent: the acknowledgement may be faster than the return from here
+                # Before it is sent: the acknowledgement may be faster than the return from here.
+                for feed, batch in batches:
                     feed.was_sent(batch)
                 await stream.send(_delivery(batches, progress))
                 if sum(batch.size for _, batch in batches) < SMALL_DELIVERY:
@@ -140,15 +139,17 @@ class Reporter:
                 wanted.append((entry.feed, entry.batch))
         return wanted
 
-    def _progress(self) -> list[pb.ProgressReport]:
-        return [
-            pb.ProgressReport(
-                lease_id=feed.lease_id,
-                progress=run_pb2.Progress(current=slot.current, total=slot.total, message=slot.message),
-            )
-            for feed in self._feeds
-            if (slot := feed.new_progress()) is not None
-        ]
+
+def _progress(feeds: Iterable[Feed]) -> list[pb.ProgressReport]:
+    """Takes what is new."""
+    return [
+        pb.ProgressReport(
+            lease_id=feed.lease_id,
+            progress=run_pb2.Progress(current=slot.current, total=slot.total, message=slot.message),
+        )
+        for feed in feeds
+        if (slot := feed.new_progress()) is not None
+    ]
 
 
 def _delivery(batches: list[tuple[Feed, Batch]], progress: list[pb.ProgressReport]) -> pb.ReportRequest:

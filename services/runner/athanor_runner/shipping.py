@@ -91,6 +91,7 @@ class Feed:
         self.credit = 0  # bytes that this run was promised in deliveries and has not had; negative: had in advance
         self.held = False  # ship nothing of it
         self.awaiting_answer = False  # of a stream just opened: where to go on
+        self.ending = False  # nothing but the attempt's end comes behind what there is
         self.highest_sequence = 0  # that was ever read
         self.generation = 0  # one higher whenever reading has to begin at another place
         self.folder = folder
