@@ -189,7 +189,7 @@ class Catalogue:
     async def _describe(self) -> Description:
         folder = self._folder
         await self._disk.run(_clear, folder)
-        arguments = [self._settings.python, "-m", "athanor.experiment.describe"]
+        arguments = [self._settings.python, "-P", "-m", "athanor.experiment.describe"]
         for path in self._settings.paths:
             arguments += ["--path", str(path)]
         environment = {**self._environment, LEASE_MARKER: self._marker}

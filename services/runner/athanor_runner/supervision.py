@@ -119,7 +119,8 @@ class Supervision:
 
         kills = tools.processes.memory_kills()
         command = Command(
-            arguments=(tools.python, "-m", "athanor.experiment.execute", str(self._folder)),
+            # -P: a json.py in the folder that the runner was started in is not the json that start-up needs.
+            arguments=(tools.python, "-P", "-m", "athanor.experiment.execute", str(self._folder)),
             environment={**tools.environment, LEASE_MARKER: self._lease_id},
             stdout=self._folder / "stdout",
             stderr=self._folder / "stderr",

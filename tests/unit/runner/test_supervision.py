@@ -73,7 +73,7 @@ async def test_one_that_ends_by_itself_is_left_alone(tmp_path: Path) -> None:
     assert asyncio.get_running_loop().time() == START + 5  # noticed at once, not at the next look
 
     command = stage.processes.commands[0]
-    assert command.arguments == ("/python", "-m", "athanor.experiment.execute", str(tmp_path))
+    assert command.arguments == ("/python", "-P", "-m", "athanor.experiment.execute", str(tmp_path))
     assert command.environment == {"HOME": "/home", "ATHANOR_LEASE_ID": "lease"}
     written = json.loads((tmp_path / "process.json").read_text())
     assert (written["pid"], written["start_ticks"]) == (100, 100)
