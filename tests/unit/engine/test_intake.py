@@ -184,6 +184,27 @@ async def test_a_run_whose_own_transaction_fails_harms_no_neighbour_and_is_asked
 
 
 @virtual_time
+async def test_what_comes_behind_a_failed_batch_is_dropped_until_it_is_asked_for(orchestrate):
+    at = orchestrate()
+    async with at.running():
+        (run_id,), (script,), _, stream = await several(at, 1)
+        at.database.refuse = lambda command: StorageUnavailable("locked")
+        failed = all_of(script)
+        await at.side.intake.deliver(stream, failed)
+        await asyncio.sleep(0.01)
+        at.database.refuse = lambda command: None
+
+        begun = asyncio.get_running_loop().time()
+        await at.side.intake.deliver(stream, all_of(script))
+        await at.side.intake.deliver(stream, failed)  # whoever sends it again unasked is not heard either
+        assert (await answered(stream)).acknowledgements == (Acknowledgement(script.lease_id, 1, rewind=True),)
+        assert asyncio.get_running_loop().time() - begun > 0.1
+        assert at.run(run_id).last_sequence == 1
+        await at.side.intake.deliver(stream, failed)
+        assert (await answered(stream)).acknowledgements == (Acknowledgement(script.lease_id, 3),)
+
+
+@virtual_time
 async def test_while_the_database_is_away_nothing_is_answered_and_afterwards_everything_is_asked_again(orchestrate):
     at = orchestrate()
     async with at.running():

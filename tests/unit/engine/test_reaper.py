@@ -191,6 +191,19 @@ async def test_time_in_which_the_database_was_away_is_left_out(orchestrate):
 
 
 @virtual_time
+async def test_time_around_every_failed_round_is_left_out(orchestrate):
+    at = orchestrate()
+    async with at.running():
+        run_id, *_ = await running(at, lost_after=70)
+        for _ in range(20):
+            at.database.refuse_read = lambda: StorageUnavailable("away")
+            await asyncio.sleep(5)
+            at.database.refuse_read = lambda: None
+            await asyncio.sleep(5)
+        assert at.run(run_id).state is RunState.RUNNING
+
+
+@virtual_time
 async def test_a_lease_renewed_between_the_look_and_the_end_is_not_ended(orchestrate):
     at = orchestrate()
     async with at.running():

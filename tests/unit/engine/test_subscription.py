@@ -235,6 +235,23 @@ async def test_a_long_log_is_cut_into_batches_and_a_slow_reader_holds_one(orches
 
 
 @virtual_time
+async def test_a_run_that_ends_while_its_reader_is_behind_comes_after_its_log(orchestrate):
+    at = orchestrate()
+    async with at.running():
+        live = await Live(at).open()
+        await live.send(live.script.started())
+        items = at.subscriptions.follow(live.run_id, 0, ALL)
+        assert isinstance(await anext(items), RunItem)
+        for _ in range(20):
+            await live.send(*[live.script.log("x" * 10_000) for _ in range(5)])
+        await live.end()
+        rest = [item async for item in items]
+    assert numbers(rest) == list(range(1, 105))
+    assert [item.run.state for item in rest if isinstance(item, RunItem)] == [RunState.COMPLETED]
+    assert isinstance(rest[-1], RunItem)
+
+
+@virtual_time
 async def test_one_event_larger_than_a_batch_comes_alone(orchestrate, monkeypatch):
     monkeypatch.setattr("athanor_orchestrator.engine.intake._DECODED_ON_THE_LOOP", 1 << 30)  # no threads in here
     at = orchestrate()
