@@ -9,7 +9,7 @@ from athanor_orchestrator.engine.messages import Heartbeat, HeartbeatReply, Remo
 from athanor_orchestrator.storage import experiments, runners
 
 from tests.support.orchestrated import EXPERIMENT, answered
-from tests.support.runner_script import RUNNER, hello, unknown_id
+from tests.support.runner_script import OTHER_RUNNER, RUNNER, hello, unknown_id
 from tests.support.virtual_time import virtual_time
 
 
@@ -142,7 +142,7 @@ async def test_a_module_that_can_be_loaded_again_is_no_error_any_more(orchestrat
 
 @virtual_time
 async def test_what_an_older_session_still_says_of_experiments_does_not_touch_what_the_newest_said(orchestrate):
-    # old: Hello 1, "demo" | new: Hello 2 (perhaps at another orchestrator), "demo" | old: the Removal that was under way
+    # old: Hello 1, "demo" | new: Hello 2 (perhaps at another orchestrator), "demo" | old: a Removal under way
     at = orchestrate()
     old = await at.connect(hello(), EXPERIMENT)
     await at.connect(hello(RUNNER, 2), EXPERIMENT)
@@ -154,3 +154,23 @@ async def test_what_an_older_session_still_says_of_experiments_does_not_touch_wh
     assert runner is not None
     assert runner.experiments == (EXPERIMENT,)
     assert at.database.look(lambda tx: experiments.list_discovery_errors(tx)) == []
+
+
+@virtual_time
+async def test_a_heartbeat_speaks_of_the_runner_s_own_leases_alone_and_calls_none_gone_that_is_live(orchestrate):
+    # Two runners, each in its session 1: the other one's lease must fall silent when its own runner does.
+    at = orchestrate()
+    async with at.running():
+        run_id = at.new_run()
+        first = await at.connect(hello(), EXPERIMENT)
+        assignment, script = await at.take_up(first)
+        stream = await at.side.intake.open(first)
+        await at.side.intake.deliver(stream, script.delivery(script.started()))
+        await asyncio.sleep(5)
+
+        other = await at.connect(hello(OTHER_RUNNER))
+        before = at.lease(assignment.lease_id)
+        await at.beat(other, assignment.lease_id, gone=(assignment.lease_id,))
+        assert at.lease(assignment.lease_id) == before
+        await at.beat(first, gone=(assignment.lease_id,))
+        assert not at.run(run_id).attempts[0].process_gone

@@ -1,10 +1,10 @@
 """Heartbeats: what one renews, and what its answer repeats."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from athanor_orchestrator.domain.errors import SessionSuperseded
-from athanor_orchestrator.domain.records import LeaseEnd, Run
+from athanor_orchestrator.domain.records import Lease, LeaseEnd, Run
 from athanor_orchestrator.engine.messages import Cancel, Fence, Heartbeat, HeartbeatReply
 from athanor_orchestrator.storage import attempts, leases, runners, runs
 from athanor_orchestrator.storage.transaction import Transaction
@@ -26,20 +26,17 @@ def beat(tx: Transaction, runner_id: str, session_id: str, session_number: int, 
     if before is None or not before.connected or before.draining != heartbeat.draining:
         tx.wake("fleet")
 
-    named = leases.get_leases(tx, heartbeat.lease_ids)
+    named = _own(tx, runner_id, heartbeat.lease_ids)
     locked = runs.lock_runs(tx, {lease.run_id for lease in named.values()})
     renewed = leases.renew_leases(tx, named.keys(), session_number)
-    named = {
-        lease_id: lease
-        for lease_id, lease in leases.get_leases(tx, named.keys()).items()
-        if lease.runner_id == runner_id
-    }
-    held = {lease_id: named[lease_id].run_id for lease_id in sorted(renewed & named.keys())}
+    named = leases.get_leases(tx, named.keys())
+    held = {lease_id: named[lease_id].run_id for lease_id in sorted(renewed)}
 
     for run_id in runs.set_unreachable(tx, [run_id for run_id in held.values() if _flagged(locked, run_id)], None):
         tx.wake(f"run:{run_id}")
         tx.wake("runs")
-    for run_id in attempts.put_process_gone(tx, heartbeat.gone_lease_ids) if heartbeat.gone_lease_ids else ():
+    gone = _own(tx, runner_id, heartbeat.gone_lease_ids).values()
+    for run_id in attempts.put_process_gone(tx, [lease.id for lease in gone if lease.end is not None]):
         tx.wake(f"run:{run_id}")
 
     fences = tuple(
@@ -48,6 +45,12 @@ def beat(tx: Transaction, runner_id: str, session_id: str, session_number: int, 
         if lease.end is not None and lease.end is not LeaseEnd.ENDED
     )
     return Beat(HeartbeatReply(heartbeat.nonce, cancellations(held, locked), fences), held)
+
+
+def _own(tx: Transaction, runner_id: str, lease_ids: Collection[str]) -> dict[str, Lease]:
+    """Return the leases among `lease_ids` that are this runner's; whose one is never changes."""
+    known = leases.get_leases(tx, lease_ids)
+    return {lease_id: lease for lease_id, lease in known.items() if lease.runner_id == runner_id}
 
 
 def cancellations(held: Mapping[str, str], locked: Mapping[str, Run]) -> tuple[Cancel, ...]:
