@@ -486,3 +486,20 @@ async def test_many_runs_in_one_delivery_are_one_transaction_and_one_answer(orch
         assert sorted(a.committed_sequence for a in report.acknowledgements) == [5] * 5
     for run_id in run_ids:
         assert len(at.log(run_id)) == 5
+
+
+@virtual_time
+async def test_progress_beside_events_that_are_stored_already_is_still_there_at_the_end(orchestrate):
+    # events 2 to 3 | the same again, as after a lost answer, with 73 of 100 | the end, with no progress since
+    at = orchestrate()
+    async with at.running():
+        s = await Setting(at).open()
+        script, progress = s.script, Progress(73, 100, "fits")
+        batch = script.batch(script.started(), script.log())
+        await at.side.intake.deliver(s.stream, Delivery((batch,)))
+        await answered(s.stream)
+        await at.side.intake.deliver(s.stream, Delivery((batch,), ((script.lease_id, progress),)))
+        await answered(s.stream)
+        assert s.run.progress == progress
+        await s.send(script.ended())
+        assert s.run.progress == progress

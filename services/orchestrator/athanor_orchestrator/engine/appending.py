@@ -99,6 +99,11 @@ def store(tx: Transaction, arrivals: Sequence[Arrival], progress: Mapping[str, P
     results.append_results(tx, [(ledger.run.id, ledger.results) for ledger in touched if ledger.results])
     for ledger in touched:
         ledger.close(tx)
+    # Also where nothing is new, as after a rewind: the caller takes all of it for stored.
+    unwritten = {ledger.run.id: ledger.progress for ledger in ledgers.values() if not ledger.rows and ledger.progress}
+    runs.put_progress(tx, unwritten)
+    for run_id in unwritten:
+        tx.wake(f"run:{run_id}")
     return answers
 
 
