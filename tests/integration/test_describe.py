@@ -319,3 +319,10 @@ def test_the_working_directory_is_not_searched(tmp_path: Path) -> None:
 
     assert names(document) == ["a"]
     assert document["errors"] == []
+
+
+def test_a_thread_that_a_module_started_does_not_keep_it(tmp_path: Path) -> None:
+    source = "import threading, time\nthreading.Thread(target=time.sleep, args=(600,)).start()\n"
+    folder = write(tmp_path, {"busy.py": source + HEADER + one("busy")})
+
+    assert "busy" in {entry["name"] for entry in describe(folder)["experiments"]}

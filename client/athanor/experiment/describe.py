@@ -1,5 +1,7 @@
 """`python -m athanor.experiment.describe [--path FOLDER]... [--output-fd N]`: what there is, as one JSON document.
 
+A module may end this process, or hang. `--current FILE` then tells which one it was, and `--skip MODULE` leaves it out.
+
     {"format": 1,
      "experiments": [{"name", "title", "description", "configuration_schema_json", "default_configuration_json",
                       "module", "search_path",
@@ -15,8 +17,7 @@ A policy of null was not said. What the modules print while they are imported go
 import argparse
 import json
 import os
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
@@ -34,23 +35,34 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m athanor.experiment.describe")
     parser.add_argument("--path", action="append", default=[], type=Path, metavar="FOLDER")
     parser.add_argument("--output-fd", default=1, type=int, metavar="N")
+    parser.add_argument("--current", type=Path, metavar="FILE")
+    parser.add_argument("--skip", action="append", default=[], metavar="MODULE")
     parsed = parser.parse_args(arguments)
 
     # The document's descriptor is kept from the modules, and what they print from the document.
     output = os.dup(parsed.output_fd)
     os.dup2(2, 1)
-    document = describe([path.resolve() for path in parsed.path])
+    entering: Callable[[str], Any] = (lambda _: None) if parsed.current is None else parsed.current.write_text
+    document = describe([path.resolve() for path in parsed.path], parsed.skip, entering)
     with os.fdopen(output, "w", encoding="utf-8") as file:
         json.dump(document, file)
 
 
-def describe(folders: Sequence[Path]) -> dict[str, Any]:
-    """Find and describe all experiments. Imports their modules into this process."""
+def describe(
+    folders: Sequence[Path], skipped: Collection[str] = (), entering: Callable[[str], Any] = lambda _: None
+) -> dict[str, Any]:
+    """Find and describe all experiments. Imports their modules into this process; see `discovery.discover`."""
     discovery.forget_bytecode()
     loading.prepare_search_path([str(folder) for folder in folders])
-    found = discovery.discover(folders)
+    found = discovery.discover(folders, skipped, entering)
     describer = _Describer(found)
-    experiments = [entry for one in found.experiments.values() if (entry := describer.describe(one)) is not None]
+    experiments: list[dict[str, Any]] = []
+    for one in found.experiments.values():
+        entering(one.definition.module)  # its model is the author's code, too
+        entry = describer.describe(one)
+        if entry is not None:
+            experiments.append(entry)
+    entering("")
     return {
         "format": FORMAT,
         "experiments": experiments,
@@ -108,4 +120,5 @@ def _seconds(value: timedelta | None) -> float | None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
+    os._exit(0)  # a thread that a module has started does not keep this process

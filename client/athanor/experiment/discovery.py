@@ -2,7 +2,7 @@
 
 import importlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -47,13 +47,22 @@ class Discovery:
             )
 
 
-def discover(folders: Sequence[Path]) -> Discovery:
-    """Find everything: first what is under the folders, which must be in the search path, then what is installed."""
+def discover(
+    folders: Sequence[Path], skipped: Collection[str] = (), entering: Callable[[str], None] = lambda _: None
+) -> Discovery:
+    """Find everything: first what is under the folders, which must be in the search path, then what is installed.
+
+    Args: the folders; names of modules that are not to be imported, nor what is in them; what to call with the name of
+    each module before it is imported.
+    """
     discovery = Discovery()
     search_path = tuple(str(folder) for folder in folders)
     for folder in folders:
         for name, path in sorted(_modules(folder)):
             discovery.files.add(path)
+            if _is_skipped(name, skipped):
+                continue
+            entering(name)
             module = _import(name, discovery)
             if module is None:
                 continue
@@ -65,7 +74,9 @@ def discover(folders: Sequence[Path]) -> Discovery:
                 if definition.module == name:
                     discovery.add(Found(definition, f"{name}:{attribute}", search_path))
     for entry in sorted(metadata.entry_points(group=ENTRY_POINT_GROUP), key=lambda entry: (entry.value, entry.name)):
-        _add_installed(entry, discovery)
+        if not _is_skipped(entry.module, skipped):
+            entering(entry.module)
+            _add_installed(entry, discovery)
     return discovery
 
 
@@ -81,6 +92,10 @@ def _modules(folder: Path, package: str = "") -> Iterator[tuple[str, Path]]:
         elif (path / "__init__.py").is_file():
             yield full, path / "__init__.py"
             yield from _modules(path, f"{full}.")
+
+
+def _is_skipped(name: str, skipped: Collection[str]) -> bool:
+    return any(name == module or name.startswith(f"{module}.") for module in skipped)
 
 
 def _import(name: str, discovery: Discovery) -> ModuleType | None:

@@ -22,6 +22,10 @@ log = logging.getLogger(__name__)
 FORMAT = 1
 ENVIRONMENT_MODULE = "<environment>"  # stands for a module where the fault is not one module's
 
+# Files of the describing process.
+DOCUMENT = "document.json"  # what it found
+CURRENT = "module"  # name of the module that it is at
+
 
 class EnvironmentBroken(Exception):
     """The interpreter that is to execute experiments cannot do it. The text says why, and what to do."""
@@ -187,13 +191,44 @@ class Catalogue:
         return Description(known.definitions, {**known.errors, ENVIRONMENT_MODULE: error}, known.watch)
 
     async def _describe(self) -> Description:
+        """Describes. A module that ends the describing process, or hangs, is told and left out of another try."""
+        fatal: dict[str, str] = {}
+        while True:
+            status = await self._try_to_describe(fatal)
+            said = await self._disk.run(_tail, self._folder / "stderr")
+            with contextlib.suppress(OSError, ValueError):
+                found = parse(await self._disk.run((self._folder / DOCUMENT).read_bytes))
+                return Description(found.definitions, {**found.errors, **fatal}, found.watch)
+
+            limit = f"over {self._settings.timings.describe:g} s"
+            module = await self._disk.run(_tail, self._folder / CURRENT)
+            if module and module not in fatal:
+                how = f"took {limit}" if status is None else f"ended the process with {describe_exit(status)}"
+                fatal[module] = f"loading it {how}:\n{said}"
+                continue
+            if status is None:
+                raise EnvironmentBroken(f"describing the experiments took {limit}:\n{said}")
+            if status != 0 and ("No module named 'athanor'" in said or "No module named athanor" in said):
+                python = self._settings.python
+                raise EnvironmentBroken(
+                    f"{python} has no package `athanor`: install it there, or name another one by --python"
+                )
+            return self._with_error(
+                f"describing the experiments ended with {describe_exit(status)} and no description:\n{said}"
+            )
+
+    async def _try_to_describe(self, left_out: Iterable[str]) -> int | None:
+        """Has a process describe the experiments; its exit status, None when it took too long."""
         folder = self._folder
         await self._disk.run(_clear, folder)
         arguments = [self._settings.python, "-P", "-m", "athanor.experiment.describe"]
+        arguments += ["--current", str(folder / CURRENT)]
         for path in self._settings.paths:
             arguments += ["--path", str(path)]
+        for module in left_out:
+            arguments += ["--skip", module]
         environment = {**self._environment, LEASE_MARKER: self._marker}
-        command = Command(tuple(arguments), environment, folder / "document.json", folder / "stderr")
+        command = Command(tuple(arguments), environment, folder / DOCUMENT, folder / "stderr")
         try:
             child = self._processes.start(command)
         except OSError as error:
@@ -201,28 +236,12 @@ class Catalogue:
 
         try:
             async with asyncio.timeout(self._settings.timings.describe):
-                status = await child.wait()
+                return await child.wait()
         except TimeoutError:
-            status = None
+            return None
         finally:
             await self._end(child.id)
             child.release()
-
-        said = await self._disk.run(_tail, folder / "stderr")
-        if status is None:
-            raise EnvironmentBroken(
-                f"describing the experiments took over {self._settings.timings.describe:g} s:\n{said}"
-            )
-        if status != 0 and ("No module named 'athanor'" in said or "No module named athanor" in said):
-            raise EnvironmentBroken(
-                f"{self._settings.python} has no package `athanor`: install it there, or name another one by --python"
-            )
-        try:
-            return parse(await self._disk.run((folder / "document.json").read_bytes))
-        except (OSError, ValueError):
-            return self._with_error(
-                f"describing the experiments ended with {describe_exit(status)} and no description:\n{said}"
-            )
 
     async def _end(self, main: ProcessId | None) -> None:
         while left := await self._disk.run(self._processes.living, self._marker, main, main is not None):
@@ -256,12 +275,14 @@ def _may_be_code(entry: "os.DirEntry[str]") -> bool:
 
 def _mark(entry: "os.DirEntry[str]") -> tuple[str, int]:
     # A folder's own time changes with whatever is written into it, an experiment's output too.
-    return entry.name, 0 if entry.is_dir() else entry.stat().st_mtime_ns
+    if entry.is_dir():
+        return entry.name, int(os.path.exists(os.path.join(entry.path, "__init__.py")))
+    return entry.name, entry.stat().st_mtime_ns
 
 
 def _clear(folder: Path) -> None:
     folder.mkdir(exist_ok=True)
-    for name in ("document.json", "stderr"):
+    for name in (DOCUMENT, CURRENT, "stderr"):
         (folder / name).unlink(missing_ok=True)
 
 

@@ -91,7 +91,10 @@ def test_a_new_package_shows_and_output_does_not(tmp_path: Path) -> None:
     (tmp_path / ".git").mkdir()
     assert fingerprint([], [tmp_path]) == before
     (tmp_path / "package").mkdir()
-    assert fingerprint([], [tmp_path]) != before
+    folder = fingerprint([], [tmp_path])
+    assert folder != before
+    (tmp_path / "package" / "__init__.py").touch()
+    assert fingerprint([], [tmp_path]) != folder
 
 
 def test_a_root_that_is_gone_is_no_trouble(tmp_path: Path) -> None:
