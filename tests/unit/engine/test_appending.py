@@ -7,7 +7,7 @@ from athanor.v1 import run_pb2
 from athanor_orchestrator.domain.records import AttemptOutcome, FailureKind, LeaseEnd, Progress, RunState
 from athanor_orchestrator.engine import appending
 from athanor_orchestrator.engine.appending import Arrival
-from athanor_orchestrator.engine.batches import prepare
+from athanor_orchestrator.engine.batches import EVENT_BYTES, prepare
 from athanor_orchestrator.engine.messages import Delivery, EventBatch
 
 from tests.support.orchestrated import EXPERIMENT, Orchestrated, answered, said
@@ -503,3 +503,14 @@ async def test_progress_beside_events_that_are_stored_already_is_still_there_at_
         assert s.run.progress == progress
         await s.send(script.ended())
         assert s.run.progress == progress
+
+
+def test_an_event_beyond_the_protocol_s_limit_is_a_fault_of_its_batch():
+    # Else a failure of several megabytes would stand in the run twice, and no answer that shows the run could be sent.
+    script = Script(unknown_id(), 2)
+    started, within = script.started(), script.log("x" * (EVENT_BYTES - 100))
+    assert not prepare(script.batch(started, within)).fault
+    assert prepare(script.batch(started, within)).last_sequence == 3
+    batch = prepare(script.batch(script.log("still stored"), script.log("x" * EVENT_BYTES)))
+    assert "at most 1048576" in batch.fault
+    assert batch.last_sequence == 4

@@ -10,6 +10,8 @@ from athanor_orchestrator.domain.records import EventKind, EventRow, ResultRow
 from athanor_orchestrator.engine.codec import AttemptEnded, AttemptStarted, MalformedEvent, decode
 from athanor_orchestrator.engine.messages import EventBatch
 
+EVENT_BYTES = 1024 * 1024  # of one event at most: a constant of the protocol
+
 _NEEDS_START = frozenset({EventKind.RESULT, EventKind.CHECKPOINT})
 
 
@@ -48,6 +50,9 @@ def prepare(batch: EventBatch) -> PreparedBatch:
 
     for payload in batch.events:
         size += len(payload)
+        if len(payload) > EVENT_BYTES:
+            fault = f"event {sequence} is {len(payload)} bytes, an event at most {EVENT_BYTES}"
+            break
         try:
             event = decode(payload)
         except MalformedEvent as error:
