@@ -163,6 +163,21 @@ async def test_a_page_of_large_configurations_is_a_short_one(database_url: str) 
         assert set(await listed(api, page_size=1000)) == made
 
 
+async def test_a_page_of_large_labels_is_a_short_one(database_url: str) -> None:
+    labels = {f"{n:02}{'😀' * 198}": "v" for n in range(64)}  # about 50 kB, nearly all of it keys
+    async with serving(database_url) as api:
+        await api.define()
+        instances = [await api.create_instance(**labels) for _ in range(30)]
+        for instance in instances:
+            await api.start_run(instance.id, **labels)
+        instance_page = await api.instances.ListInstances(I.ListInstancesRequest())
+        run_page = await api.runs.ListRuns(R.ListRunsRequest())
+        for page in (instance_page, run_page):
+            assert page.next_page_token
+            assert page.ByteSize() < 1.2 * 1024**2
+        assert len(await listed(api)) == 30
+
+
 async def test_deleting_an_instance_takes_its_runs_out_of_every_answer_at_once(database_url: str) -> None:
     async with serving(database_url) as api:
         await api.define()

@@ -305,6 +305,22 @@ async def test_results_are_read_in_order_by_key_and_in_pages(database_url: str) 
 # Cancelling and deleting
 
 
+async def test_values_that_the_database_refused_count_for_the_size_of_a_page_too(database_url: str) -> None:
+    value = f'"\0{"x" * 600_000}"'  # with a NUL, as only a broken runner would send it
+    async with serving(database_url) as api:
+        await api.define()
+        run = await api.start_run((await api.create_instance()).id)
+        broken = run_event_pb2.Result(key="k", value_json=value)
+        await api.record(run.id, *(run_event_pb2.RunEvent(result=broken) for _ in range(8)))
+        found, token = 0, ""
+        while token or not found:
+            page = await api.runs.ListResults(R.ListResultsRequest(run_id=run.id, page_token=token))
+            assert 0 < len(page.results) <= 2
+            assert all(each.result.value_json == value for each in page.results)
+            found, token = found + len(page.results), page.next_page_token
+        assert found == 8
+
+
 async def test_cancelling_a_run_that_nobody_holds_ends_it_at_once(database_url: str) -> None:
     async with serving(database_url) as api:
         run = await a_run(api)

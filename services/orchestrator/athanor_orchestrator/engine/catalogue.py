@@ -63,7 +63,10 @@ def require(tx: Transaction, name: str) -> Experiment:
 
 def _size(experiment: Experiment) -> int:
     return size_of(
-        experiment.description, experiment.configuration_schema_json, experiment.default_configuration_json
+        experiment.title,
+        experiment.description,
+        experiment.configuration_schema_json,
+        experiment.default_configuration_json,
     ) + 300 * len(experiment.other_versions)
 
 

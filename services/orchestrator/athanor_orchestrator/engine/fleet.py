@@ -33,7 +33,7 @@ class Fleet:
                 lambda after, count: runners.list_runners(tx, after, count, since),
                 after_id,
                 key=lambda runner: runner.id,
-                size=lambda runner: size_of(*runner.experiments, *runner.run_ids),
+                size=lambda runner: size_of(runner.display_name, runner.version, *runner.experiments, *runner.run_ids),
                 limit=limit,
             )
 

@@ -152,7 +152,8 @@ def _require_locked(tx: Transaction, instance_id: str, etag: str) -> Instance:
 
 
 def _size(instance: Instance) -> int:
-    return size_of(instance.name, instance.description, instance.configuration_json, *instance.labels.values())
+    texts = instance.name, instance.description, instance.configuration_json
+    return size_of(*texts, *instance.labels, *instance.labels.values())
 
 
 def _new_etag() -> str:

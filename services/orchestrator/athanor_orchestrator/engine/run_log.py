@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from athanor_orchestrator.domain.records import EventFilter, EventKind, EventRow, ResultRow
 from athanor_orchestrator.engine import codec, runs
-from athanor_orchestrator.engine.listing import PAGE_BYTES
+from athanor_orchestrator.engine.listing import PAGE_BYTES, size_of
 from athanor_orchestrator.storage import events, results
 from athanor_orchestrator.storage.database import Database
 from athanor_orchestrator.storage.pages import Page
@@ -109,7 +109,15 @@ class RunLog:
                 limit=limit,
                 max_bytes=PAGE_BYTES,
             )
-            return Page([_whole(tx, run_id, row) for row in page.items], page.more)
+            # What the database refused was not counted when the page was cut.
+            whole: list[ResultRow] = []
+            room = PAGE_BYTES
+            for row in page.items:
+                whole.append(_whole(tx, run_id, row))
+                room -= size_of(whole[-1].value_json)
+                if room < 0:
+                    return Page(whole, page.more or len(whole) < len(page.items))
+            return Page(whole, page.more)
 
         return await self._database.read(query)
 

@@ -230,4 +230,7 @@ def request_cancel(tx: Transaction, run_id: str, reason: str) -> None:
 def _size(run: Run) -> int:
     failures = [run.failure, *(attempt.failure for attempt in run.attempts)]
     texts = [text for failure in failures if failure is not None for text in (failure.message, failure.detail)]
-    return size_of(run.configuration_json, run.cancel_reason, *run.labels.values(), *texts) + 300
+    if run.progress is not None:
+        texts.append(run.progress.message)
+    texts += [text for attempt in run.attempts for text in (attempt.code.module, attempt.code.distribution)]
+    return size_of(run.configuration_json, run.cancel_reason, *run.labels, *run.labels.values(), *texts) + 300
