@@ -270,6 +270,35 @@ async def test_damage_to_what_was_shipped_does_not_keep_a_run_from_ending(
     assert lease.lines[0] == "ready"
 
 
+async def test_what_the_runner_gave_up_after_a_fault_of_its_own_is_no_longer_held(
+    orchestrator: Orchestrator, start: Start
+) -> None:
+    """Nobody works on it until the runner is started again. It was once resumed by the next session and never ended."""
+    runner = await start()
+    lease = await orchestrator.give("heeds")
+    await orchestrator.until(lambda: "waiting" in lease.lines)
+    stderr = runner.state / "attempts" / lease.lease_id / "stderr"
+    stderr.unlink()
+    stderr.mkdir()  # what no reading of it is prepared for
+    orchestrator.cancel(lease)
+    await orchestrator.until(lambda: "given up by this process" in runner.log)
+    orchestrator.break_session()
+    await orchestrator.connected(2)
+    beats = len(orchestrator.heartbeats)
+    await orchestrator.until(lambda: len(orchestrator.heartbeats) > beats + 2)
+    assert not orchestrator.hellos[1].held_attempts
+    assert all(lease.lease_id not in beat.lease_ids for beat in orchestrator.heartbeats[beats:])
+    assert processes_of(lease.lease_id) == []
+    assert (await orchestrator.run("returns")).ended.outcome == COMPLETED
+
+    stderr.rmdir()
+    runner.kill()
+    await runner.wait()
+    await start()
+    await orchestrator.end_of(lease)
+    assert lease.lines == ["waiting", "leaving early"]
+
+
 async def test_damage_in_a_segment_that_is_closed_ends_the_run(orchestrator: Orchestrator, start: Start) -> None:
     """What is in the newest segment may become whole; nothing else ever does, and a run must not wait for it."""
     runner = await start(ATHANOR_RUNNER_SEGMENT_BYTES="2000")

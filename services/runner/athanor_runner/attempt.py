@@ -210,6 +210,12 @@ class Attempt:
         """Kills what outlived the runner process that had started it."""
         await end_leftovers(self._services.tools, self.folder)
 
+    async def give_up(self) -> None:
+        """Lets go of it where it stands, because of a fault: no process is left, and its folder stays."""
+        await self.end_leftovers()
+        await self._close_feed()
+        self.phase = Phase.OVER
+
     async def _prepare(self) -> ControlPage:
         content = self.assignment.to_json().encode()
         await self._run(write_new_folder, self.folder, assignments.FILE_NAME, content)

@@ -222,20 +222,20 @@ class Roster:
         task.add_done_callback(self._tasks.discard)
 
     async def _guard(self, attempt: Attempt, work: Coroutine[Any, Any, None]) -> None:
-        """One attempt's trouble is not the others': its folder stays for the next start of the runner."""
+        """One attempt's trouble is not the others': its folder stays for the next start of the runner.
+
+        Until then nobody works on it, so the runner does not say that it holds it: else its lease would never be over.
+        """
         try:
             await work
         except Exception:
             log.exception("%s: given up by this process because of a fault of the runner; its folder stays", attempt)
-            await attempt.end_leftovers()
-            attempt.keep()
-            attempt.phase = Phase.FOUND
-        else:
-            if attempt.fence_reason is not None:
-                self.gone[attempt.lease_id] = attempt.quarantined
-            del self._attempts[attempt.lease_id]
+            await attempt.give_up()
         finally:
             self._changed.set()
+        if attempt.fence_reason is not None:
+            self.gone[attempt.lease_id] = attempt.quarantined
+        del self._attempts[attempt.lease_id]
 
     async def _execute(self, attempt: Attempt) -> None:
         try:

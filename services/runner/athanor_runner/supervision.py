@@ -132,7 +132,7 @@ class Supervision:
             return end
 
         self._started_at = asyncio.get_running_loop().time()
-        await tools.disk.run(attempt_folder.write_process, self._folder, child.id)
+        await self._note(attempt_folder.write_process, child.id)
         end.exit_status = await self._until_nothing_is_left(child)
         end.memory_kill = tools.processes.memory_kills() > kills
         child.release()
@@ -227,9 +227,16 @@ class Supervision:
         if requests.cancel_reason is not None and self._cancelled_at is None and not ended_by_itself:
             self._cancelled_at = now
             self._end.cancel_delivered = True
-            await self._tools.disk.run(attempt_folder.write_cancel, self._folder, requests.cancel_reason)
+            await self._note(attempt_folder.write_cancel, requests.cancel_reason)
             self._control.set_cancelled()
             self._step("cancel requested")
+
+    async def _note(self, write: Callable[..., None], content: object) -> None:
+        """Writes down what helps after a crash of the runner. Without it, as on a full disk, the run goes on."""
+        try:
+            await self._tools.disk.run(write, self._folder, content)
+        except OSError as error:
+            log.error("attempt %s: what is known of it cannot be written down: %s", self._lease_id, error)
 
     async def _look(self, main: ProcessId) -> list[ProcessId]:
         return await self._tools.disk.run(self._tools.processes.living, self._lease_id, main, True)

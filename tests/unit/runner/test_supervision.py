@@ -94,6 +94,19 @@ async def test_cancel_waits_the_grace_then_terminates_then_kills(tmp_path: Path)
 
 
 @virtual_time
+async def test_on_a_full_disk_it_is_started_and_cancelled_all_the_same(tmp_path: Path) -> None:
+    """It was once killed at the cancellation, and its end recorded by nobody."""
+    stage = Stage(tmp_path)
+    for name in ("process.json", "cancel.json"):
+        (tmp_path / f"{name}.tmp").mkdir()  # nothing can be written there
+    stage.at(2, stage.requests.cancel, "enough")
+    stage.at(5, lambda: stage.child.end(0))
+    end = await stage.run()
+    assert stage.processes.sent == []
+    assert (end.cancel_delivered, end.exit_status, said(end)) == (True, 0, ["cancel requested"])
+
+
+@virtual_time
 async def test_one_that_heeds_the_cancellation_gets_no_signal(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
     stage.at(2, stage.requests.cancel, "enough")
