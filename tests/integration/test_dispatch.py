@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import grpc
 import pytest
@@ -364,6 +365,22 @@ async def test_a_runner_that_does_not_read_its_answers_is_served_all_the_same(ap
         while (await get(api, run_id)).last_sequence < script.last:
             await asyncio.sleep(0.05)
     await report.acknowledged(script.lease_id, script.last)
+
+
+async def test_a_message_that_is_none_is_the_runner_s_fault_and_ends_its_stream_alone(
+    api: Api, runner: ScriptedRunner, caplog: pytest.LogCaptureFixture
+):
+    await runner.hello()
+    method = "/athanor.runner.v1.DispatchService/"
+    opening = pb.ReportRequest(open=pb.Open(session_id=runner.session_id)).SerializeToString()
+    for name, good in (("Connect", ()), ("Report", ()), ("Report", (opening,))):
+        call: Any = api.channel.stream_stream(method + name)()
+        for message in (*good, b"\xff\xff\xff garbage"):
+            await call.write(message)
+        told = await refused(call)
+        assert (told.code, told.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")
+    assert "incident" not in caplog.text
+    await runner.beat()
 
 
 async def test_stopping_tells_the_runner_to_come_back_and_ends_its_streams(database_url: str):

@@ -4,10 +4,11 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from athanor.runner.v1 import dispatch_service_pb2 as pb
 from athanor.runner.v1 import dispatch_service_pb2_grpc
+from google.protobuf.message import DecodeError
 
 from athanor_orchestrator.domain.errors import InvalidFields, Violation
 from athanor_orchestrator.engine.hello import HelloRefused
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from grpc.aio import ServicerContext
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class DispatchServicer(dispatch_service_pb2_grpc.DispatchServiceServicer):
@@ -36,7 +39,8 @@ class DispatchServicer(dispatch_service_pb2_grpc.DispatchServiceServicer):
         context: "ServicerContext[pb.ConnectRequest, pb.ConnectResponse]",
     ) -> None:
         """Hold a runner's session until its stream ends, or a newer session takes its place."""
-        first = await anext(request_iterator, None)
+        requests = _readable(request_iterator)
+        first = await anext(requests, None)
         if first is None:
             return
         if first.WhichOneof("message") != "hello":
@@ -52,7 +56,7 @@ class DispatchServicer(dispatch_service_pb2_grpc.DispatchServiceServicer):
         try:
             await _both(
                 f"connect {session.runner_id}",
-                read=partial(self._listen, session, request_iterator),
+                read=partial(self._listen, session, requests),
                 read_ended=session.outbox.close,
                 write=partial(_speak, session, context.write),
             )
@@ -67,7 +71,8 @@ class DispatchServicer(dispatch_service_pb2_grpc.DispatchServiceServicer):
         context: "ServicerContext[pb.ReportRequest, pb.ReportResponse]",
     ) -> None:
         """Take in events until the stream ends, or its session is superseded."""
-        first = await anext(request_iterator, None)
+        requests = _readable(request_iterator)
+        first = await anext(requests, None)
         if first is None:
             return
         if first.WhichOneof("message") != "open":
@@ -77,7 +82,7 @@ class DispatchServicer(dispatch_service_pb2_grpc.DispatchServiceServicer):
         try:
             await _both(
                 f"report {stream.session.runner_id}",
-                read=partial(self._take_in, stream, request_iterator),
+                read=partial(self._take_in, stream, requests),
                 read_ended=stream.close,
                 write=partial(_answer, stream, context.write),
             )
@@ -108,6 +113,17 @@ class DispatchServicer(dispatch_service_pb2_grpc.DispatchServiceServicer):
         logger.debug("runner %s sent a message that is not known here", session.runner_id)
 
 
+async def _readable(requests: AsyncIterator[T]) -> AsyncIterator[T]:
+    """Pass messages on. Raises InvalidFields for one that is none: the runner's fault, and not this one's."""
+    try:
+        async for request in requests:
+            yield request
+    except DecodeError:
+        raise InvalidFields(
+            Violation("", "the message is not of this protocol, or a text in it is not UTF-8")
+        ) from None
+
+
 async def _speak(session: Session, write: Callable[[pb.ConnectResponse], Awaitable[None]]) -> None:
     while (message := await session.outbox.get()) is not None:
         await write(convert.to_runner(message))
@@ -133,9 +149,12 @@ async def _both(
         finally:
             read_ended()
 
-    async with asyncio.TaskGroup() as tasks:
-        reader = tasks.create_task(read_to_end(), name=f"{name}: read")
-        try:
-            await write()
-        finally:
-            reader.cancel()
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            reader = tasks.create_task(read_to_end(), name=f"{name}: read")
+            try:
+                await write()
+            finally:
+                reader.cancel()
+    except ExceptionGroup as group:
+        raise group.exceptions[0] from None  # the other side was stopped for it
