@@ -69,8 +69,10 @@ _EXPERIMENT = {"name": "n", "default_policy": {"timeout": {"seconds": 90}, "max_
             Experiment("n", configuration_schema_json="", default_configuration_json=""),
         ),
         (definition(experiment={"name": ""}), None),
+        (definition(experiment={"name": "n" * 201}), None),  # no call could name it, and an index may refuse it
         (definition(removal={"experiment": "n"}), messages.Removal("n")),
         (definition(error={"module": "m", "error": "E"}), DiscoveryError("m", "E")),
+        (definition(error={"module": "m" * 201, "error": "E"}), DiscoveryError("m" * 199 + "…", "E")),
         (definition(), None),
         (pb.ConnectRequest(hello=pb.Hello()), None),
     ],
@@ -91,6 +93,12 @@ def test_a_delivery():
         (messages.EventBatch(LEASE, 3, [b"a", b"b"]),),
         ((LEASE, Progress(1, 2, "m\N{REPLACEMENT CHARACTER}")),),
     )
+
+
+def test_progress_of_any_length_is_short_enough_to_be_shown_with_its_run():
+    said = pb.Delivery(progress=[pb.ProgressReport(lease_id=LEASE, progress={"message": "m" * 3_000_000})])
+    ((_, progress),) = convert.delivery(said).progress
+    assert len(progress.message) == 2000
 
 
 def test_a_welcome():

@@ -7,12 +7,13 @@ being heard.
 from datetime import timedelta
 
 from athanor.runner.v1 import dispatch_service_pb2 as pb
-from athanor.v1 import experiment_pb2, run_policy_pb2
+from athanor.v1 import experiment_pb2, run_pb2, run_policy_pb2
 from google.protobuf.duration_pb2 import Duration
 
 from athanor_orchestrator.domain.ids import is_id
 from athanor_orchestrator.domain.records import DiscoveryError, Experiment, Policy, Progress
 from athanor_orchestrator.engine import codec
+from athanor_orchestrator.engine.json_text import shorten
 from athanor_orchestrator.engine.messages import (
     Assignment,
     Cancel,
@@ -39,6 +40,9 @@ from athanor_orchestrator.engine.messages import (
     Welcome,
 )
 from athanor_orchestrator.rpc import convert
+from athanor_orchestrator.rpc.validate import NAME_CHARACTERS
+
+PROGRESS_CHARACTERS = 2000
 
 
 def hello(message: pb.Hello) -> Hello:
@@ -90,12 +94,13 @@ def _decline(message: pb.Decline) -> Decline | None:
 
 def _definition(message: pb.Definition) -> Definition | None:
     match message.WhichOneof("definition"):
-        case "experiment" if message.experiment.name:
+        case "experiment" if 0 < len(message.experiment.name) <= NAME_CHARACTERS:
             return _experiment(message.experiment)
         case "removal":
             return Removal(codec.storable(message.removal.experiment))
         case "error":
-            return DiscoveryError(codec.storable(message.error.module), codec.storable(message.error.error))
+            module = shorten(codec.storable(message.error.module), NAME_CHARACTERS)
+            return DiscoveryError(module, codec.storable(message.error.error))
         case _:
             return None
 
@@ -140,11 +145,15 @@ def delivery(message: pb.Delivery) -> Delivery:
         progress=tuple(
             (
                 report.lease_id,
-                Progress(report.progress.current, report.progress.total, codec.storable(report.progress.message)),
+                _progress(report.progress),
             )
             for report in message.progress
         ),
     )
+
+
+def _progress(message: run_pb2.Progress) -> Progress:
+    return Progress(message.current, message.total, shorten(codec.storable(message.message), PROGRESS_CHARACTERS))
 
 
 def to_runner(message: ToRunner) -> pb.ConnectResponse:
