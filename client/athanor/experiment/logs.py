@@ -58,13 +58,15 @@ def install(record: Recorder, level: Level, replaced: tuple[object, ...]) -> Cal
     """Record what the root logger gets, and warnings; answer what undoes it.
 
     A level that the author has set on the root logger stays. Handlers that write to `replaced` streams, as
-    `logging.basicConfig` makes them, are put aside: what they write would be recorded twice.
+    `logging.basicConfig` and libraries make them, are put aside: what they write would be recorded twice.
     """
     root = logging.getLogger()
-    before, level_before = list(root.handlers), root.level
-    for handler in before:
-        if getattr(handler, "stream", None) in replaced:
-            root.removeHandler(handler)
+    level_before = root.level
+    before = [(logger, list(logger.handlers)) for logger in _reaching(root)]
+    for logger, handlers in before:
+        for handler in handlers:
+            if getattr(handler, "stream", None) in replaced:
+                logger.removeHandler(handler)
     root.addHandler(RecordingHandler(record))
     if root.level == logging.WARNING:  # nobody has set one
         root.setLevel(_OF_LEVEL[level])
@@ -72,7 +74,21 @@ def install(record: Recorder, level: Level, replaced: tuple[object, ...]) -> Cal
 
     def undo() -> None:
         logging.captureWarnings(False)
-        root.handlers[:] = before
+        for logger, handlers in before:
+            logger.handlers[:] = handlers
         root.setLevel(level_before)
 
     return undo
+
+
+def _reaching(root: logging.Logger) -> list[logging.Logger]:
+    """The root logger, and those whose records get to it."""
+    found: list[logging.Logger] = [root]
+    for logger in root.manager.loggerDict.values():
+        if isinstance(logger, logging.Logger):
+            at: logging.Logger | None = logger
+            while at is not None and at.propagate:
+                at = at.parent
+            if at is None:
+                found.append(logger)
+    return found

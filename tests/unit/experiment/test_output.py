@@ -208,6 +208,25 @@ def test_handlers_that_write_to_the_replaced_streams_are_put_aside(spool: Memory
     assert lines(spool) == [("x", "once")]
 
 
+def test_a_librarys_own_handler_is_put_aside_unless_it_is_the_only_way(spool: Memory) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    library, apart = logging.getLogger("library"), logging.getLogger("apart")
+    apart.propagate = False
+    for logger in (library, apart):
+        logger.addHandler(handler)
+    try:
+        with recorded_output(Recorder(spool, 1), "info"):
+            logging.getLogger("library.part").warning("once")
+            assert (library.handlers, apart.handlers) == ([], [handler])
+        assert (library.handlers, apart.handlers) == ([handler], [handler])
+    finally:
+        apart.propagate = True
+        for logger in (library, apart):
+            logger.removeHandler(handler)
+
+    assert lines(spool) == [("library.part", "once")]
+
+
 def test_a_message_that_cannot_be_formatted_does_no_harm(spool: Memory) -> None:
     with recorded(spool) as ctx:
         (handler,) = [one for one in logging.getLogger().handlers if isinstance(one, RecordingHandler)]
