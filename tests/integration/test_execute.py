@@ -159,6 +159,16 @@ def test_what_cannot_be_loaded_is_not_started(
         assert attempt.logs() == [("stdout", "about to break")]
 
 
+def test_want_of_memory_while_loading_is_told_as_such(begin: Begin, tmp_path: Path) -> None:
+    module = tmp_path / "greedy.py"
+    module.write_text("raise MemoryError")
+    attempt = begin("any", module)
+
+    assert attempt.run() == 1
+    assert attempt.intent is not None
+    assert (attempt.intent.ended, attempt.intent.out_of_memory) == (Ended.LAUNCH, True)
+
+
 def test_a_configuration_that_does_not_fit_is_not_started(begin: Begin) -> None:
     attempt = begin("returns", configuration_json='{"n": 0}')
 

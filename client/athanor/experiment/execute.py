@@ -104,7 +104,8 @@ def _prepare(assignment: Assignment) -> _Prepared | Ending:
         definition = loading.load(assignment.module, assignment.experiment)
         fitted = configuration.read(definition.config_type, assignment.configuration_json)
     except loading.LoadError as error:
-        return Ending(Ended.LAUNCH, fit_message(str(error)), fit_detail(error.detail))
+        out_of_memory = isinstance(error.__cause__, MemoryError)
+        return Ending(Ended.LAUNCH, fit_message(str(error)), fit_detail(error.detail), out_of_memory)
     except ConfigurationError as error:
         return Ending(Ended.CONFIGURATION, fit_message(str(error)), fit_detail(error.detail))
     return _Prepared(definition, _code_as_loaded(assignment.code, definition), fitted)
