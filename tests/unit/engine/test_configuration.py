@@ -223,6 +223,16 @@ def test_many_violations_are_cut_off_and_it_is_said() -> None:
     assert checked.violations[-1].description == "has more than 1000 violations"
 
 
+@pytest.mark.parametrize("item", ["5", '"\\u0000"'], ids=["does not fit", "is no text"])
+def test_violations_with_long_paths_are_cut_off_long_before_they_fill_the_memory(item: str) -> None:
+    # 200 kB of configuration would be answered with 200 kB for each of its items.
+    items = {"type": "array", "items": {"type": "string"}}
+    text = f'{{"{"k" * 200_000}": [{", ".join([item] * 1000)}]}}'
+    checked = check(text, with_schema({"additionalProperties": items}))
+    assert [violation.field[-2:] for violation in checked.violations] == ["/0", "/1", ""]
+    assert checked.violations[-1].description == "has more than 2 violations"
+
+
 # What is not readable
 
 

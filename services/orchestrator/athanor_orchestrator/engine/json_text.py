@@ -5,7 +5,7 @@ What is not JSON, or cannot be kept by every database and every reader, is refus
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal, InvalidOperation
 from json.encoder import encode_basestring
 from typing import cast
@@ -15,6 +15,8 @@ from athanor_orchestrator.domain.errors import Violation
 JsonValue = dict[str, "JsonValue"] | list["JsonValue"] | str | Decimal | bool | None
 
 DEPTH_LIMIT = 64  # arrays and objects within each other
+VIOLATION_LIMIT = 1000  # of one document; beyond it nobody reads on
+VIOLATION_CHARACTERS = 512 * 1024  # of all of them: each may have a key of the document's own size in its path
 EXPONENT_LIMIT = 10_000  # a power of ten beyond it would be typed by mistake, and costly to calculate with
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
@@ -64,7 +66,7 @@ def shorten(text: str, limit: int = 80) -> str:
 def read(text: str) -> JsonValue:
     """Read a JSON document; raise Unreadable for what is not JSON, NaN, doubled keys, NUL, lone surrogates, depth."""
     value = parse(text, constant=_refuse_constant, members=_members)
-    faults = list(_faults(value, ()))
+    faults = bounded(_faults(value, ()))
     if faults:
         raise Unreadable(*faults)
     return value
@@ -137,19 +139,29 @@ def _members(pairs: list[tuple[str, object]]) -> object:
     return members
 
 
-def _faults(value: JsonValue, path: tuple[str | int, ...]) -> list[Violation]:
+def bounded(violations: Iterable[Violation]) -> list[Violation]:
+    """Take violations as long as anybody would read on, once each; the last one then says that there are more."""
+    found: dict[Violation, None] = {}
+    room = VIOLATION_CHARACTERS
+    for count, violation in enumerate(violations):
+        room -= len(violation.field) + len(violation.description)
+        if count == VIOLATION_LIMIT or (count and room < 0):
+            return [*found, Violation("", f"has more than {count} violations")]
+        found[violation] = None
+    return list(found)
+
+
+def _faults(value: JsonValue, path: tuple[str | int, ...]) -> Iterator[Violation]:
     if isinstance(value, str):
-        return _text_fault(value, path)
-    if isinstance(value, dict | list) and len(path) >= DEPTH_LIMIT:
-        return [Violation(pointer(*path), f"is nested deeper than {DEPTH_LIMIT}")]
-    faults: list[Violation] = []
-    if isinstance(value, dict):
+        yield from _text_fault(value, path)
+    elif isinstance(value, dict | list) and len(path) >= DEPTH_LIMIT:
+        yield Violation(pointer(*path), f"is nested deeper than {DEPTH_LIMIT}")
+    elif isinstance(value, dict):
         for key, member in value.items():
-            faults += _text_fault(key, path, "has a key that") or _faults(member, (*path, key))
+            yield from _text_fault(key, path, "has a key that") or _faults(member, (*path, key))
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            faults += _faults(item, (*path, index))
-    return faults
+            yield from _faults(item, (*path, index))
 
 
 def _text_fault(text: str, path: tuple[str | int, ...], subject: str = "") -> list[Violation]:

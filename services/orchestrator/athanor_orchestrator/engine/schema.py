@@ -5,7 +5,6 @@ it may be broken, recursive without end, or point to other machines: then it say
 """
 
 import functools
-import itertools
 import json
 from collections.abc import Iterator
 from decimal import Context, Decimal
@@ -21,8 +20,6 @@ from jsonschema.exceptions import SchemaError, ValidationError
 from athanor_orchestrator.domain.errors import Violation
 from athanor_orchestrator.engine import json_text, violations
 from athanor_orchestrator.engine.json_text import JsonValue, pointer, shorten
-
-VIOLATION_LIMIT = 1000  # beyond it nobody reads on
 
 _DROPPED = object()  # stands for NaN and Infinity while a schema is read
 
@@ -44,11 +41,7 @@ class Schema:
 
         Raises BrokenSchema.
         """
-        faults = violations.described(self._errors(value, self.document))
-        found = list(itertools.islice(faults, VIOLATION_LIMIT + 1))
-        if len(found) > VIOLATION_LIMIT:
-            found[VIOLATION_LIMIT:] = [Violation("", f"has more than {VIOLATION_LIMIT} violations")]
-        return list(dict.fromkeys(found))
+        return json_text.bounded(violations.described(self._errors(value, self.document)))
 
     def fits(self, value: JsonValue, subschema: JsonValue) -> bool:
         """Tell whether `value` satisfies `subschema`, a part of the document. Raises BrokenSchema."""
