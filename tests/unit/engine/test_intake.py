@@ -231,6 +231,22 @@ async def test_while_the_database_is_away_nothing_is_answered_and_afterwards_eve
 
 
 @virtual_time
+async def test_an_answer_after_a_failure_is_not_forgotten_when_reading_for_it_fails_by_a_fault(orchestrate):
+    # the commit fails | its answer is due, and reading how far the run is stored fails, not for want of a database
+    at = orchestrate()
+    async with at.running():
+        _, (script,), _, stream = await several(at, 1)
+        at.database.refuse = lambda command: RuntimeError("a fault")
+        at.database.refuse_read = lambda: RuntimeError("a fault")
+        await at.side.intake.deliver(stream, all_of(script))
+        await asyncio.sleep(1)
+        at.database.refuse = lambda command: None
+        at.database.refuse_read = lambda: None
+        report = await answered(stream)
+        assert report.acknowledgements == (Acknowledgement(script.lease_id, 1, rewind=True),)
+
+
+@virtual_time
 async def test_what_a_closed_stream_delivered_is_stored_all_the_same(orchestrate):
     at = orchestrate()
     async with at.running():

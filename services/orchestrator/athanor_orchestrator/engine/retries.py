@@ -6,7 +6,6 @@ How far such a run is durable is read when its answer is due: after a failure th
 import asyncio
 import logging
 
-from athanor_orchestrator.domain.errors import StorageUnavailable
 from athanor_orchestrator.engine.messages import Acknowledgement
 from athanor_orchestrator.engine.report_stream import ReportStream
 from athanor_orchestrator.engine.rounds import attempt_round
@@ -73,7 +72,7 @@ class Retries:
 
         try:
             known = await self._database.read(lambda tx: leases.get_leases(tx, {lease_id for _, lease_id in due}))
-        except StorageUnavailable:
+        except Exception:
             for stream, lease_id in due:
                 self.failed(stream, lease_id)
             raise
