@@ -1,8 +1,11 @@
 """What holds on PostgreSQL alone: several orchestrators, waking each other, and the server going away."""
 
 import asyncio
+import os
+import resource
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 from athanor_orchestrator.domain.errors import StorageUnavailable
@@ -95,6 +98,26 @@ async def test_a_commit_wakes_another_orchestrator(open_database: OpenDatabase) 
     await other.write(lambda tx: tx.wake("work"))
     await here.until("work")
     assert here.commits == [frozenset({"runs", "run:1"}), frozenset({"work"})]
+
+
+async def test_other_orchestrators_are_heard_also_with_more_than_a_thousand_descriptors_open(
+    open_database: OpenDatabase,
+) -> None:
+    # A listener that comes back after many clients have connected: select(2) takes no descriptor from 1024 on.
+    there = Heard()
+    with ExitStack() as held:
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, limits[1]), limits[1]))
+        held.callback(resource.setrlimit, resource.RLIMIT_NOFILE, limits)
+        for _ in range(1100):
+            held.callback(os.close, os.open(os.devnull, os.O_RDONLY))
+        one = await open_database()
+        other = await open_database(on_commit=there)
+        await until_listening(one, 2)
+        await one.write(lambda tx: tx.wake("run:1"))
+        await there.until("run:1")
+        await one.close()
+        await other.close()
 
 
 async def test_a_group_of_any_size_wakes_all_it_concerns(open_database: OpenDatabase) -> None:

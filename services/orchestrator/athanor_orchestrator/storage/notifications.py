@@ -83,8 +83,11 @@ class NotificationListener(Listener):
             self._stopping.wait(RETRY_S)
 
     def _listen(self, connection: psycopg.Connection[Any], deliver: Callable[[frozenset[str]], None]) -> None:
+        ready = select.poll()  # not select(2), which takes no descriptor from 1024 on
+        ready.register(connection.fileno(), select.POLLIN)
+        ready.register(self._stop_read, select.POLLIN)
         while not self._stopping.is_set():
-            select.select([connection.fileno(), self._stop_read], [], [])
+            ready.poll()
             if self._stopping.is_set():
                 return
             topics: set[str] = set()
