@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 from athanor_orchestrator.domain.errors import StorageUnavailable
 from athanor_orchestrator.domain.records import FailureKind, LeaseEnd, RunState
+from athanor_orchestrator.engine import codec
 from athanor_orchestrator.engine.reaper import expire
-from athanor_orchestrator.storage import requests, runners
+from athanor_orchestrator.storage import events, requests, runners
 
 from tests.support.orchestrated import EXPERIMENT, Orchestrated, answered
 from tests.support.runner_script import OTHER_RUNNER, RUNNER, held, hello
@@ -214,6 +215,23 @@ async def test_a_lease_renewed_between_the_look_and_the_end_is_not_ended(orchest
         assert not at.database.do(lambda tx: expire(tx, seen))
         assert not at.database.do(lambda tx: expire(tx, replace(seen, id="another")))
         assert at.run(run_id).state is RunState.RUNNING
+
+
+@virtual_time
+async def test_a_run_that_cannot_be_ended_keeps_no_other_from_its_end(orchestrate):
+    # Both leases are over; the first one's transaction fails each time, as it would where its log holds a number twice.
+    at = orchestrate()
+    async with at.running():
+        first, assignment, _, session, _ = await running(at, lost_after=60)
+        second = at.new_run(lost_after=60)
+        await at.take_up(session)
+        sequence = at.run(first).last_sequence + 1
+        taken = codec.state_change(sequence, 0, 0, RunState.PENDING, "in the way")
+        at.database.do(lambda tx: events.append_events(tx, [(first, [taken])]))
+        await asyncio.sleep(120)
+        assert at.run(second).state is RunState.FAILED
+        assert at.run(first).state is RunState.RUNNING
+        assert at.lease(assignment.lease_id).end is None
 
 
 @virtual_time

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from dataclasses import dataclass
+from functools import partial
 
 from athanor_orchestrator.domain.records import Lease
 from athanor_orchestrator.domain.run_state import Actor
@@ -52,8 +53,8 @@ class Reaper:
 
         over = [lease for lease in sight.live if self._observer.over(lease, sight.now_us)]
         for lease in sorted(over, key=lambda lease: lease.run_id):
-            if await self._database.write(lambda tx, lease=lease: expire(tx, lease)):
-                logger.warning("run %s: runner %s was given up", lease.run_id, lease.runner_id)
+            # A run that cannot be ended keeps no other from its end.
+            await attempt_round(f"giving up run {lease.run_id}", partial(self._give_up, lease))
 
         # An orchestrator that was away itself has heard nobody: it waits as long as a runner may be silent.
         if self._observer.observed >= self._timings.unreachable_after:
@@ -61,6 +62,10 @@ class Reaper:
             if silent := [lease for lease in sight.live if lease.renew_time_us < before_us]:
                 await self._database.write(lambda tx: flag(tx, silent))
             await self._database.write(lambda tx: disconnect(tx, before_us))
+
+    async def _give_up(self, lease: Lease) -> None:
+        if await self._database.write(lambda tx: expire(tx, lease)):
+            logger.warning("run %s: runner %s was given up", lease.run_id, lease.runner_id)
 
     async def purge(self) -> None:
         """Forget ended leases and request ids that are old, some at a time."""
