@@ -19,7 +19,9 @@ from athanor.v1 import experiment_service_pb2, run_pb2, runner_pb2
 from tests.support.fake_orchestrator import FakeRun, Refusal
 from tests.support.fake_thread import FakeThread
 
-SCHEMA = '{"type":"object","properties":{"times":{"type":"integer","default":3,"title":"How often"}}}'
+SCHEMA = (
+    '{"type":"object","properties":{"times":{"type":"integer","default":3,"title":"How often"},"a":{"type":"object"}}}'
+)
 
 
 @dataclass
@@ -133,6 +135,10 @@ def test_instances_from_creation_to_deletion(athanor, server):
     ).json
     assert made["configuration"] == {"times": 5, "a": {"b": "x"}}
     assert (made["name"], made["labels"]) == ("mine", {"k": "v"})
+
+    mistyped = athanor("instances", "create", "hello", "--set", "tmies=5")
+    assert mistyped.status == 2
+    assert "hello has no setting 'tmies'; did you mean 'times'?" in mistyped.err
 
     changed = athanor("instances", "update", made["id"], "--set", "a.b=y", "--description", "notes", "--json").json
     assert changed["configuration"] == {"times": 5, "a": {"b": "y"}}

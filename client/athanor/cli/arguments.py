@@ -51,6 +51,11 @@ def duration(text: str | None, option: str = "--timeout") -> timedelta | None:
     return timedelta(seconds=sum(float(number) * _SECONDS[unit] for number, unit in parts))
 
 
+def path_names(path: str) -> list[str]:
+    """Return the names that a path of `--set` is made of; a dot in a name is written `\\.`."""
+    return [name.replace("\\.", ".") for name in _DOT.split(path)]
+
+
 def value(text: str) -> Any:
     """Return the JSON value that `text` is; what is not JSON is a string as it stands."""
     try:
@@ -76,7 +81,7 @@ def _assign(document: dict[str, Any], assignment: str) -> None:
     path, equals, text = assignment.partition("=")
     if not equals or not path:
         raise typer.BadParameter(f"write KEY=VALUE, not {assignment!r}", param_hint="--set")
-    names = [name.replace("\\.", ".") for name in _DOT.split(path)]
+    names = path_names(path)
     here: Any = document
     for depth, name in enumerate(names):
         last = depth == len(names) - 1

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from athanor.cli import arguments, exits, follow, ids, options, output, session, shapes, views
+from athanor.cli import arguments, exits, follow, ids, options, output, schema, session, shapes, views
 
 if TYPE_CHECKING:
     from athanor.client import AsyncClient, Run
@@ -46,6 +46,7 @@ def run(
     start = Start(seed, arguments.duration(timeout), arguments.labels(label or []), detach, json)
 
     async def instance_id(client: "AsyncClient") -> str:
+        await schema.refuse_unknown(client, experiment, set_)
         made = await client.instances.create(experiment, configuration, name=name, labels=start.labels)
         return made.id
 
