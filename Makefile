@@ -8,6 +8,8 @@ BIN := .venv/bin
 SETUP := .venv/.setup
 PROJECTS := client services/orchestrator services/runner experiments
 TESTS ?= tests
+# Processes that share the tests; each has a PostgreSQL of its own.
+WORKERS ?= 2
 WORKERS ?= 2
 IMAGE := proto/image.binpb
 
@@ -37,7 +39,7 @@ demo: setup ## Start the system, run `digits` on real data, print its results, s
 up: setup ## Run orchestrator and runner on this machine until Ctrl-C
 	@$(BIN)/athanor up
 
-test: setup ## Run all tests, PostgreSQL included (TESTS=tests/unit for a part)
+test: setup ## Run all tests, PostgreSQL included (TESTS=tests/unit for a part, WORKERS=0 in one process)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(TESTS)
 
 bench: setup ## Measure how fast lines are recorded and stored, and how fast a run starts

@@ -15,7 +15,6 @@ from athanor.v1 import (
     run_service_pb2,
     runner_service_pb2,
 )
-from athanor_orchestrator.domain.ids import new_id
 from athanor_orchestrator.domain.records import RunState
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -27,7 +26,7 @@ from tests.support.databases import BACKENDS, PostgresqlStock, sqlite_url
 
 E, I, R, N = experiment_service_pb2, instance_service_pb2, run_service_pb2, runner_service_pb2  # noqa: E741
 
-MISSING = new_id()
+MISSING = "01a1fada-75e7-752e-956e-19d0a9a6ab21"  # the same in every process that collects the tests
 NOT_AN_ID = "is not an id (a UUID in lower case, with hyphens); is 'x'"
 PAGE_TOKEN = "is not of this listing with these filters; start again without it"
 BAD, GONE, WRONG = StatusCode.INVALID_ARGUMENT, StatusCode.NOT_FOUND, StatusCode.FAILED_PRECONDITION
