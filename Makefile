@@ -10,7 +10,6 @@ PROJECTS := client services/orchestrator services/runner experiments
 TESTS ?= tests
 # Processes that share the tests; each has a PostgreSQL of its own.
 WORKERS ?= 2
-WORKERS ?= 2
 IMAGE := proto/image.binpb
 
 # pyright is installed whole; it need not ask anybody whether there is a newer one.
