@@ -23,6 +23,7 @@ ConfigT = TypeVar("ConfigT")
 ItemT = TypeVar("ItemT")
 
 Level = Literal["debug", "info", "warn", "error"]
+LogTuple = tuple[Level, str, Mapping[str, Any] | None] | tuple[Level, str]
 
 MAX_KEY_BYTES = 500
 MAX_CHECKPOINT_BYTES = 512 << 10
@@ -143,15 +144,12 @@ class RunContext(Generic[ConfigT]):
         """Record a failure that affects results; see `log`."""
         self._record(_LOG, _log_body("error", message, metadata, ""))
 
-    def log_batch(self, entries: Iterable[tuple[Level, str, Mapping[str, Any] | None]]) -> None:
-        """Record many log entries at once, each `(level, message, metadata)`; faster than one by one.
+    def log_batch(self, entries: Iterable[LogTuple]) -> None:
+        """Record many log entries at once, each `(level, message, metadata)` or `(level, message)`; faster than singly.
 
         Raises as `log` does, before any of them is recorded; the path begins with `entries/<index>`.
         """
-        bodies = [
-            _log_body(level, message, metadata, f"entries/{index}/")
-            for index, (level, message, metadata) in enumerate(entries)
-        ]
+        bodies = [_log_body(*_log_tuple(entry, index), f"entries/{index}/") for index, entry in enumerate(entries)]
         self._recorder.record_many(recorder.LOG, bodies)
 
     def result(self, key: str, value: Any) -> None:
@@ -175,7 +173,7 @@ class RunContext(Generic[ConfigT]):
         Raises InvalidValueError, RunEndedError, ForkedChildError.
         """
         self._recorder.check()
-        shown = text.encode(message) if message else b""
+        shown = text.encode(str(message)) if message else b""
         if len(shown) > MAX_PROGRESS_MESSAGE_BYTES:
             raise InvalidValueError(f"message is {len(shown)} bytes, at most {MAX_PROGRESS_MESSAGE_BYTES}")
         self._control.write_progress(_integer("current", current), _integer("total", total or 0), shown)
@@ -261,6 +259,16 @@ class RunContext(Generic[ConfigT]):
     def said(self) -> BaseException | None:
         """What `complete` or `fail`, whichever was called last, raised; None when neither was."""
         return self._said
+
+
+def _log_tuple(entry: LogTuple, index: int) -> tuple[Level, str, Mapping[str, Any] | None]:
+    match entry:
+        case (level, message, metadata):
+            return level, message, metadata
+        case (level, message):
+            return level, message, None
+        case _:
+            raise InvalidValueError(f"entries/{index} is {entry!r}, not (level, message, metadata)")
 
 
 def _log_body(level: str, message: str, metadata: Mapping[str, Any] | None, path: str) -> bytes:

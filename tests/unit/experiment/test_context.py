@@ -90,7 +90,7 @@ def test_text_that_cannot_be_kept_is_repaired_visibly(ctx: RunContext[Any], spoo
 
 
 def test_a_batch_is_one_write(ctx: RunContext[Any], spool: Memory) -> None:
-    ctx.log_batch([("info", "a", None), ("error", "b", {"x": 1})])
+    ctx.log_batch([("info", "a"), ("error", "b", {"x": 1})])
     ctx.log_batch([])
 
     assert spool.writes == [2]
@@ -129,6 +129,7 @@ def test_a_checkpoint_is_flushed_before_it_returns(ctx: RunContext[Any], spool: 
             lambda ctx: ctx.log_batch([("info", "a", None), ("info", "b", {"c": math.inf})]),
             "entries/1/metadata/c is Infinity",
         ),
+        (lambda ctx: ctx.log_batch([("info",)]), "entries/0 is ('info',), not (level, message, metadata)"),
         (lambda ctx: ctx.log_batch([("loud", "a", None)]), "entries/0/level is 'loud', not one of debug"),
         (lambda ctx: ctx.result("k", {"trials": [0, 1, 2, {"score": math.nan}]}), "value/trials/3/score is NaN"),
         (lambda ctx: ctx.result("", 1), "key is 0 bytes, not 1 to 500"),
@@ -284,3 +285,8 @@ def test_what_it_is_about(ctx: RunContext[Any]) -> None:
     assert (ctx.instance.id, ctx.instance.name, ctx.instance.experiment) == ("instance", "name", "experiment")
     assert ctx.restored is None
     assert json.dumps(ctx.configuration) == "{}"
+
+
+def test_what_is_no_text_is_shown_as_text_in_progress_too(ctx, page):
+    ctx.progress(1, 2, 5)
+    assert page.progress == [(1, 2, b"5")]
