@@ -158,6 +158,18 @@ def test_the_ten_lines_of_the_readme_are_the_experiment_hello() -> None:
     assert shown.split() == module.partition('"""\n')[2].split()
 
 
+def test_every_path_that_is_named_exists() -> None:
+    """A path in backquotes that begins with a folder of the repository."""
+    folders = {path.name for path in ROOT.iterdir() if path.is_dir()}
+    missing = [
+        f"{page.relative_to(ROOT)}: {name}"
+        for page in PAGES
+        for name in re.findall(r"`([\w.-]+/[\w./-]*)`", page.read_text())
+        if name.split("/")[0] in folders and not (ROOT / name).exists()
+    ]
+    assert missing == []
+
+
 def test_every_link_leads_somewhere() -> None:
     broken = []
     for page in PAGES:
