@@ -167,8 +167,8 @@ class Supervision:
         if waiter.done() or decision.step in (stopping.Step.TERM, stopping.Step.KILL):
             left = await self._look(main)
             others = tuple(process for process in left if process != main)
-            if others and waiter.done() and self._left_at is None:
-                self._left_at = now
+            if others and waiter.done():  # what waits for a process that hangs has not to be waited for here
+                self._left_at = now if self._left_at is None else min(self._left_at, now)
             decision = stopping.decide(self._facts(waiter.done(), others), now)
 
         match decision.step:

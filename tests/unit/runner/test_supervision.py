@@ -161,6 +161,18 @@ async def test_what_it_leaves_behind_is_ended(tmp_path: Path) -> None:
 
 
 @virtual_time
+async def test_what_it_leaves_behind_is_ended_at_once_also_when_its_code_was_seen_to_end_first(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.at(1, lambda: stage.processes.spawn(7, TERM))
+    stage.at(1, (tmp_path / "intent.json").write_text, "{}")
+    stage.at(1, lambda: stage.requests.changed.set())
+    stage.at(2, lambda: stage.child.end(0))
+    end = await stage.run()
+    assert stage.sent == [(2, 7, "SIGTERM")]
+    assert said(end) == ["SIGTERM to 1 process", "all gone"]
+
+
+@virtual_time
 async def test_one_that_is_born_while_the_others_are_killed_is_killed_too(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
     stage.processes.main_dies_of = {KILL}
