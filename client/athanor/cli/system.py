@@ -17,6 +17,7 @@ _ORCHESTRATOR_READY = re.compile(r"athanor-orchestrator listening on (?P<address
 _RUNNER_READY = re.compile(r"athanor-runner (?P<id>\S+) connected to (?P<address>\S+)$")
 _DEFAULT = "127.0.0.1:7400"
 _DISCOVERY = 20.0  # seconds to wait for the first experiments before saying that there are none
+_SETTLED = 0.3  # seconds without another one after which all experiments have been reported
 _STOP_RUNNER = 60.0  # seconds: its grace, what it does to processes that do not end, and the last events
 _STOP_ORCHESTRATOR = 20.0  # seconds
 _ANYWHERE = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}
@@ -189,24 +190,29 @@ class _System:
     async def _announce(self) -> None:
         """Say what there is and what to do next, once the runner has reported its experiments."""
         await self._runner.ready.wait()
-        experiments, broken = await self._discovered()
+        experiments, broken = await discovered(self._target)
         address = self._address or self._settings.listen
         for line in announcement(address, self._settings.data, experiments, broken, self._settings.paths):
             print(line, flush=True)
 
-    async def _discovered(self) -> tuple[list[str], list[str]]:
-        from athanor.client import AsyncClient, AthanorError
 
-        experiments, broken = list[str](), list[str]()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_DISCOVERY), AsyncClient(self._target) as client:
-                while not experiments and not broken:
-                    await asyncio.sleep(0.1)
-                    with suppress(AthanorError):
-                        known = await client.experiments.list().all()
-                        experiments = [item.name for item in known if item.available_runner_count]
-                        broken = [item.module for item in await client.experiments.discovery_errors()]
-        return experiments, broken
+async def discovered(target: str) -> tuple[list[str], list[str]]:
+    """The experiments that runners offer, and the modules that could not be loaded, once there are any."""
+    from athanor.client import AsyncClient, AthanorError
+
+    experiments, broken = list[str](), list[str]()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_DISCOVERY), AsyncClient(target) as client:
+            seen = None
+            # They are reported one by one: it is all when nothing was added for a moment.
+            while seen != (experiments, broken) or not (experiments or broken):
+                seen = experiments, broken
+                await asyncio.sleep(_SETTLED)
+                with suppress(AthanorError):
+                    known = await client.experiments.list().all()
+                    experiments = [item.name for item in known if item.available_runner_count]
+                    broken = [item.module for item in await client.experiments.discovery_errors()]
+    return experiments, broken
 
 
 def announcement(

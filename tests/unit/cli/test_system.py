@@ -1,6 +1,7 @@
 """What `athanor up` starts and says; the processes themselves are in tests/integration."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from athanor.cli import supervise, system
@@ -50,6 +51,35 @@ def test_the_announcement_at_another_address_or_with_nothing_found():
     assert "none found in /mine" in text
     assert "broken.py" in text
     assert "--path FOLDER" in "\n".join(system.announcement("0.0.0.0:9", Path("/d"), [], [], []))
+
+
+async def test_the_announcement_waits_until_everything_has_been_reported(monkeypatch):
+    reports = iter([[], ["noisy"], ["noisy", "sweep"], ["hello", "noisy", "sweep"]])
+    names = list[str]()
+
+    class Experiments:
+        def list(self):
+            return self
+
+        async def all(self):
+            names[:] = next(reports, names)
+            return [SimpleNamespace(name=name, available_runner_count=1) for name in names]
+
+        async def discovery_errors(self):
+            return [SimpleNamespace(module="broken")] if "hello" in names else []
+
+    class Client:
+        def __init__(self, target: str) -> None:
+            self.experiments = Experiments()
+
+        async def __aenter__(self):
+            return self
+
+        async def __aexit__(self, *ending: object) -> None:
+            return None
+
+    monkeypatch.setattr("athanor.client.AsyncClient", Client)
+    assert await system.discovered("t:1") == (["hello", "noisy", "sweep"], ["broken"])
 
 
 def test_the_data_folder(monkeypatch):
