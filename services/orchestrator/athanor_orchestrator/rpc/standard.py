@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any, cast
 
 import grpc
+from google.protobuf import descriptor_pb2, descriptor_pool
 from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
@@ -40,8 +41,25 @@ class Health:
         await self._servicer.enter_graceful_shutdown()
 
 
+def _described() -> None:
+    """Make reflection's own v1, of which the package has no description, known to whom asks for all that is listed."""
+    old, new = "grpc.reflection.v1alpha", "grpc.reflection.v1"
+    described = descriptor_pb2.FileDescriptorProto()
+    reflection_pb2.DESCRIPTOR.CopyToProto(described)
+    described.name, described.package = "grpc/reflection/v1/reflection.proto", new
+    for message in described.message_type:
+        for field in message.field:
+            if field.HasField("type_name"):
+                field.type_name = field.type_name.replace(old, new)
+    for method in described.service[0].method:
+        method.input_type = method.input_type.replace(old, new)
+        method.output_type = method.output_type.replace(old, new)
+    descriptor_pool.Default().AddSerializedFile(described.SerializeToString())
+
+
 def mount_reflection(server: aio.Server, services: Iterable[str]) -> None:
     """Serve reflection under both of its names: the messages are the same, and newer tools ask for v1 alone."""
+    _described()
     servicer: Any = ReflectionServicer((*services, *REFLECTION))
     handler = grpc.stream_stream_rpc_method_handler(
         servicer.ServerReflectionInfo,
