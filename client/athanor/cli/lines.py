@@ -39,10 +39,8 @@ def lifecycle(item: "client.Event") -> str | None:
         case client.AttemptEnded():
             failure = f": {words.failure(item.failure)}" if item.failure else ""
             return f"{_clock(item)} run   attempt {item.attempt} {item.outcome.value}{failure}"
-        case client.CheckpointSaved():
-            return f"{_clock(item)} run   checkpoint saved"
         case _:
-            return None
+            return None  # checkpoints among them: one for each step would hide what the step found
 
 
 def summary(run: "client.Run") -> str:

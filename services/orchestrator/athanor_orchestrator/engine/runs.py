@@ -168,7 +168,7 @@ def create(tx: Transaction, run_id: str, seed: int, order: Order, checked: tuple
         last_sequence=1,
     )
     runs.insert_run(tx, run)
-    events.append_events(tx, [(run_id, [codec.state_change(1, 0, tx.now_us, RunState.PENDING, "StartRun")])])
+    events.append_events(tx, [(run_id, [codec.state_change(1, 0, tx.now_us, RunState.PENDING, "created")])])
     for topic in (f"run:{run_id}", "runs", "instances", "work"):
         tx.wake(topic)
     return run
