@@ -74,7 +74,7 @@ def flush_ms(folder: Path) -> float:
 @contextlib.contextmanager
 def database() -> Iterator[str]:
     """A PostgreSQL that needs no installation."""
-    with PostgresqlServer() as server:
+    with PostgresqlServer(durable=True) as server:
         yield server.url(server.create())
 
 

@@ -38,7 +38,9 @@ os.execv(sys.argv[4], sys.argv[4:])
 class PostgresqlServer:
     """A running server, reached through a socket in a temporary folder; leaving the context stops and removes it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, durable: bool = False) -> None:
+        """`durable`: survive a power cut, as a server in use does. Tests ask for order alone."""
+        self._durable = durable
         self._folder = Path(tempfile.mkdtemp(prefix="athanor-pg-", dir="/tmp"))
         self._server: subprocess.Popen[bytes] | None = None
         self._is_root = os.geteuid() == 0
@@ -77,8 +79,7 @@ class PostgresqlServer:
             "shared_buffers": "64MB",
             "max_connections": "100",
             "logging_collector": "off",
-            # The server's life is one test session: what the tests ask for is order, not surviving a power cut.
-            "fsync": "off",
+            "fsync": "on" if self._durable else "off",
         }
         arguments = [argument for name, value in options.items() for argument in ("-c", f"{name}={value}")]
         with (self._folder / "log").open("ab") as log:
