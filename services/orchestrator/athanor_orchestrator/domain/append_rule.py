@@ -3,6 +3,7 @@
 It is applied inside the transaction that stores the batch, with the run's row locked; its answer is never cached.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from athanor_orchestrator.domain.records import Lease, LeaseEnd
@@ -50,12 +51,12 @@ class Append:
 
 Decision = Ignore | Drop | Acknowledge | FenceIt | Rewind | Append
 
-_WHY_FENCED = {
+# Why a lease is over, for people; the end that its runner stored itself is not among them, because it fences nobody.
+WHY_OVER: Mapping[LeaseEnd | None, str] = {
     LeaseEnd.RETURNED: "the run had been given back",
     LeaseEnd.LOST: "the runner had been given up",
     LeaseEnd.BROKEN: "what was sent before did not fit what is stored",
     LeaseEnd.DELETED: "the run was deleted",
-    None: "the run was given to another attempt",
 }
 
 
@@ -79,7 +80,7 @@ def decide(
     if lease.end is LeaseEnd.ENDED:
         return Acknowledge(lease.last_sequence)
     if lease.end is not None or current_lease_id != lease.id:
-        return FenceIt(_WHY_FENCED[lease.end])
+        return FenceIt(WHY_OVER.get(lease.end, "the run was given to another attempt"))
     if session_number > lease.session_number:
         # A Hello resumes or ends every live lease of its runner, so this one belongs to no session that speaks now.
         return Drop(superseded=False)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from athanor_orchestrator.domain import append_rule
 from athanor_orchestrator.domain.ids import is_id
 from athanor_orchestrator.domain.records import Failure, FailureKind, Lease, LeaseEnd, Run, Runner
 from athanor_orchestrator.domain.run_state import Actor
@@ -123,7 +124,7 @@ def judge(held: HeldAttempt, runner_id: str, known: Mapping[str, Lease], run: Ru
         if lease.end is LeaseEnd.ENDED:
             return Release(held.lease_id)
         if lease.end is not None or run is None or run.lease_id != lease.id:
-            return Fence(held.lease_id, _why(lease.end))
+            return Fence(held.lease_id, append_rule.WHY_OVER.get(lease.end, "the run is not under this lease"))
         return Resume(held.lease_id, lease.last_sequence + 1)
 
     if run is None:
@@ -134,20 +135,6 @@ def judge(held: HeldAttempt, runner_id: str, known: Mapping[str, Lease], run: Ru
     if held.attempt > newest:
         return Keep(held.lease_id)
     return Fence(held.lease_id, f"the lease is not known any more, and attempt {newest} of the run is")
-
-
-def _why(end: LeaseEnd | None) -> str:
-    match end:
-        case LeaseEnd.RETURNED:
-            return "the run had been given back"
-        case LeaseEnd.LOST:
-            return "the runner had been given up"
-        case LeaseEnd.BROKEN:
-            return "what was sent before did not fit what is stored"
-        case LeaseEnd.DELETED:
-            return "the run was deleted"
-        case _:
-            return "the run is not under this lease"
 
 
 def _settle_unnamed(tx: Transaction, run: Run, lease: Lease) -> None:
