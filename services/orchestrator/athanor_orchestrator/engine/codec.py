@@ -110,6 +110,11 @@ def log_message(payload: bytes) -> str:
     return run_event_pb2.RunEvent.FromString(payload).log.message
 
 
+def has_text(row: EventRow, text: str) -> bool:
+    """Tell whether a filter's `text` lets an event through: of log entries those that contain it, of others all."""
+    return not text or row.kind is not EventKind.LOG or text in log_message(row.payload)
+
+
 def checkpoint_state(payload: bytes) -> str:
     """Return the state that a checkpoint saved, as JSON text; empty for any other event."""
     return run_event_pb2.RunEvent.FromString(payload).checkpoint.state_json

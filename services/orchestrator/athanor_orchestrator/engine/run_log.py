@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from athanor_orchestrator.domain.records import EventFilter, EventKind, EventRow, ResultRow
+from athanor_orchestrator.domain.records import EventFilter, EventRow, ResultRow
 from athanor_orchestrator.engine import codec, runs
 from athanor_orchestrator.engine.listing import PAGE_BYTES, size_of
 from athanor_orchestrator.storage import events, results
@@ -52,7 +52,7 @@ class RunLog:
                     return EventPage(found, position)
                 position = row.sequence
                 searched += len(row.payload)
-                if _selected(row, filter.text):
+                if codec.has_text(row, filter.text):
                     found.append(row.payload)
                     room -= len(row.payload)
             if not part.more:
@@ -120,10 +120,6 @@ class RunLog:
             return Page(whole, page.more)
 
         return await self._database.read(query)
-
-
-def _selected(row: EventRow, text: str) -> bool:
-    return not text or row.kind is not EventKind.LOG or text in codec.log_message(row.payload)
 
 
 def _whole(tx: Transaction, run_id: str, row: ResultRow) -> ResultRow:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from athanor_orchestrator.domain.clock import Clock
 from athanor_orchestrator.domain.errors import NotFound, PositionOutOfRange
-from athanor_orchestrator.domain.records import EventFilter, EventKind, EventRow, Progress, Run
+from athanor_orchestrator.domain.records import EventFilter, EventRow, Progress, Run
 from athanor_orchestrator.domain.run_state import TERMINAL
 from athanor_orchestrator.engine import codec, progress
 from athanor_orchestrator.engine.progress import ProgressBoard
@@ -136,12 +136,8 @@ def _read(tx: Transaction, run_id: str, position: int, filter: EventFilter) -> P
         max_bytes=BATCH_BYTES,
     )
     position = page.items[-1].sequence if page.more else run.last_sequence
-    rows = [row for row in page.items if _has_text(row, filter.text)]
+    rows = [row for row in page.items if codec.has_text(row, filter.text)]
     return Page(run, rows, position, page.more)
-
-
-def _has_text(row: EventRow, text: str) -> bool:
-    return not text or row.kind is not EventKind.LOG or text in codec.log_message(row.payload)
 
 
 class _Reader:
