@@ -65,7 +65,7 @@ class SpoolWriter:
         `first_sequence` is that of the attempt's first event. Raises SpoolError when there are segments already, or
         another process holds the spool.
         """
-        folder.mkdir(parents=True, exist_ok=True)
+        _make_folder(folder)
         lock = _take_lock(folder)
         if segment.first_sequences(folder):
             os.close(lock)
@@ -97,7 +97,7 @@ class SpoolWriter:
 
         Raises SpoolError when another process holds the spool.
         """
-        folder.mkdir(parents=True, exist_ok=True)
+        _make_folder(folder)
         lock = _take_lock(folder)
         newest = segment.read_chain(folder).newest
         start = newest or Position(last_sequence=first_sequence - 1)
@@ -362,6 +362,15 @@ def _check_end(end: Position, recorded_sequence: int) -> None:
         raise SpoolDamagedError(
             f"the spool is damaged: event {recorded_sequence} had been recorded, and it ends at {end.last_sequence}"
         )
+
+
+def _make_folder(folder: Path) -> None:
+    """Make the folder, if need be, with its name flushed: what is flushed in it later must not go with its name."""
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        return
+    files.flush_folder(folder.parent)
 
 
 def _take_lock(folder: Path) -> int:
