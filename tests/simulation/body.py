@@ -48,6 +48,7 @@ class Ledgers:
     def __init__(self) -> None:
         self.by_lease: dict[str, Ledger] = {}
         self.started: dict[str, list[int]] = {}  # by run: the attempts whose body has begun, in that order
+        self.printed: dict[tuple[str, int], list[str]] = {}  # by run and attempt: lines on standard output
 
     def begin(self, assignment: Assignment) -> Ledger:
         """An attempt's process has begun: its ledger."""
@@ -187,7 +188,7 @@ class Body:
     async def _experiment(self, context: RunContext[Any], name: str) -> Ended | None:
         """A number of steps, those that an earlier attempt has not done; None when the process ends without a word."""
         decisions = self._decisions
-        steps = 3 + decisions.pick(f"{name} steps", 10)
+        steps = 2 + decisions.pick(f"{name} steps", 8)
         heeds = not decisions.happens(f"{name} does not heed", 0.2)
         done = 0 if context.restored is None else context.restored["done"]
         for step in range(done, steps):
@@ -199,6 +200,8 @@ class Body:
             for line in range(burst):
                 await self._when_room(lambda line=line: context.log("info", f"step {step} line {line}", {"step": step}))
             await self._when_room(lambda: context.result(f"step_{step}", {"attempt": context.run.attempt}))
+            if decisions.happens(f"{name} prints", 0.3):
+                self._print(context, f"printed at step {step}")
             if decisions.happens(f"{name} checkpoint", 0.4):
                 await self._when_room(lambda: context.checkpoint({"done": step + 1}))
             if decisions.happens(f"process dies {name}", 0.01):
@@ -212,6 +215,11 @@ class Body:
                 return Ended.COMPLETED
             case _:
                 return Ended.RETURNED
+
+    def _print(self, context: RunContext[Any], line: str) -> None:
+        with (self.folder / "stdout").open("ab", buffering=0) as stdout:
+            stdout.write(line.encode() + b"\n")
+        self._ledgers.printed.setdefault((context.run.id, context.run.attempt), []).append(line)
 
     def _end(self, writer: NotedWriter, ended: Ended, seen: bool) -> int:
         writer.flush()

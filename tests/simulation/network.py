@@ -46,6 +46,7 @@ class Network:
     def __init__(self, decisions: Decisions) -> None:
         self.decisions = decisions
         self.faults = True
+        self.on_answer: Callable[[Any], None] = lambda message: None  # told of what an orchestrator sends to a runner
 
     def delay(self, name: str, ordinary: float = 0.002, longest: float = 1.0) -> float:
         """How long a message takes."""
@@ -135,6 +136,7 @@ class _ServerContext:
         self._link = link
 
     async def write(self, message: Any) -> None:
+        self._link.network.on_answer(message)
         self._link.down.put(message.SerializeToString())
         self._link.message_sent()
 

@@ -121,6 +121,10 @@ class Oracles:
         if not self.restored:
             missing = self._missing(run_id, log.attempt, log)
             require(not missing, f"run {run_id} is COMPLETED without events {missing} of attempt {log.attempt}")
+            printed = self._ledgers.printed.get((run_id, log.attempt), [])
+            entries = (run_event_pb2.RunEvent.FromString(payload) for payload in log.payloads)
+            shown = [event.log.message for event in entries if event.log.source and event.attempt == log.attempt]
+            require(shown == printed, f"run {run_id} is COMPLETED with the output {shown}, and {printed} was printed")
 
     def _missing(self, run_id: str, attempt: int, log: Log) -> list[int]:
         ledgers = [each for each in self._ledgers.by_lease.values() if (each.run_id, each.attempt) == (run_id, attempt)]
@@ -142,6 +146,13 @@ class Oracles:
                 seen.ended = True
                 if reason == "lost":
                     self._not_too_soon(lease_id, seen, now)
+                # A runner that keeps to the protocol sends nothing that does not add up, whatever has happened to it.
+                require(reason != "broken" or self.restored, f"lease {lease_id} was ended as broken")
+        stray = self._raw.execute(
+            "SELECT leases.id FROM leases JOIN runners ON runners.id = leases.runner_id"
+            " WHERE end_time_us IS NULL AND leases.session_number <> runners.session_number"
+        ).fetchall()
+        require(not stray, f"live leases of sessions that are not their runners' newest: {stray}")
         for lease_id, live in self._raw.execute("SELECT lease_id, COUNT(*) FROM runs WHERE lease_id IS NOT NULL GROUP BY 1"):
             require(live == 1 and not self.leases[lease_id].ended, f"lease {lease_id} is over, or of {live} runs")
 
@@ -159,8 +170,10 @@ class Oracles:
 
     # As it happens.
 
-    def acknowledged(self, response: pb.ReportResponse) -> None:
-        """An acknowledgement is about to be sent: all of it is stored."""
+    def answered(self, response: object) -> None:
+        """Something is about to be sent to a runner: what is acknowledged is stored."""
+        if not isinstance(response, pb.ReportResponse):
+            return
         for word in response.acknowledgements:
             lease = self.leases.get(word.lease_id)
             if lease is None:

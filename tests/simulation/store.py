@@ -92,6 +92,7 @@ class Store:
         self.away = False
         self.faults = True
         self.copies: list[bytes] = []
+        self.on_breach: Callable[[str], None] = lambda text: None
         self._engine = engine
         self._on_commit = on_commit
         self._handles: list[StoreHandle] = []
@@ -253,6 +254,8 @@ class StoreHandle:
 
     def _committed(self, topics: frozenset[str]) -> None:
         store = self.store
+        if store.raw.in_transaction:
+            store.on_breach("others were woken before the commit")
         if store.faults and store.decisions.happens(f"wake lost within {self.process.name}", 0.03):
             return
         self._publish_sorted(topics)

@@ -1,0 +1,258 @@
+"""Mutants: production functions with one rule taken out, to show that the simulation would notice.
+
+A mutant names a function, the lines that are its rule, and what stands there instead. The function's own source is
+changed and compiled again, so a rule that moves or is reworded makes its mutant fail until that is looked at.
+"""
+
+import inspect
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from types import FunctionType
+from typing import Any
+
+from athanor_orchestrator.domain import append_rule
+from athanor_orchestrator.engine import appending, dispatcher, ending, intake, observation, subscription, wakeups
+from athanor_orchestrator.storage import writer
+from athanor_runner import attempt, attempt_folder
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A change to one function's source."""
+
+    function: Callable[..., Any]
+    old: str  # stands exactly once in it
+    new: str
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A rule that is not kept."""
+
+    name: str
+    rule: str  # what it breaks, in words
+    edits: Sequence[Edit]
+
+    @contextmanager
+    def installed(self) -> Iterator[None]:
+        """Meanwhile production code does without the rule."""
+        with ExitStack() as undo:
+            for edit in self.edits:
+                function = inspect.unwrap(edit.function)
+                assert isinstance(function, FunctionType)
+                undo.callback(setattr, function, "__code__", function.__code__)
+                function.__code__ = _mutated(function, edit)
+            yield
+
+
+def _mutated(function: FunctionType, edit: Edit) -> Any:
+    source = textwrap.dedent(inspect.getsource(function))
+    assert source.count(edit.old) == 1, f"{function.__qualname__} has {source.count(edit.old)} times {edit.old!r}"
+    space: dict[str, Any] = {}
+    # With the module's own names as its globals; defaults and annotations stay the function's.
+    exec(compile("from __future__ import annotations\n" + source.replace(edit.old, edit.new), function.__qualname__, "exec"), {**function.__globals__}, space)  # noqa: S102
+    (mutated,) = (value for value in space.values() if isinstance(value, FunctionType))
+    return mutated.__code__
+
+
+MUTANTS = (
+    Mutant(
+        "acknowledge_before_commit",
+        "acknowledge after the commit",
+        [
+            Edit(
+                intake.Intake._commit,  # noqa: SLF001
+                "    answers = await self._database.write(",
+                "    for item in items:\n"
+                "        item.stream.outbox.acknowledge(Acknowledgement(item.lease_id, item.batch.last_sequence))\n"
+                "    answers = await self._database.write(",
+            )
+        ],
+    ),
+    Mutant(
+        "high_water_mark_in_a_second_transaction",
+        "the run's last sequence is written with its events",
+        [
+            Edit(
+                appending._Ledger.close,  # noqa: SLF001
+                "    self._write_counts(tx)",
+                "    tx.dialect.__dict__.setdefault('later', []).append(self)",
+            ),
+            Edit(
+                intake.Intake._commit,  # noqa: SLF001
+                "    # Committed: from here on it may be told.",
+                "    later = self._database._dialect.__dict__.get('later', [])\n"
+                "    while later:\n"
+                "        await self._database.write(later.pop(0)._write_counts)\n",
+            ),
+        ],
+    ),
+    Mutant(
+        "no_contiguity_check",
+        "a batch follows what is stored",
+        [
+            Edit(
+                append_rule.decide,
+                "    if first_sequence > last_sequence + 1:\n        return Rewind(last_sequence)\n",
+                "",
+            )
+        ],
+    ),
+    Mutant(
+        "no_fencing",
+        "what comes under a lease that is over is not stored",
+        [
+            Edit(
+                append_rule.decide,
+                "    if lease.end is not None or current_lease_id != lease.id:\n",
+                "    if False:\n",
+            ),
+            Edit(
+                appending.store,
+                "        if lease.run_id in locked and locked[lease.run_id].lease_id == lease.id\n",
+                "        if lease.run_id in locked\n",
+            ),
+        ],
+    ),
+    Mutant(
+        "fencing_from_a_cache",
+        "the answer of the lease check is never cached",
+        [
+            Edit(
+                appending.store,
+                "    known = leases.get_leases(tx, lease_ids)\n",
+                "    cache = tx.dialect.__dict__.setdefault('cache', {})\n"
+                "    for lease_id, lease in leases.get_leases(tx, lease_ids).items():\n"
+                "        kept = cache.setdefault(lease_id, lease)\n"
+                "        cache[lease_id] = replace(lease, end=kept.end, session_number=kept.session_number)\n"
+                "        if lease.run_id in locked and kept.end is None:\n"
+                "            locked[lease.run_id] = replace(locked[lease.run_id], lease_id=lease_id)\n"
+                "    known = {lease_id: cache[lease_id] for lease_id in lease_ids if lease_id in cache}\n",
+            )
+        ],
+    ),
+    Mutant(
+        "wake_before_commit",
+        "wake after the commit",
+        [
+            Edit(
+                writer.Writer._try,  # noqa: SLF001
+                "            committing = True\n",
+                "            committing = True\n            self._on_commit(frozenset(group.topics))\n",
+            ),
+            Edit(
+                writer.Writer._deliver,  # noqa: SLF001
+                "    if group.topics:\n        self._on_commit(frozenset(group.topics))\n",
+                "",
+            ),
+        ],
+    ),
+    Mutant(
+        "slow_subscriber_drops",
+        "a slow subscriber falls back to the log",
+        [
+            Edit(
+                subscription._read,  # noqa: SLF001
+                "    page = events.read_events(\n",
+                "    if run.last_sequence - position > 12 and position > 0:\n"
+                "        position = run.last_sequence - 12\n"
+                "    page = events.read_events(\n",
+            )
+        ],
+    ),
+    Mutant(
+        "no_poll_beside_the_wakeup",
+        "a poll stands beside every wake-up",
+        [Edit(wakeups.Wakeup.wait, "asyncio.timeout(max(timeout, 0))", "asyncio.timeout(1e9)")],
+    ),
+    Mutant(
+        "assignment_sent_again",
+        "an assignment is sent once",
+        [
+            Edit(
+                dispatcher.Dispatcher._send,  # noqa: SLF001
+                "    session.outbox.put(assignment)\n",
+                "    session.outbox.put(assignment)\n"
+                "    again = __import__('asyncio').get_running_loop().call_later(9, session.outbox.put, assignment)\n",
+            )
+        ],
+    ),
+    Mutant(
+        "assignment_to_another_session",
+        "an assignment goes to the session that its lease names and to no other",
+        [
+            Edit(
+                dispatcher.Dispatcher._send,  # noqa: SLF001
+                "    session.outbox.put(assignment)\n",
+                "    for other in self._sessions.live():\n"
+                "        if other is not session:\n"
+                "            other.outbox.put(assignment)\n"
+                "            break\n"
+                "    else:\n"
+                "        session.outbox.put(assignment)\n",
+            )
+        ],
+    ),
+    Mutant(
+        "claim_does_not_compare_the_session",
+        "a claim sees that the session is its runner's newest",
+        [
+            Edit(
+                dispatcher._rooms,  # noqa: SLF001
+                "        if runner is None or runner.session_number != candidate.session_number:\n",
+                "        if runner is None:\n",
+            )
+        ],
+    ),
+    Mutant(
+        "no_resume_beyond_the_spools_end",
+        "after a power cut numbering goes on behind what the orchestrator has",
+        [
+            Edit(
+                attempt.Attempt._record_end,  # noqa: SLF001
+                "    next_sequence = self._next_sequence if end is None else 0\n",
+                "    next_sequence = 0\n",
+            )
+        ],
+    ),
+    Mutant(
+        "intent_of_another_boot_believed",
+        "an intent counts only in its own boot",
+        [
+            Edit(
+                attempt_folder.intent_of_this_boot,
+                "    return said if said is not None and said.boot_id == intent.boot_id() else None\n",
+                "    return said\n",
+            )
+        ],
+    ),
+    Mutant(
+        "failed_transaction_answered_by_nothing",
+        "a run whose transaction failed is answered with a rewind",
+        [Edit(intake.Intake._fail, "        self._retries.failed(item.stream, item.lease_id)\n", "        pass\n")],  # noqa: SLF001
+    ),
+    Mutant(
+        "cancelled_run_given_back_stays_pending",
+        "a cancelled run whose lease goes back is CANCELLED",
+        [
+            Edit(
+                ending.give_back,
+                "    if run.cancel_request_time_us is None:\n",
+                "    if True:\n",
+            )
+        ],
+    ),
+    Mutant(
+        "lease_over_by_the_wall_clock_alone",
+        "that a lease is over takes two witnesses",
+        [
+            Edit(
+                observation.Observer.over,
+                "lease.expire_time_us < wall_us and self.silent(lease) >= lease.lost_after.total_seconds()",
+                "lease.expire_time_us < wall_us",
+            )
+        ],
+    ),
+)
