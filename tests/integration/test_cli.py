@@ -8,13 +8,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import grpc
 import pytest
-from athanor.cli import session
+from athanor.cli import session, words
 from athanor.cli.__main__ import main
-from athanor.v1 import experiment_service_pb2, run_pb2, runner_pb2
+from athanor.v1 import experiment_service_pb2, run_event_pb2, run_pb2, run_policy_pb2, runner_pb2
 
 from tests.support.fake_orchestrator import FakeRun, Refusal
 from tests.support.fake_thread import FakeThread
@@ -175,6 +176,21 @@ def test_a_run_is_followed_to_its_end(athanor, server):
     assert json.loads(next(iter(server.fake.instances.values())).configuration_json) == {"times": 2}
 
 
+@pytest.mark.parametrize("command", ["run", "runs start"])
+def test_how_often_a_run_is_tried_is_said_when_it_is_started(athanor, server, command):
+    instance = athanor("instances", "create", "hello", "--json").json["id"]
+    what = "hello" if command == "run" else instance
+    options = ["--attempts", "3", "--backoff", "1m30s", "--lost-after", "2m", "--grace", "0", "--timeout", "250ms"]
+    assert athanor(*command.split(), what, *options, "--detach").status == 0
+    assert athanor(*command.split(), what, "--detach").status == 0
+    said, unsaid = (request.policy for request in server.fake.called("StartRun"))
+    assert said.max_attempts == 3
+    assert (said.retry_backoff.seconds, said.lost_after.seconds) == (90, 120)
+    assert (said.HasField("cancel_grace_period"), said.cancel_grace_period.seconds) == (True, 0)
+    assert said.timeout.nanos == 250_000_000
+    assert unsaid == run_policy_pb2.RunPolicy()
+
+
 @pytest.mark.parametrize(
     ("state", "status"),
     [(run_pb2.RUN_STATE_COMPLETED, 0), (run_pb2.RUN_STATE_FAILED, 1), (run_pb2.RUN_STATE_CANCELLED, 3)],
@@ -277,6 +293,45 @@ def test_runs(athanor, server):
     assert first.id in ambiguous.err
     assert athanor("runs", "delete", first.id, "--json").json == {"deleted": first.id}
     assert athanor("runs", "delete", first.id).status == 5
+
+
+def test_a_run_is_shown_with_how_each_of_its_attempts_ended(athanor, server):
+    policy = run_policy_pb2.RunPolicy(max_attempts=3)
+    policy.retry_backoff.seconds, policy.lost_after.seconds = 5, 86400
+    timeout = run_pb2.Failure(kind=run_pb2.Failure.KIND_TIMEOUT, message="ran past its timeout", exit_status=-15)
+    lost = run_pb2.Failure(kind=run_pb2.Failure.KIND_RUNNER_LOST, message="its runner was silent for 61 s")
+
+    def make() -> FakeRun:
+        run = server.fake.add_run("hello", policy=policy)
+        steps = [run_event_pb2.StopStep(action=action) for action in ("SIGTERM to 2 processes", "all gone")]
+        for step in steps:
+            step.time.FromSeconds(1_700_000_000)
+        ended = run_event_pb2.AttemptEnded(outcome=2, failure=timeout, stop_steps=steps)
+        server.fake.append(run, attempt_ended=ended)
+        first = run.run.attempts.add(number=1, runner_id="one", outcome=2, failure=timeout, log_complete=True)
+        first.start_time.FromSeconds(1_700_000_000)
+        first.end_time.FromSeconds(1_700_000_090)
+        run.run.attempts.add(number=2, runner_id="two", outcome=2, failure=lost, last_sequence=17)
+        run.run.next_attempt_time.FromSeconds(1_700_000_200)
+        return run
+
+    run = server.do(make).run
+    shown = athanor("runs", "show", run.id).out
+    from_clock, next_clock = words.clock(datetime.fromtimestamp(1_700_000_000, UTC)), "next attempt from"
+    assert [" ".join(line.split()) for line in shown.splitlines() if line.startswith(("attempts", "  "))][:6] == [
+        "attempts 1: FAILED on runner one after 1m 30s",
+        "TIMEOUT: ran past its timeout (exit status -15)",
+        f"{from_clock} SIGTERM to 2 processes",
+        f"{from_clock} all gone",
+        "2: FAILED on runner two, log not complete (it reaches event 17)",
+        "RUNNER_LOST: its runner was silent for 61 s",
+    ]
+    assert f"PENDING ({next_clock} " in shown
+    assert "3 attempts, the second 5.0s after the first; a silent runner is given up after 1d 0h" in shown
+    assert [one["failure"]["kind"] for one in athanor("runs", "show", run.id, "--json").json["attempts"]] == [
+        "TIMEOUT",
+        "RUNNER_LOST",
+    ]
 
 
 def test_cancelling(athanor, server):
@@ -424,6 +479,10 @@ def test_a_target_is_taken_before_or_after_the_command(athanor, server, monkeypa
         ["run", "hello", "--config", "/nowhere.json"],
         ["run", "hello", "--timeout", "soon"],
         ["run", "hello", "--label", "x"],
+        ["run", "hello", "--attempts", "0"],
+        ["run", "hello", "--attempts", "1001"],
+        ["run", "hello", "--backoff", "soon"],
+        ["runs", "start", "x", "--lost-after", "never"],
         ["run", "hello", "--seed", "-1"],
         ["runs", "list", "--state", "odd"],
         ["logs", "x", "--level", "loud"],
