@@ -116,7 +116,10 @@ def test_experiments(athanor, server):
     assert document["discovery_errors"][0]["module"] == "bad.py"
     shown = athanor("experiments", "show", "hello")
     assert "How often" in shown.out
+    assert "attempts" not in shown.out
     assert athanor("experiments", "show", "hello", "--json").json["name"] == "hello"
+    server.do(server.fake.add_experiment, "again", default_policy=run_policy_pb2.RunPolicy(max_attempts=3))
+    assert "up to 3" in athanor("experiments", "show", "again").out
 
 
 def test_instances_from_creation_to_deletion(athanor, server):
