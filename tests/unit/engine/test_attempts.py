@@ -32,7 +32,8 @@ class Runner:
         self.at, self.session, self.stream = at, session, stream
 
     async def next(self) -> tuple[Assignment, Script]:
-        return await self.at.take_up(self.session)
+        async with asyncio.timeout(900):  # answers to heartbeats go on for ever
+            return await self.at.take_up(self.session)
 
     async def send(self, script: Script, *events: bytes):
         await self.at.side.intake.deliver(self.stream, script.delivery(*events))
