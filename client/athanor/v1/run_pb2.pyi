@@ -276,7 +276,9 @@ class Attempt(_message.Message):
 
     @_builtins.property
     def failure(self) -> Global___Failure:
-        """Set when it failed, or was stopped by force."""
+        """Set when it failed, or was stopped by force. Of a run's many attempts only the newest ones have its `detail` here; the
+        AttemptEnded in the log has that of each.
+        """
 
     def __init__(
         self,
