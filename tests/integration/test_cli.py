@@ -407,6 +407,18 @@ def test_results(athanor, server):
     assert athanor("results", id, "--key", "other").out == ""
 
 
+def test_superseded_results_are_shown_when_asked_for_and_marked(athanor, server):
+    run = make_run(server)
+    server.do(server.fake.result, run, "score", "2")
+    run.superseded.add(5)
+    assert athanor("results", run.run.id).out == "score\t2\n"
+    assert athanor("results", run.run.id, "--superseded").out == (
+        'score\t{"accuracy": 0.9750, "n": 12345678901234567890}\tsuperseded\nscore\t2\n'
+    )
+    shown = athanor("results", run.run.id, "--superseded", "--json").json["results"]
+    assert [one["superseded"] for one in shown] == [True, False]
+
+
 def test_runners(athanor, server):
     server.fake.runners["x"] = runner_pb2.Runner(id="x", display_name="box", slots=2, connected=True)
     assert athanor("runners", "list", "--json").json["runners"][0]["display_name"] == "box"
