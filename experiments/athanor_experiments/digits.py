@@ -8,6 +8,8 @@ classifiers are compared on the same digits, and a run with the same seed and co
 Results: `fit/<classifier>/<size>/<repeat>` for each fit, `summary/<classifier>/<size>` for each cell of the grid, and
 one `summary`. The confidence interval is Student's t over the repeats. They share one set of digits, so it speaks of
 the chance in splitting and fitting, and not of other people's handwriting.
+
+A checkpoint after each fit: a run that may have several attempts repeats none that was finished, wherever it goes on.
 """
 
 # scikit-learn and scipy come without type stubs.
@@ -104,7 +106,7 @@ def digits(ctx: RunContext[Config]) -> None:
     ]
 
     todo = [(*cell, repeat) for cell in cells for repeat in range(1, config.repeats + 1)][len(correct) :]
-    for classifier, size, repeat in ctx.track(todo):
+    for classifier, size, repeat in ctx.track(todo, done=len(correct)):
         fit = fit_once(classifier, size, repeat, split_seed(ctx.seed, size, repeat), images, labels)
         correct.append(fit.correct)
         ctx.result(f"fit/{classifier}/{size}/{repeat}", fit.to_result())

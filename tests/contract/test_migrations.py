@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import sqlalchemy
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -62,6 +63,21 @@ def test_the_migrations_make_the_schema_that_the_code_uses(database_url: str) ->
             return compare_metadata(context, schema.metadata)
 
     assert with_dialect(database_url, differences) == []
+
+
+def test_a_database_of_the_first_version_is_brought_up_to_date(empty_database_url: str) -> None:
+    def begin_with_the_first(dialect: Dialect) -> None:
+        config = Config()
+        config.set_main_option("script_location", str(migration.SCRIPTS))
+        with dialect.writer.connect() as connection, connection.begin():
+            config.attributes["connection"] = connection
+            command.upgrade(config, "0001")
+        assert revision(dialect) == "0001"
+        migration.upgrade(dialect)
+        assert revision(dialect) == schema.REVISION
+
+    with_dialect(empty_database_url, begin_with_the_first)
+    test_the_migrations_make_the_schema_that_the_code_uses(empty_database_url)
 
 
 def test_the_code_names_the_newest_migration() -> None:

@@ -53,6 +53,7 @@ QUERIES: dict[str, Callable[[Transaction], object]] = {
     "one run": lambda tx: runs.get_run(tx, X),
     "a set of runs": lambda tx: runs.lock_runs(tx, [X]),
     "claimable runs": lambda tx: runs.claimable(tx, ["e", "f"], 5, [X]),
+    "the next attempt": runs.next_claim_time_us,
     "instances": lambda tx: instances.list_instances(tx, limit=10, before_id=X),
     "instances of an experiment": lambda tx: instances.list_instances(tx, limit=10, experiment="e", before_id=X),
     "instances with labels": lambda tx: instances.list_instances(tx, limit=10, labels=LABELS, before_id=X),
@@ -76,6 +77,7 @@ QUERIES: dict[str, Callable[[Transaction], object]] = {
     "the oldest event": lambda tx: events.first_sequence(tx, X),
     "results": lambda tx: results.list_results(tx, X, limit=10, max_bytes=1000, after_sequence=5),
     "results of a key": lambda tx: results.list_results(tx, X, key="k", limit=10, max_bytes=1000),
+    "superseding results": lambda tx: results.supersede(tx, X, 5, 2),
     "a request": lambda tx: requests.get_request(tx, "r"),
     "hidden runs": lambda tx: deletion.hidden_runs(tx, 10),
 }
@@ -83,6 +85,7 @@ QUERIES: dict[str, Callable[[Transaction], object]] = {
 # here they hold nothing: there only the partial ones are asked for.
 NAMED = {
     "claimable runs": "ix_runs_claimable",
+    "the next attempt": "ix_runs_next_attempt",
     "errors": "ix_run_events_notable",
     "the newest errors": "ix_run_events_notable",
     "lifecycle": "ix_run_events_notable",
@@ -100,7 +103,7 @@ NAMED = {
 }
 
 
-PARTIAL = {"ix_runs_claimable", "ix_run_events_notable", "ix_runs_hidden", "ix_leases_live"}
+PARTIAL = {"ix_runs_claimable", "ix_runs_next_attempt", "ix_run_events_notable", "ix_runs_hidden", "ix_leases_live"}
 
 
 @pytest.fixture

@@ -273,13 +273,14 @@ NUL = [
 ]  # fmt: skip
 
 POLICIES = [
-    bad("StartRun", start(max_attempts=2), "policy.max_attempts",
-        "more than 1 attempt is not built yet; leave it out, or say 1"),
+    bad("StartRun", start(max_attempts=1001), "policy.max_attempts", "must be between 1 and 1000"),
     bad("StartRun", start(max_attempts=0), "policy.max_attempts", "must be between 1 and 1000"),
     bad("StartRun", start(timeout=Duration(seconds=-1)), "policy.timeout",
         "must be longer than 0 s and at most 3650 days; leave it out for no limit"),
     bad("StartRun", start(timeout=Duration(seconds=2**62)), "policy.timeout",
         f"is not a duration: {2**62} s and 0 ns"),
+    bad("StartRun", start(retry_backoff=Duration(seconds=601)), "policy.retry_backoff",
+        "must be between 0 s and 10 minutes"),
     bad("StartRun", start(lost_after=Duration(seconds=60)), "policy.lost_after",
         "must be at least 70 s (60 s and the grace period) and at most 3650 days"),
 ]  # fmt: skip

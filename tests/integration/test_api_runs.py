@@ -63,9 +63,9 @@ async def test_a_new_run_is_pending_with_a_snapshot_its_policy_and_the_first_eve
         assert run.policy == run_policy_pb2.RunPolicy(
             timeout=Duration(seconds=3600),
             cancel_grace_period=Duration(seconds=2, nanos=500_000_000),
-            max_attempts=1,
+            max_attempts=3,
             retry_backoff=Duration(seconds=5),
-            lost_after=Duration(seconds=24 * 3600),
+            lost_after=Duration(seconds=600),
         )
         assert run.seed == 2**64 - 1
         assert dict(run.labels) == {"paper": "1"}

@@ -8,13 +8,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import grpc
 import pytest
-from athanor.cli import session
+from athanor.cli import session, words
 from athanor.cli.__main__ import main
-from athanor.v1 import experiment_service_pb2, run_pb2, runner_pb2
+from athanor.v1 import experiment_service_pb2, run_event_pb2, run_pb2, run_policy_pb2, runner_pb2
 
 from tests.support.fake_orchestrator import FakeRun, Refusal
 from tests.support.fake_thread import FakeThread
@@ -115,7 +116,10 @@ def test_experiments(athanor, server):
     assert document["discovery_errors"][0]["module"] == "bad.py"
     shown = athanor("experiments", "show", "hello")
     assert "How often" in shown.out
+    assert "attempts" not in shown.out
     assert athanor("experiments", "show", "hello", "--json").json["name"] == "hello"
+    server.do(server.fake.add_experiment, "again", default_policy=run_policy_pb2.RunPolicy(max_attempts=3))
+    assert "up to 3" in athanor("experiments", "show", "again").out
 
 
 def test_instances_from_creation_to_deletion(athanor, server):
@@ -173,6 +177,21 @@ def test_a_run_is_followed_to_its_end(athanor, server):
     [request] = server.fake.called("StartRun")
     assert (request.seed, dict(request.labels), request.policy.timeout.seconds) == (7, {"k": "v"}, 300)
     assert json.loads(next(iter(server.fake.instances.values())).configuration_json) == {"times": 2}
+
+
+@pytest.mark.parametrize("command", ["run", "runs start"])
+def test_how_often_a_run_is_tried_is_said_when_it_is_started(athanor, server, command):
+    instance = athanor("instances", "create", "hello", "--json").json["id"]
+    what = "hello" if command == "run" else instance
+    options = ["--attempts", "3", "--backoff", "1m30s", "--lost-after", "2m", "--grace", "0", "--timeout", "250ms"]
+    assert athanor(*command.split(), what, *options, "--detach").status == 0
+    assert athanor(*command.split(), what, "--detach").status == 0
+    said, unsaid = (request.policy for request in server.fake.called("StartRun"))
+    assert said.max_attempts == 3
+    assert (said.retry_backoff.seconds, said.lost_after.seconds) == (90, 120)
+    assert (said.HasField("cancel_grace_period"), said.cancel_grace_period.seconds) == (True, 0)
+    assert said.timeout.nanos == 250_000_000
+    assert unsaid == run_policy_pb2.RunPolicy()
 
 
 @pytest.mark.parametrize(
@@ -279,6 +298,45 @@ def test_runs(athanor, server):
     assert athanor("runs", "delete", first.id).status == 5
 
 
+def test_a_run_is_shown_with_how_each_of_its_attempts_ended(athanor, server):
+    policy = run_policy_pb2.RunPolicy(max_attempts=3)
+    policy.retry_backoff.seconds, policy.lost_after.seconds = 5, 86400
+    timeout = run_pb2.Failure(kind=run_pb2.Failure.KIND_TIMEOUT, message="ran past its timeout", exit_status=-15)
+    lost = run_pb2.Failure(kind=run_pb2.Failure.KIND_RUNNER_LOST, message="its runner was silent for 61 s")
+
+    def make() -> FakeRun:
+        run = server.fake.add_run("hello", policy=policy)
+        steps = [run_event_pb2.StopStep(action=action) for action in ("SIGTERM to 2 processes", "all gone")]
+        for step in steps:
+            step.time.FromSeconds(1_700_000_000)
+        ended = run_event_pb2.AttemptEnded(outcome=2, failure=timeout, stop_steps=steps)
+        server.fake.append(run, attempt_ended=ended)
+        first = run.run.attempts.add(number=1, runner_id="one", outcome=2, failure=timeout, log_complete=True)
+        first.start_time.FromSeconds(1_700_000_000)
+        first.end_time.FromSeconds(1_700_000_090)
+        run.run.attempts.add(number=2, runner_id="two", outcome=2, failure=lost, last_sequence=17)
+        run.run.next_attempt_time.FromSeconds(1_700_000_200)
+        return run
+
+    run = server.do(make).run
+    shown = athanor("runs", "show", run.id).out
+    from_clock, next_clock = words.clock(datetime.fromtimestamp(1_700_000_000, UTC)), "next attempt from"
+    assert [" ".join(line.split()) for line in shown.splitlines() if line.startswith(("attempts", "  "))][:6] == [
+        "attempts 1: FAILED on runner one after 1m 30s",
+        "TIMEOUT: ran past its timeout (exit status -15)",
+        f"{from_clock} SIGTERM to 2 processes",
+        f"{from_clock} all gone",
+        "2: FAILED on runner two, log not complete (it reaches event 17)",
+        "RUNNER_LOST: its runner was silent for 61 s",
+    ]
+    assert f"PENDING ({next_clock} " in shown
+    assert "3 attempts, the second 5.0s after the first; a silent runner is given up after 1d 0h" in shown
+    assert [one["failure"]["kind"] for one in athanor("runs", "show", run.id, "--json").json["attempts"]] == [
+        "TIMEOUT",
+        "RUNNER_LOST",
+    ]
+
+
 def test_cancelling(athanor, server):
     live = make_run(server, None)
     done = athanor("runs", "cancel", live.run.id, "--reason", "enough")
@@ -347,6 +405,18 @@ def test_results(athanor, server):
     assert '"accuracy": 0.9750' in document.out, "the number is the very text that was recorded"
     assert athanor("results", id).out == 'score\t{"accuracy": 0.9750, "n": 12345678901234567890}\n'
     assert athanor("results", id, "--key", "other").out == ""
+
+
+def test_superseded_results_are_shown_when_asked_for_and_marked(athanor, server):
+    run = make_run(server)
+    server.do(server.fake.result, run, "score", "2")
+    run.superseded.add(5)
+    assert athanor("results", run.run.id).out == "score\t2\n"
+    assert athanor("results", run.run.id, "--superseded").out == (
+        'score\t{"accuracy": 0.9750, "n": 12345678901234567890}\tsuperseded\nscore\t2\n'
+    )
+    shown = athanor("results", run.run.id, "--superseded", "--json").json["results"]
+    assert [one["superseded"] for one in shown] == [True, False]
 
 
 def test_runners(athanor, server):
@@ -424,6 +494,10 @@ def test_a_target_is_taken_before_or_after_the_command(athanor, server, monkeypa
         ["run", "hello", "--config", "/nowhere.json"],
         ["run", "hello", "--timeout", "soon"],
         ["run", "hello", "--label", "x"],
+        ["run", "hello", "--attempts", "0"],
+        ["run", "hello", "--attempts", "1001"],
+        ["run", "hello", "--backoff", "soon"],
+        ["runs", "start", "x", "--lost-after", "never"],
         ["run", "hello", "--seed", "-1"],
         ["runs", "list", "--state", "odd"],
         ["logs", "x", "--level", "loud"],

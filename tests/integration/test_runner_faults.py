@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from athanor.experiment.spool import SpoolReader
 from athanor.runner.v1 import dispatch_service_pb2 as pb
-from athanor.v1 import run_pb2
+from athanor.v1 import run_event_pb2, run_pb2
 
 from tests.support.runner import Granted, Orchestrator, Runner, end_processes_of, processes_of
 from tests.support.runner_experiments import write_experiments
@@ -497,6 +498,64 @@ async def test_an_attempt_that_can_be_followed_stops_by_itself_when_nobody_answe
     assert (lease.ended.outcome, lease.ended.failure.kind) == (FAILED, Kind.KIND_RUNNER_LOST)
     orchestrator.cancel(other)
     await orchestrator.end_of(other)
+
+
+async def test_one_that_stopped_by_itself_and_comes_back_when_the_lease_is_over_keeps_its_end_to_itself(
+    orchestrator: Orchestrator, start: Start
+) -> None:
+    runner = await start()
+    lease = await orchestrator.give("tracks", max_attempts=2, lost_after=2.0)
+    await orchestrator.until(lambda: lease.lines)
+    await orchestrator.stop()
+    await orchestrator.until(lambda: not processes_of(lease.lease_id))
+    spool = runner.state / "attempts" / lease.lease_id / "spool"
+    await orchestrator.until(lambda: end_in(spool))
+
+    lease.fenced, stored = "the runner had been given up", len(lease.events)
+    await orchestrator.start()
+    quarantine = runner.state / "quarantine" / lease.lease_id
+    await orchestrator.until(lambda: quarantine.exists() and lease.gone)
+    assert len(lease.events) == stored
+    ended = end_in(quarantine / "spool")
+    assert ended is not None
+    assert (ended.outcome, ended.failure.kind) == (FAILED, Kind.KIND_RUNNER_LOST)
+    assert (await orchestrator.run("returns")).ended.outcome == COMPLETED
+
+
+async def test_an_orchestrator_that_takes_events_and_answers_no_heartbeat_is_silent_too(
+    orchestrator: Orchestrator, start: Start
+) -> None:
+    """Only answered heartbeats say that the lease lives: what renews it there is what is counted here."""
+    await start()
+    lease = await orchestrator.give("tracks", max_attempts=2, lost_after=2.0)
+    await orchestrator.until(lambda: lease.lines)
+    orchestrator.answering = False
+    await orchestrator.end_of(lease)
+    assert (lease.ended.outcome, lease.ended.failure.kind) == (FAILED, Kind.KIND_RUNNER_LOST)
+    assert [step.action for step in lease.ended.stop_steps] == ["SIGTERM to 1 process", "all gone"]
+
+
+async def test_the_largest_checkpoint_is_restored_and_saved(orchestrator: Orchestrator, start: Start) -> None:
+    await start()
+    state = "a" + "x" * (512 * 1024 - 4) + "z"
+    checkpoint = pb.RestoredCheckpoint(sequence=7, state_json=json.dumps(state))
+    assert len(checkpoint.state_json) == 512 * 1024
+    lease = await orchestrator.run("resumes", attempt=2, max_attempts=2, next_sequence=40, checkpoint=checkpoint)
+    started, result, saved, _ = lease.parsed
+    assert (started.sequence, started.attempt, started.attempt_started.restored_sequence) == (40, 2, 7)
+    assert json.loads(result.result.value_json) == [len(state), "a", "z"]
+    assert json.loads(saved.checkpoint.state_json) == state[::-1]
+
+
+def end_in(spool: Path) -> run_event_pb2.AttemptEnded | None:
+    """The end of an attempt, if it is recorded."""
+    reader = SpoolReader(spool)
+    try:
+        reader.rewind(2)
+        events = [run_event_pb2.RunEvent.FromString(event) for event in reader.read(1 << 20)]
+    finally:
+        reader.close()
+    return events[-1].attempt_ended if events and events[-1].HasField("attempt_ended") else None
 
 
 async def test_a_runner_that_stood_still_declines_what_it_then_reads(orchestrator: Orchestrator, start: Start) -> None:

@@ -103,6 +103,7 @@ class FakeRun:
     events: list[run_event_pb2.RunEvent] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     progress: run_pb2.Progress | None = None
+    superseded: set[int] = field(default_factory=set)  # sequences of results
 
 
 class FakeOrchestrator:
@@ -387,9 +388,16 @@ class _Runs(run_service_pb2_grpc.RunServiceServicer):
         await self.fake.enter("ListResults", request, context)
         found = await self.fake.find(context, self.fake.runs, "run", request.run_id)
         rows = [
-            run_service_pb2.RunResult(sequence=item.sequence, attempt=item.attempt, time=item.time, result=item.result)
+            run_service_pb2.RunResult(
+                sequence=item.sequence,
+                attempt=item.attempt,
+                time=item.time,
+                result=item.result,
+                superseded=item.sequence in found.superseded,
+            )
             for item in found.events
             if item.HasField("result") and request.key in ("", item.result.key)
+            if request.include_superseded or item.sequence not in found.superseded
         ]
         items, token = self.fake.page(rows, request.page_size, request.page_token)
         return run_service_pb2.ListResultsResponse(results=items, next_page_token=token)

@@ -77,10 +77,19 @@ class Orchestrated:
 
     # What clients do.
 
-    def new_run(self, experiment: str = EXPERIMENT, *, max_attempts: int = 1, lost_after: float | None = None) -> str:
+    def new_run(
+        self,
+        experiment: str = EXPERIMENT,
+        *,
+        max_attempts: int = 1,
+        lost_after: float | None = None,
+        backoff: float | None = None,
+    ) -> str:
         """Make an instance and start a run of it; returns the run's id."""
         asked = Policy(
-            max_attempts=max_attempts, lost_after=None if lost_after is None else timedelta(seconds=lost_after)
+            max_attempts=max_attempts,
+            lost_after=None if lost_after is None else timedelta(seconds=lost_after),
+            retry_backoff=None if backoff is None else timedelta(seconds=backoff),
         )
 
         def start(tx: Transaction) -> str:

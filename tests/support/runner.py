@@ -173,6 +173,7 @@ class Orchestrator(dispatch.DispatchServiceServicer):
         lost_after: float = 86400.0,
         attempt: int = 1,
         next_sequence: int = 2,
+        checkpoint: pb.RestoredCheckpoint | None = None,
     ) -> Granted:
         """Grants a lease and sends it to the newest session."""
         await self.knows(experiment)
@@ -196,6 +197,7 @@ class Orchestrator(dispatch.DispatchServiceServicer):
                     policy=policy,
                     seed=7,
                     next_sequence=next_sequence,
+                    checkpoint=checkpoint,
                 )
             )
         )

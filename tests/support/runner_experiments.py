@@ -31,6 +31,13 @@ def returns(ctx: RunContext[Nothing]) -> None:
 
 
 @experiment
+def resumes(ctx: RunContext[Nothing]) -> None:
+    restored = ctx.restored
+    ctx.result("restored", [len(restored), restored[:1], restored[-1:]])
+    ctx.checkpoint(restored[::-1])
+
+
+@experiment
 def raises(ctx: RunContext[Nothing]) -> None:
     ctx.info("about to raise")
     raise ValueError("this is wrong")

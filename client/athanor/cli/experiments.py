@@ -65,6 +65,7 @@ def _show(item: "Experiment") -> None:
             ("description", item.description.strip()),
             ("runners", str(item.available_runner_count) if item.available_runner_count else "none: a run would wait"),
             ("timeout", words.duration(item.default_policy.timeout)),
+            ("attempts", f"up to {item.default_policy.max_attempts}" if item.default_policy.max_attempts else ""),
             ("module", item.code.module),
             ("distribution", item.code.distribution),
             ("commit", item.code.git_commit + (" (with changes)" if item.code.git_dirty else "")),

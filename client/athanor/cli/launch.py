@@ -19,7 +19,7 @@ class Start:
     """How the run is to be started."""
 
     seed: int | None
-    timeout: timedelta | None
+    policy: Mapping[str, timedelta | int]  # what was said, by the names of RunPolicy
     labels: Mapping[str, str]
     detach: bool
     json: bool
@@ -33,6 +33,10 @@ def run(
     label: options.Label = None,
     seed: options.Seed = None,
     timeout: options.Timeout = None,
+    attempts: options.Attempts = None,
+    backoff: options.Backoff = None,
+    lost_after: options.LostAfter = None,
+    grace: options.Grace = None,
     detach: options.Detach = False,
     target: options.Target = None,
     json: options.Json = False,
@@ -43,7 +47,8 @@ def run(
     with --detach the run alone.
     """
     configuration = arguments.configuration(config, set_ or [])
-    start = Start(seed, arguments.duration(timeout), arguments.labels(label or []), detach, json)
+    policy = _policy(timeout, attempts, backoff, lost_after, grace)
+    start = Start(seed, policy, arguments.labels(label or []), detach, json)
 
     async def instance_id(client: "AsyncClient") -> str:
         await schema.refuse_unknown(client, experiment, set_)
@@ -58,12 +63,17 @@ def start(
     label: options.Label = None,
     seed: options.Seed = None,
     timeout: options.Timeout = None,
+    attempts: options.Attempts = None,
+    backoff: options.Backoff = None,
+    lost_after: options.LostAfter = None,
+    grace: options.Grace = None,
     detach: Annotated[bool, typer.Option("--detach", help="Start the run and do not follow it.")] = False,
     target: options.Target = None,
     json: options.Json = False,
 ) -> None:
     """Run an instance, once more or for the first time, and follow the run to its end."""
-    start = Start(seed, arguments.duration(timeout), arguments.labels(label or []), detach, json)
+    policy = _policy(timeout, attempts, backoff, lost_after, grace)
+    start = Start(seed, policy, arguments.labels(label or []), detach, json)
 
     async def instance_id(client: "AsyncClient") -> str:
         return await ids.instance(client, instance)
@@ -79,7 +89,7 @@ def _launch(target: str | None, instance_id: "Callable[[AsyncClient], Awaitable[
         from athanor.client import RunPolicy
 
         id = await instance_id(client)
-        policy = RunPolicy(timeout=start.timeout) if start.timeout is not None else None
+        policy = RunPolicy(**start.policy) if start.policy else None  # pyright: ignore[reportArgumentType]
         started = await client.runs.start(id, policy=policy, seed=start.seed, labels=start.labels)
         if start.detach:
             return started
@@ -101,6 +111,19 @@ def _launch(target: str | None, instance_id: "Callable[[AsyncClient], Awaitable[
         raise typer.Exit(exits.OK)
     sys.stdout.flush()
     raise typer.Exit(follow.conclude(ended, start.json))
+
+
+def _policy(
+    timeout: str | None, attempts: int | None, backoff: str | None, lost_after: str | None, grace: str | None
+) -> dict[str, timedelta | int]:
+    said = {
+        "timeout": arguments.duration(timeout, "--timeout"),
+        "cancel_grace_period": arguments.duration(grace, "--grace"),
+        "max_attempts": attempts,
+        "retry_backoff": arguments.duration(backoff, "--backoff"),
+        "lost_after": arguments.duration(lost_after, "--lost-after"),
+    }
+    return {name: value for name, value in said.items() if value is not None}
 
 
 async def _say_when_it_waits(client: "AsyncClient", run: "Run") -> None:

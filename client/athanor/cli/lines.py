@@ -35,7 +35,8 @@ def lifecycle(item: "client.Event") -> str | None:
             reason = f": {item.reason}" if item.reason else ""
             return f"{_clock(item)} run   {item.state.value}{reason}"
         case client.AttemptStarted():
-            return f"{_clock(item)} run   attempt {item.attempt} started on runner {item.runner_id}"
+            text = f"{_clock(item)} run   attempt {item.attempt} started on runner {item.runner_id}"
+            return text + _resumed(item)
         case client.AttemptEnded():
             failure = f": {words.failure(item.failure)}" if item.failure else ""
             return f"{_clock(item)} run   attempt {item.attempt} {item.outcome.value}{failure}"
@@ -57,5 +58,14 @@ def summary(run: "client.Run") -> str:
     return text
 
 
+def _resumed(item: "client.AttemptStarted") -> str:
+    """Where a later attempt goes on, and what of the results that were shown does not count any more."""
+    if item.attempt == 1:
+        return ""
+    if not item.restored_sequence:
+        return ", from the beginning: earlier results no longer count"
+    return f", from the checkpoint at event {item.restored_sequence}: results behind it no longer count"
+
+
 def _clock(event: "client.Event") -> str:
-    return event.time.astimezone().strftime("%H:%M:%S")
+    return words.clock(event.time)

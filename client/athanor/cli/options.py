@@ -40,6 +40,32 @@ Timeout: TypeAlias = Annotated[
     str | None,
     typer.Option("--timeout", metavar="DURATION", help="End the run after this long, for example 90s, 5m, 1h30m."),
 ]
+Attempts: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        "--attempts", min=1, max=1000, metavar="N", help="Try at most this often in all. [default: the experiment's; 1]"
+    ),
+]
+Backoff: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--backoff",
+        metavar="DURATION",
+        help="Wait this long before the second attempt, then twice as long each time. [default: 5s]",
+    ),
+]
+LostAfter: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--lost-after",
+        metavar="DURATION",
+        help="Give a silent runner up after this long. [default: 10m while attempts are left, else 24h]",
+    ),
+]
+Grace: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--grace", metavar="DURATION", help="Time to stop by itself once it is cancelled. [default: 10s]"),
+]
 Detach: TypeAlias = Annotated[bool, typer.Option("--detach", help="Start the run and do not follow it.")]
 Limit: TypeAlias = Annotated[int, typer.Option("--limit", "-n", min=1, metavar="N", help="Show at most this many.")]
 Yes: TypeAlias = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]

@@ -18,7 +18,9 @@ def results(
     target: options.Target = None,
     json: options.Json = False,
 ) -> None:
-    """Print the results of a run. In a pipe: key, tab, value as JSON."""
+    """Print the results of a run that stand. In a pipe: key, tab, value as JSON; behind one that does not, a tab and
+    `superseded`.
+    """
 
     async def work(client: "AsyncClient") -> "tuple[str, list[Result]]":
         run_id = await ids.run(client, run)
@@ -29,7 +31,8 @@ def results(
         output.document({"run_id": run_id, "results": [shapes.result(item) for item in items]})
     elif not output.is_terminal():
         for item in items:
-            print(item.key, jsontext.dumps(jsontext.Raw(item.value_json)), sep="\t")
+            mark = ("superseded",) if item.superseded else ()
+            print(item.key, jsontext.dumps(jsontext.Raw(item.value_json)), *mark, sep="\t")
     else:
         show(items)
 
@@ -43,9 +46,9 @@ def show(items: "Sequence[Result]") -> None:
         if index:
             output.line()
         if members is None:
-            output.table(("RESULT", "VALUE"), [(item.key, brief(item.value)) for item in group])
+            output.table(("RESULT", "VALUE"), [(_name(item), brief(item.value)) for item in group])
         else:
-            rows = [(item.key, *(brief(item.value[name]) for name in members)) for item in group]
+            rows = [(_name(item), *(brief(item.value[name]) for name in members)) for item in group]
             output.table(("RESULT", *members), rows)
 
 
@@ -63,6 +66,10 @@ def brief(value: Any) -> str:
             return f"[{', '.join(map(brief, items))}]" if _is_short(items) else f"[{len(items)} items]"
         case _:
             return jsontext.dumps(value)
+
+
+def _name(item: "Result") -> str:
+    return f"{item.key} (superseded)" if item.superseded else item.key
 
 
 def _is_short(items: list[Any]) -> bool:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from athanor.cli import arguments, exits, ids, launch, options, output, session, shapes, words
+from athanor.cli import arguments, attempts, exits, ids, launch, options, output, session, shapes, words
 
 if TYPE_CHECKING:
     from athanor.client import AsyncClient, Run
@@ -75,14 +75,15 @@ def list_(
 def show(run: options.RunId, target: options.Target = None, json: options.Json = False) -> None:
     """Show one run: where it stands, what it was made of, how it ended."""
 
-    async def work(client: "AsyncClient") -> "Run":
-        return await client.runs.get(await ids.run(client, run))
+    async def work(client: "AsyncClient") -> "tuple[Run, attempts.Steps]":
+        item = await client.runs.get(await ids.run(client, run))
+        return item, {} if json else await attempts.stop_steps(client, item.id)
 
-    item = session.run(target, work)
+    item, steps = session.run(target, work)
     if json:
         output.document(shapes.run(item))
     else:
-        _show(item)
+        _show(item, steps)
 
 
 @app.command()
@@ -136,7 +137,7 @@ def delete(
         output.line(f"deleted run {run_id}")
 
 
-def _show(item: "Run") -> None:
+def _show(item: "Run", steps: "attempts.Steps") -> None:
     detail = f"\n{item.failure.detail.rstrip()}" if item.failure and item.failure.detail.strip() else ""
     output.fields(
         [
@@ -149,6 +150,7 @@ def _show(item: "Run") -> None:
             ("labels", ", ".join(f"{key}={value}" for key, value in sorted(item.labels.items()))),
             ("seed", str(item.seed)),
             ("timeout", words.duration(item.policy.timeout)),
+            ("policy", attempts.policy(item.policy)),
             ("created", words.moment(item.create_time)),
             ("started", words.moment(item.start_time)),
             ("ended", words.moment(item.end_time)),
@@ -157,7 +159,7 @@ def _show(item: "Run") -> None:
             ("silent since", words.moment(item.unreachable_since)),
             ("next attempt", words.moment(item.next_attempt_time)),
             ("log", f"{words.count(item.log_count, 'line')}, {words.count(item.result_count, 'result')}"),
-            ("attempts", "\n".join(_attempts(item))),
+            ("attempts", "\n".join(attempts.described(item, steps))),
             ("configuration", output.pretty(item.configuration_json)),
         ]
     )
@@ -167,17 +169,3 @@ def _cancellation(item: "Run") -> str:
     if item.cancel_request_time is None:
         return ""
     return f"requested {words.moment(item.cancel_request_time)} {item.cancel_reason}".rstrip()
-
-
-def _attempts(item: "Run") -> list[str]:
-    found = list[str]()
-    for one in item.attempts:
-        text = f"{one.number}: {one.outcome.value if one.outcome else 'under way'} on runner {one.runner_id}"
-        if one.outcome and not one.log_complete:
-            text += f", log not complete (it reaches event {one.last_sequence})"
-        if one.failure:
-            text += f"\n   {words.failure(one.failure)}"
-        version = [one.code.module, one.code.distribution, one.code.git_commit + ("*" if one.code.git_dirty else "")]
-        made_of = " ".join(filter(None, version))
-        found.append(text + (f"\n   code {one.code.digest[:12]} {made_of}" if one.code.digest else ""))
-    return found

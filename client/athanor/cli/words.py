@@ -20,6 +20,11 @@ def moment(value: datetime | None) -> str:
     return "" if value is None else value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
+def clock(value: datetime) -> str:
+    """A time of day of this machine's time zone; who reads it knows the day."""
+    return value.astimezone().strftime("%H:%M:%S")
+
+
 def ago(value: datetime | None, now: datetime | None = None) -> str:
     """How long ago it was."""
     if value is None:
@@ -55,7 +60,7 @@ def state(run: "Run") -> str:
     if run.unreachable_since:
         notes.append("runner silent")
     if run.next_attempt_time:
-        notes.append("between attempts")
+        notes.append(f"next attempt from {clock(run.next_attempt_time)}")
     return f"{run.state.value} ({', '.join(notes)})" if notes else run.state.value
 
 

@@ -46,6 +46,13 @@ class AttemptStarted(Event):
         """The configuration as the experiment sees it, every default filled in."""
         return _json.parse(self.configuration_json or "{}")
 
+    def supersedes(self, result: "Result") -> bool:
+        """Whether a result does not stand any more once this attempt has started: an earlier one recorded it after the
+        checkpoint that this one resumes from. What lists results leaves those out; who gathers them from a watch, or a
+        listing of events, does it by this.
+        """
+        return result.attempt < self.attempt and result.sequence > self.restored_sequence
+
 
 @dataclass(frozen=True)
 class StopStep:

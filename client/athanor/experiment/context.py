@@ -178,19 +178,21 @@ class RunContext(Generic[ConfigT]):
             raise InvalidValueError(f"message is {len(shown)} bytes, at most {MAX_PROGRESS_MESSAGE_BYTES}")
         self._control.write_progress(_integer("current", current), _integer("total", total or 0), shown)
 
-    def track(self, iterable: Iterable[ItemT], total: int | None = None) -> Generator[ItemT, None, None]:
+    def track(
+        self, iterable: Iterable[ItemT], total: int | None = None, *, done: int = 0
+    ) -> Generator[ItemT, None, None]:
         """Go through `iterable`, reporting progress, and stop when cancellation is requested.
 
-        `total` is the number of items, by default the iterable's length if it has one. Raises RunCancelled between two
-        items.
+        `total` is the number of units in all, by default `done` and the iterable's length if it has one. `done` is how
+        many there were before, as after a checkpoint of an earlier attempt. Raises RunCancelled between two items.
         """
         if total is None and isinstance(iterable, Sized):
-            total = len(iterable)
-        self.progress(0, total)
-        for done, item in enumerate(iterable, start=1):
+            total = done + len(iterable)
+        self.progress(done, total)
+        for reached, item in enumerate(iterable, start=done + 1):
             self.raise_if_cancelled()
             yield item
-            self.progress(done, total)
+            self.progress(reached, total)
 
     def complete(self) -> NoReturn:
         """End the experiment as completed, at once. To return does the same.

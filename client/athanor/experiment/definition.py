@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
 MAX_NAME_CHARACTERS = 200
+# What the orchestrator takes, told where it is declared: a run that it refuses would be somebody else's surprise.
+MOST_ATTEMPTS = 1000
+LONGEST_BACKOFF = timedelta(minutes=10)
+SHORTEST_LOST_AFTER = timedelta(seconds=60)  # beside the grace period
+DEFAULT_GRACE_PERIOD = timedelta(seconds=10)
 
 _ATTRIBUTE = "__athanor_experiment__"
 
@@ -88,9 +93,10 @@ def experiment(
             any JSON object is taken, and `ctx.config` is a dict.
         timeout: end an attempt after this long; by default never.
         cancel_grace_period: how long it may take to stop by itself once asked; by default 10 s.
-        max_attempts: how often a run may be tried in all; by default once.
-        retry_backoff: how long to wait before the second attempt; by default 5 s.
-        lost_after: give a silent runner up after this long; by default 10 min while attempts are left, else 24 h.
+        max_attempts: how often a run may be tried in all, at most 1000 times; by default once.
+        retry_backoff: how long to wait before the second attempt, and twice as long before each further one, up to 10
+        min; by default 5 s. lost_after: give a silent runner up after this long, at least 60 s and the grace period; by
+        default 10 min while attempts are left, else 24 h.
         log_level: the least that the standard `logging` module records.
 
     Raises DefinitionError at once, when the module is imported.
@@ -170,11 +176,17 @@ def _check(definition: Definition) -> None:
         raise DefinitionError(f"{named}: the configuration is {model!r}, not a pydantic model")
     if definition.log_level not in LEVELS:
         raise DefinitionError(f"{named}: log_level is {definition.log_level!r}, not one of {', '.join(LEVELS)}")
-    if definition.max_attempts is not None and definition.max_attempts < 1:
-        raise DefinitionError(f"{named}: max_attempts is {definition.max_attempts}, not 1 or more")
+    if definition.max_attempts is not None and not 1 <= definition.max_attempts <= MOST_ATTEMPTS:
+        raise DefinitionError(f"{named}: max_attempts is {definition.max_attempts}, not 1 to {MOST_ATTEMPTS}")
     for field in ("timeout", "cancel_grace_period", "retry_backoff", "lost_after"):
         value: Any = getattr(definition, field)
         if value is not None and not isinstance(value, timedelta):
             raise DefinitionError(f"{named}: {field} is {value!r}, not a timedelta")
         if value is not None and (value < timedelta() or (value == timedelta() and field == "timeout")):
             raise DefinitionError(f"{named}: {field} is {value}, which is no time to wait")
+    if definition.retry_backoff is not None and definition.retry_backoff > LONGEST_BACKOFF:
+        raise DefinitionError(f"{named}: retry_backoff is {definition.retry_backoff}, more than {LONGEST_BACKOFF}")
+    grace = DEFAULT_GRACE_PERIOD if definition.cancel_grace_period is None else definition.cancel_grace_period
+    shortest = SHORTEST_LOST_AFTER + grace
+    if definition.lost_after is not None and definition.lost_after < shortest:
+        raise DefinitionError(f"{named}: lost_after is {definition.lost_after}, less than {shortest}")

@@ -8,8 +8,9 @@ def test_it_scores():
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext, suppress
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,7 +24,7 @@ from athanor.experiment.frame import Ending, run_to_end
 from athanor.experiment.intent import Ended
 from athanor.experiment.recorder import Recorder
 from athanor.experiment.running import record_start, recorded_output
-from athanor.experiment.spool import Position
+from athanor.experiment.standins import Control, Killed, MemorySpool, RecordedProgress
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -61,7 +62,7 @@ class RecordedLog:
 class RecordedEvent:
     """One event, in the order in which they were recorded."""
 
-    sequence: int  # from 1
+    sequence: int  # from 1, over all attempts
     kind: str  # `attempt_started`, `log`, `result` or `checkpoint`
     time_ns: int  # nanoseconds since the epoch
     log: RecordedLog | None = None
@@ -71,32 +72,26 @@ class RecordedEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class RecordedProgress:
-    """The last progress."""
-
-    current: int
-    total: int  # 0: unknown
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
 class RecordedFailure:
     """Why it failed."""
 
-    kind: Literal["exception", "reported", "out_of_memory"]
+    kind: Literal["exception", "reported", "out_of_memory", "process_exit"]
     message: str
     detail: str  # the traceback, if there is one
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedRun:
-    """What an experiment recorded, and how it ended."""
+    """What an experiment recorded in one attempt, and how that ended."""
 
     outcome: Literal["completed", "failed", "cancelled"]
     failure: RecordedFailure | None
     configuration: dict[str, Any]  # as the experiment saw it
     events: list[RecordedEvent]
     progress: RecordedProgress | None
+    attempt: int = 1
+    restored_sequence: int = 0  # of the checkpoint from which it went on; 0: from the beginning
+    earlier: "RecordedRun | None" = None  # the attempt before
 
     @property
     def logs(self) -> list[RecordedLog]:
@@ -111,16 +106,30 @@ class RecordedRun:
     @property
     def results(self) -> dict[str, list[Any]]:
         """Its results by key, each with every value in the order in which they were recorded."""
-        found: dict[str, list[Any]] = {}
-        for event in self.events:
-            if event.kind == "result":
-                found.setdefault(event.key, []).append(event.value)
-        return found
+        return _by_key(self.events)
+
+    @property
+    def standing_results(self) -> dict[str, list[Any]]:
+        """The results of the whole run, as `results` has those of this attempt.
+
+        What earlier attempts recorded after the checkpoint from which a later one went on does not count any more.
+        """
+        return _by_key(self._standing())
 
     @property
     def checkpoints(self) -> list[Any]:
         """The states that it saved, in order."""
         return [event.value for event in self.events if event.kind == "checkpoint"]
+
+    def _standing(self) -> list[RecordedEvent]:
+        before = [] if self.earlier is None else self.earlier._standing()
+        return [*(event for event in before if event.sequence <= self.restored_sequence), *self.events]
+
+    def _newest_checkpoint(self) -> RecordedEvent | None:
+        for event in reversed(self.events):
+            if event.kind == "checkpoint":
+                return event
+        return None if self.earlier is None else self.earlier._newest_checkpoint()
 
 
 def run_experiment(
@@ -130,47 +139,83 @@ def run_experiment(
     seed: int = 0,
     attempt: int = 1,
     restored: Any = None,
+    after: RecordedRun | None = None,
+    kill_after: int | None = None,
     cancel_after: int | None = None,
     cancel_reason: str = "",
     capture: bool = False,
 ) -> RecordedRun:
-    """Run an experiment to its end and hand back what it recorded.
+    """Run an experiment to its end, one attempt at it, and hand back what it recorded.
 
     Args:
         experiment: a function that is decorated with `experiment`. config: its configuration as a model or a dict; None
         for the defaults. seed: the run's seed. attempt: number of the attempt. restored: what `ctx.restored` is to be.
-        cancel_after: request cancellation once the experiment has recorded this many events; 0 before it starts.
+        after: the attempt before; this one is the next, and goes on from the newest checkpoint that there is. Give the
+        same configuration and seed. kill_after: end it as if its process were killed once the experiment has recorded
+        this many events. cancel_after: request cancellation once it has recorded this many; 0 before it starts.
         cancel_reason: what is given with the request. capture: also record what is printed, logged and warned of, as in
         a real run; else that goes where it always does.
 
-    Raises DefinitionError for what is no experiment, ConfigurationError when the configuration does not fit. What the
-    experiment raises is in `failure`.
+    Raises DefinitionError for what is no experiment, ConfigurationError when the configuration does not fit, ValueError
+    for `after` together with `attempt` or `restored`. What the experiment raises is in `failure`.
     """
     definition = definition_of(experiment)
     if definition is None:
         raise DefinitionError(f"{experiment!r} is no experiment; decorate it with @experiment")
     fitted = _configuration(definition, config)
 
-    control = _Control(cancel_reason)
-    spool = _MemorySpool(after=None if cancel_after is None else cancel_after + 1, then=control.cancel)
-    record = Recorder(spool, attempt)
-    record_start(record, "", Code(module=f"{definition.module}:{definition.function.__qualname__}"), fitted, 0)
-    context: RunContext[Any] = RunContext(
-        record,
-        control,
-        config=fitted.config,
-        configuration=fitted.plain,
-        run=RunInfo("test-run", attempt, max_attempts=max(attempt, definition.max_attempts or 1)),
-        instance=InstanceInfo("test-instance", "test", definition.name),
-        seed=seed,
-        restored=restored,
+    checkpoint = None
+    if after is not None:
+        if attempt != 1 or restored is not None:
+            raise ValueError("`after` says which attempt this is and what is restored; leave out both")
+        attempt, checkpoint = after.attempt + 1, after._newest_checkpoint()  # pyright: ignore[reportPrivateUsage]
+        # A copy: what the experiment changes in its own is not changed in what was saved.
+        restored = None if checkpoint is None else deepcopy(checkpoint.value)
+    restored_sequence = 0 if checkpoint is None else checkpoint.sequence
+
+    control = Control(cancel_reason)
+    spool = MemorySpool(
+        1 if after is None else after.events[-1].sequence + 1,
+        # AttemptStarted is not the experiment's own.
+        after=None if cancel_after is None else cancel_after + 1,
+        then=control.cancel,
+        most=None if kill_after is None else kill_after + 1,
     )
-    with recorded_output(record, definition.log_level) if capture else nullcontext():
-        ending = run_to_end(definition.function, context)
-    record.end()
-    outcome, failure = _outcome(ending, control.cancelled, context.cancellation_seen)
+    record = Recorder(spool, attempt)
+    code = Code(module=f"{definition.module}:{definition.function.__qualname__}")
+    seen, ending = False, Ending(Ended.RETURNED)
+    with suppress(Killed):
+        record_start(record, "", code, fitted, restored_sequence)
+        context: RunContext[Any] = RunContext(
+            record,
+            control,
+            config=fitted.config,
+            configuration=fitted.plain,
+            run=RunInfo("test-run", attempt, max_attempts=max(attempt, definition.max_attempts or 1)),
+            instance=InstanceInfo("test-instance", "test", definition.name),
+            seed=seed,
+            restored=restored,
+        )
+        with recorded_output(record, definition.log_level) if capture else nullcontext():
+            ending = run_to_end(definition.function, context)
+        record.end()
+        seen = context.cancellation_seen
+    if spool.killed:
+        outcome, failure = "failed", RecordedFailure("process_exit", f"killed after {kill_after} events", "")
+    else:
+        outcome, failure = _outcome(ending, control.cancelled, seen)
     events = [_read(data) for data in spool.events]
-    return RecordedRun(outcome, failure, fitted.plain, events, control.progress)
+    return RecordedRun(
+        outcome, failure, fitted.plain, events, control.progress, attempt, restored_sequence, earlier=after
+    )
+
+
+def _by_key(events: Iterable[RecordedEvent]) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {}
+    for event in events:
+        if event.kind == "result":
+            found.setdefault(event.key, []).append(event.value)
+    return found
 
 
 def _configuration(definition: Definition, config: "Mapping[str, Any] | BaseModel | None") -> Configuration:
@@ -198,60 +243,6 @@ def _outcome(
         case _:
             kind = "out_of_memory" if ending.out_of_memory else "exception"
     return ("cancelled" if cancelled else "failed"), RecordedFailure(kind, ending.message, ending.detail)
-
-
-class _Control:
-    """Stands in for the runner."""
-
-    def __init__(self, reason: str) -> None:
-        self.cancelled = False
-        self.progress: RecordedProgress | None = None
-        self._reason = reason
-
-    def cancel(self) -> None:
-        self.cancelled = True
-
-    def cancel_reason(self) -> str:
-        return self._reason
-
-    def write_progress(self, current: int, total: int, message: bytes) -> None:
-        self.progress = RecordedProgress(current, total, message.decode())
-
-
-class _MemorySpool:
-    """Keeps events, and calls `then` once there are `after` of them."""
-
-    def __init__(self, after: int | None, then: Callable[[], None]) -> None:
-        self.events: list[bytes] = []
-        self._after = after
-        self._then = then
-
-    @property
-    def next_sequence(self) -> int:
-        return len(self.events) + 1
-
-    @property
-    def position(self) -> Position:
-        return Position(len(self.events), len(self.events))
-
-    def append(self, events: Sequence[bytes]) -> None:
-        self.events += events
-        if self._after is not None and len(self.events) >= self._after:
-            self._then()
-
-    def append_output(
-        self, events: Sequence[bytes], offsets: Sequence[tuple[int, int]], *, reserve: bool = False
-    ) -> None:
-        self.append(events)
-
-    def has_room(self, size: int) -> bool:
-        return True
-
-    def flush(self) -> None:
-        """Nothing to flush."""
-
-    def close(self) -> None:
-        """Nothing to close."""
 
 
 def _read(data: bytes) -> RecordedEvent:

@@ -155,7 +155,9 @@ class Run(_message.Message):
     """The reason given with the request."""
     @_builtins.property
     def policy(self) -> _run_policy_pb2.RunPolicy:
-        """How it is to be executed, every field set."""
+        """How it is to be executed, every field set (`timeout` only when there is a limit) as it holds for the attempt under way,
+        else for the next one.
+        """
 
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
@@ -167,7 +169,7 @@ class Run(_message.Message):
 
     @_builtins.property
     def next_attempt_time(self) -> _timestamp_pb2.Timestamp:
-        """When the next attempt may start; set while PENDING between attempts."""
+        """When the next attempt may start; set while PENDING between attempts, until a runner is given it."""
 
     @_builtins.property
     def progress(self) -> Global___Progress:
@@ -274,7 +276,9 @@ class Attempt(_message.Message):
 
     @_builtins.property
     def failure(self) -> Global___Failure:
-        """Set when it failed, or was stopped by force."""
+        """Set when it failed, or was stopped by force. Of a run's many attempts only the newest ones have its `detail` here; the
+        AttemptEnded in the log has that of each.
+        """
 
     def __init__(
         self,

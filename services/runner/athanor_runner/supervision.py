@@ -189,9 +189,17 @@ class Supervision:
                 self._warn(left, now)
             case stopping.Step.WAIT:
                 if self._terminated_at is None:
-                    tick = self._tools.timings.tick
+                    tick = self._until_lease_ends(self._tools.timings.tick)
                     return tick if decision.until is None else max(0.0, min(tick, decision.until - now))
         return self._tools.timings.stop_poll
+
+    def _until_lease_ends(self, longest: float) -> float:
+        """How long to wait at most, so that the attempt is stopped when it has to be and not a tick later."""
+        deadline = self._lease_deadline()
+        if deadline is None:
+            return longest
+        # Never nothing: where the stop has been asked for already, something else is waited for.
+        return min(longest, max(self._tools.timings.stop_poll, deadline - self._tools.clock.boot_time()))
 
     def _facts(self, main_ended: bool, others: tuple[ProcessId, ...]) -> stopping.Facts:
         return stopping.Facts(

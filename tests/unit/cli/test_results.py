@@ -23,6 +23,14 @@ def test_results_with_the_same_members_share_a_table_wherever_they_stand(capsys)
     )
 
 
+def test_what_does_not_count_any_more_is_marked(capsys):
+    old, new = (Result(*AT, "a", '{"x": 1}', superseded=one) for one in (True, False))
+    results.show([old, new, Result(*AT, "b", "1", superseded=True)])
+    assert capsys.readouterr().out == (
+        "RESULT          x\na (superseded)  1\na               1\n\nRESULT          VALUE\nb (superseded)  1\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [

@@ -23,6 +23,21 @@ def test_lines_in_a_pipe(capsys):
     assert shown == ['info  stdout: hello  {"i": 1}', "result score = 0.50", "run   RUNNING: started"]
 
 
+def test_what_happens_between_attempts_is_said(capsys):
+    view = views.PlainView()
+    reason = "attempt 1 of 3 failed: ran past its timeout; the next one in 5 s"
+    view.show(client.AttemptStarted(3, 1, AT[2], "one", client.CodeVersion()))
+    view.show(client.StateChanged(9, 0, AT[2], client.RunState.PENDING, reason))
+    view.show(client.AttemptStarted(10, 2, AT[2], "two", client.CodeVersion(), restored_sequence=7))
+    view.show(client.AttemptStarted(20, 3, AT[2], "one", client.CodeVersion()))
+    assert [line[9:] for line in capsys.readouterr().out.splitlines()] == [
+        "run   attempt 1 started on runner one",
+        f"run   PENDING: {reason}",
+        "run   attempt 2 started on runner two, from the checkpoint at event 7: results behind it no longer count",
+        "run   attempt 3 started on runner one, from the beginning: earlier results no longer count",
+    ]
+
+
 def test_progress_in_a_pipe_is_a_line_now_and_then(capsys):
     now = [100.0]
     view = views.PlainView(clock=lambda: now[0])

@@ -30,7 +30,9 @@ def test_ago():
 def test_flags_are_said_with_the_state_while_the_run_is_live():
     run = Run("r", "i", "e", RunState.RUNNING, cancel_request_time=NOW, unreachable_since=NOW)
     assert words.state(run) == "RUNNING (cancelling, runner silent)"
-    assert words.state(Run("r", "i", "e", RunState.PENDING, next_attempt_time=NOW)) == "PENDING (between attempts)"
+    assert words.state(Run("r", "i", "e", RunState.PENDING, next_attempt_time=NOW)).startswith(
+        "PENDING (next attempt from "
+    )
     assert words.state(Run("r", "i", "e", RunState.COMPLETED, cancel_request_time=NOW)) == "COMPLETED"
 
 

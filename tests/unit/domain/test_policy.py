@@ -3,8 +3,10 @@
 from datetime import timedelta
 
 import pytest
-from athanor_orchestrator.domain.policy import SERVER_DEFAULT, resolve, violations
-from athanor_orchestrator.domain.records import Policy
+from athanor_orchestrator.domain.policy import SERVER_DEFAULT, for_attempt, in_force, resolve, violations
+from athanor_orchestrator.domain.records import Policy, RunState
+
+from tests.support.rows import a_run, an_instance
 
 
 def s(seconds: float) -> timedelta:
@@ -12,7 +14,7 @@ def s(seconds: float) -> timedelta:
 
 
 def test_the_servers_defaults_hold_when_nothing_is_said() -> None:
-    assert resolve() == Policy(None, s(10), 1, s(5), timedelta(hours=24))
+    assert resolve() == Policy(None, s(10), 1, s(5), None)
     assert resolve(Policy(), Policy()) == resolve()
 
 
@@ -22,17 +24,48 @@ def test_for_each_field_the_first_layer_that_says_it_wins() -> None:
     assert resolve(request, experiment) == Policy(s(60), s(0), 4, s(0), s(120))
 
 
-@pytest.mark.parametrize(("attempts", "lost_after"), [(1, timedelta(hours=24)), (2, timedelta(minutes=10))])
-def test_a_silent_runner_is_given_up_sooner_while_attempts_are_left(attempts: int, lost_after: timedelta) -> None:
-    assert resolve(Policy(max_attempts=attempts)).lost_after == lost_after
-    assert resolve(Policy(), Policy(max_attempts=attempts)).lost_after == lost_after
-    assert resolve(Policy(max_attempts=attempts, lost_after=s(99))).lost_after == s(99)
+SOON, LATE = timedelta(minutes=10), timedelta(hours=24)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "attempt", "lost_after"),
+    [(1, 1, LATE), (2, 1, SOON), (2, 2, LATE), (3, 2, SOON), (3, 3, LATE), (1000, 999, SOON), (1000, 1000, LATE)],
+)
+def test_a_silent_runner_is_given_up_sooner_while_attempts_are_left(
+    allowed: int, attempt: int, lost_after: timedelta
+) -> None:
+    for policy in (resolve(Policy(max_attempts=allowed)), resolve(Policy(), Policy(max_attempts=allowed))):
+        assert for_attempt(policy, attempt) == Policy(None, s(10), allowed, s(5), lost_after)
+
+
+@pytest.mark.parametrize("attempt", [1, 2, 3])
+def test_what_was_said_holds_for_every_attempt(attempt: int) -> None:
+    for said in (s(99), SOON, LATE):
+        assert for_attempt(resolve(Policy(max_attempts=3, lost_after=said)), attempt).lost_after == said
+        assert for_attempt(resolve(Policy(max_attempts=3), Policy(lost_after=said)), attempt).lost_after == said
+
+
+@pytest.mark.parametrize(
+    ("state", "used", "lost_after"),
+    [
+        (RunState.PENDING, 0, SOON),  # waits for the first of two
+        (RunState.RUNNING, 1, SOON),
+        (RunState.PENDING, 1, LATE),  # between them
+        (RunState.RUNNING, 2, LATE),
+        (RunState.FAILED, 2, LATE),
+        (RunState.COMPLETED, 1, SOON),
+        (RunState.CANCELLED, 0, SOON),  # before any
+    ],
+)
+def test_a_run_shows_what_holds_for_its_attempt(state: RunState, used: int, lost_after: timedelta) -> None:
+    run = a_run(an_instance(), state=state, attempt_count=used, policy=resolve(Policy(max_attempts=2)))
+    assert in_force(run).lost_after == lost_after
 
 
 def test_what_the_server_falls_back_to_is_valid() -> None:
     assert violations(SERVER_DEFAULT, "policy") == []
     for attempts in (1, 2, 1000):
-        assert violations(resolve(Policy(max_attempts=attempts)), "policy") == []
+        assert violations(for_attempt(resolve(Policy(max_attempts=attempts)), 1), "policy") == []
 
 
 @pytest.mark.parametrize(

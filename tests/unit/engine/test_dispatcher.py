@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from athanor_orchestrator.domain.errors import StorageUnavailable
 from athanor_orchestrator.domain.ids import new_id
+from athanor_orchestrator.domain.policy import for_attempt
 from athanor_orchestrator.domain.records import Experiment, LeaseEnd, RunState
 from athanor_orchestrator.engine import hello as hellos
 from athanor_orchestrator.engine.dispatcher import Candidate, Room, choose, claim
@@ -42,7 +43,7 @@ async def test_an_assignment_says_everything_that_the_runner_needs(orchestrate):
             attempt=1,
             experiment=EXPERIMENT,
             configuration_json='{"a": 1}',
-            policy=run.policy,
+            policy=for_attempt(run.policy, 1),
             seed=7,
             next_sequence=2,
         )

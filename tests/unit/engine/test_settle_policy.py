@@ -1,4 +1,4 @@
-"""The policy of a new run: asked, else the author's, else the server's; and not more than one attempt for now."""
+"""The policy of a new run: asked, else the author's, else the server's."""
 
 from datetime import timedelta
 
@@ -18,18 +18,15 @@ def test_what_is_asked_wins_over_the_author_and_he_over_the_server() -> None:
         cancel_grace_period=timedelta(seconds=30),
         max_attempts=1,
         retry_backoff=timedelta(seconds=5),
-        lost_after=timedelta(hours=24),
+        lost_after=None,  # each attempt's own default
     )
 
 
-def test_more_than_one_attempt_is_refused_when_it_is_asked_for() -> None:
-    with pytest.raises(InvalidFields, match=r"policy\.max_attempts: more than 1 attempt is not built yet"):
-        settle_policy(Policy(max_attempts=2), Policy())
-
-
-def test_an_author_who_allows_more_attempts_gets_one_and_the_patience_of_one() -> None:
-    settled = settle_policy(Policy(), Policy(max_attempts=3))
-    assert (settled.max_attempts, settled.lost_after) == (1, timedelta(hours=24))
+@pytest.mark.parametrize("attempts", [1, 2, 1000])
+def test_more_attempts_may_be_asked_for_and_an_author_may_allow_them(attempts: int) -> None:
+    assert settle_policy(Policy(max_attempts=attempts), Policy()).max_attempts == attempts
+    assert settle_policy(Policy(), Policy(max_attempts=attempts)).max_attempts == attempts
+    assert settle_policy(Policy(max_attempts=1), Policy(max_attempts=attempts)).max_attempts == 1
 
 
 @pytest.mark.parametrize(
@@ -37,9 +34,12 @@ def test_an_author_who_allows_more_attempts_gets_one_and_the_patience_of_one() -
     [
         (Policy(timeout=timedelta(0)), "policy.timeout"),
         (Policy(max_attempts=0), "policy.max_attempts"),
+        (Policy(max_attempts=1001), "policy.max_attempts"),
         (Policy(cancel_grace_period=timedelta(seconds=-1)), "policy.cancel_grace_period"),
         (Policy(retry_backoff=timedelta(hours=1)), "policy.retry_backoff"),
         (Policy(lost_after=timedelta(seconds=69)), "policy.lost_after"),
+        # The 10 minutes of a run with attempts left are less than 60 s and this grace period.
+        (Policy(max_attempts=2, cancel_grace_period=timedelta(minutes=10)), "policy.lost_after"),
     ],
 )
 def test_a_policy_that_cannot_be_kept_is_refused_by_its_field(policy: Policy, field: str) -> None:

@@ -200,6 +200,13 @@ def test_track_reports_progress(ctx: RunContext[Any], page: Page) -> None:
     assert page.progress[-1] == (2, 2, b"")
 
 
+def test_track_counts_what_was_done_before(ctx: RunContext[Any], page: Page) -> None:
+    assert list(ctx.track("ab", done=3)) == ["a", "b"]
+    assert page.progress == [(3, 5, b""), (4, 5, b""), (5, 5, b"")]
+    assert list(ctx.track(iter("ab"), total=9, done=7)) == ["a", "b"]
+    assert page.progress[-1] == (9, 9, b"")
+
+
 def test_track_stops_between_two_items_when_cancelled(ctx: RunContext[Any], page: Page) -> None:
     done: list[int] = []
     page.reason = "enough"

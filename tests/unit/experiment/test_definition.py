@@ -143,10 +143,13 @@ def fine(ctx: Any, other: int = 1, *more: int, **rest: int) -> None: ...
         (fine, {"name": "a\nb"}, "experiment 'a\\nb': a name is 1 to 200 printable characters"),
         (fine, {"name": "x" * 201}, "experiment 'xxx"),
         (fine, {"log_level": "loud"}, "experiment 'fine': log_level is 'loud', not one of debug, info, warn, error"),
-        (fine, {"max_attempts": 0}, "experiment 'fine': max_attempts is 0, not 1 or more"),
+        (fine, {"max_attempts": 0}, "experiment 'fine': max_attempts is 0, not 1 to 1000"),
+        (fine, {"max_attempts": 1001}, "experiment 'fine': max_attempts is 1001, not 1 to 1000"),
         (fine, {"timeout": 60}, "experiment 'fine': timeout is 60, not a timedelta"),
         (fine, {"timeout": timedelta(0)}, "experiment 'fine': timeout is 0:00:00, which is no time to wait"),
         (fine, {"retry_backoff": timedelta(-1)}, "experiment 'fine': retry_backoff is -1 day"),
+        (fine, {"retry_backoff": timedelta(seconds=601)}, "experiment 'fine': retry_backoff is 0:10:01, more than"),
+        (fine, {"lost_after": timedelta(seconds=69)}, "experiment 'fine': lost_after is 0:01:09, less than 0:01:10"),
     ],
 )
 def test_what_cannot_work_is_told_when_the_module_is_imported(

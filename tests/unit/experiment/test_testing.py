@@ -138,3 +138,84 @@ def test_output_is_captured_when_asked_for(capsys: pytest.CaptureFixture[str]) -
 
     assert run_experiment(prints).logs == []
     assert capsys.readouterr().out == "printed\n"
+
+
+@experiment
+def resumes(ctx: RunContext[Config]) -> None:
+    done = ctx.restored or 0
+    ctx.info(f"attempt {ctx.run.attempt} of {ctx.run.max_attempts} goes on after {done}")
+    for i in ctx.track(range(done, ctx.config.n), done=done):
+        ctx.result(f"square/{i}", i * i)
+        ctx.log_batch([("info", "one"), ("info", "two")])
+        ctx.checkpoint(i + 1)
+
+
+@pytest.mark.parametrize("events", range(14))
+def test_killed_anywhere_the_next_attempt_ends_it_with_every_result_once(events: int) -> None:
+    whole = run_experiment(resumes)
+    killed = run_experiment(resumes, kill_after=events)
+    assert killed.outcome == "failed"
+    assert [event.kind for event in killed.events] == [event.kind for event in whole.events[: events + 1]]
+    assert killed.failure is not None
+    assert (killed.failure.kind, killed.failure.message) == ("process_exit", f"killed after {events} events")
+
+    run = run_experiment(resumes, after=killed)
+    assert (run.outcome, run.attempt) == ("completed", 2)
+    assert run.messages[0] == f"attempt 2 of 2 goes on after {len(killed.checkpoints)}"
+    assert run.standing_results == whole.results == whole.standing_results
+    assert run.progress == RecordedProgress(3, 3, "")
+    assert [event.sequence for event in (*killed.events, *run.events)] == list(
+        range(1, len(killed.events) + len(run.events) + 1)
+    )
+    started = run_event_pb2.RunEvent.FromString(run.events[0].data)
+    assert (started.attempt, started.attempt_started.restored_sequence) == (2, run.restored_sequence)
+
+
+def test_one_that_dies_before_a_checkpoint_of_its_own_leaves_the_earlier_one() -> None:
+    first = run_experiment(resumes, kill_after=7)  # behind the first checkpoint and the second result
+    assert first.standing_results == {"square/0": [0], "square/1": [1]}
+    second = run_experiment(resumes, after=first, kill_after=2)
+    assert second.standing_results == {"square/0": [0], "square/1": [1]}
+    third = run_experiment(resumes, after=second)
+    assert (third.attempt, third.restored_sequence) == (3, second.restored_sequence)
+    assert third.standing_results == {f"square/{i}": [i * i] for i in range(3)}
+    assert third.results == {"square/1": [1], "square/2": [4]}
+
+
+@experiment
+def adds_to_what_it_had(ctx: RunContext[Config]) -> None:
+    done = ctx.restored or []
+    ctx.result("restored", list(done))
+    done.append(1)
+    if ctx.run.attempt == 1:
+        ctx.checkpoint(done)
+
+
+def test_what_an_attempt_does_with_its_restored_state_does_not_change_what_the_next_one_gets() -> None:
+    first = run_experiment(adds_to_what_it_had)
+    second = run_experiment(adds_to_what_it_had, after=first)
+    third = run_experiment(adds_to_what_it_had, after=second)
+    assert second.results["restored"] == third.results["restored"] == [[1]]
+
+
+@experiment
+def does_not_give_in(ctx: RunContext[Any]) -> None:
+    for i in range(3):
+        try:
+            ctx.info(str(i))
+        except BaseException:
+            pass
+        finally:
+            ctx.result("last", "words")
+
+
+def test_a_killed_one_records_nothing_more_whatever_it_tries() -> None:
+    run = run_experiment(does_not_give_in, kill_after=1, capture=True)
+    assert (run.outcome, run.messages, run.results) == ("failed", ["0"], {})
+
+
+def test_the_next_attempt_says_by_itself_which_it_is() -> None:
+    first = run_experiment(resumes, kill_after=1)
+    for wrong in ({"attempt": 2}, {"restored": 1}):
+        with pytest.raises(ValueError, match="leave out both"):
+            run_experiment(resumes, after=first, **wrong)  # type: ignore[arg-type]

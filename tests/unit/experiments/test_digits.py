@@ -16,10 +16,10 @@ def accuracies(run: RecordedRun) -> dict[str, float]:
     return {key: value["accuracy"] for key, (value,) in run.results.items() if key.startswith("fit/")}
 
 
-def without_times(run: RecordedRun) -> dict[str, list[Any]]:
+def without_times(results: dict[str, list[Any]]) -> dict[str, list[Any]]:
     return {
         key: [{name: item for name, item in value.items() if name != "fit_time_s"} for value in values]
-        for key, values in run.results.items()
+        for key, values in results.items()
     }
 
 
@@ -49,7 +49,7 @@ def test_a_fit_says_what_it_was_and_its_confusion_matrix_adds_up() -> None:
 
 def test_the_same_seed_gives_the_same_numbers_and_another_seed_others() -> None:
     first, again = (run_experiment(digits, SMALL, seed=7) for _ in range(2))
-    assert without_times(first) == without_times(again)
+    assert without_times(first.results) == without_times(again.results)
     assert accuracies(first) != accuracies(run_experiment(digits, SMALL, seed=8))
 
 
@@ -65,18 +65,30 @@ def test_classifiers_are_compared_on_the_same_digits() -> None:
             assert len(rows) == 1
 
 
-def test_a_later_attempt_goes_on_after_any_fit_with_the_same_summary() -> None:
-    whole = run_experiment(digits, SMALL, seed=7)
-    assert len(whole.checkpoints) == 12
-    for done, state in enumerate(whole.checkpoints, 1):
-        rest = run_experiment(digits, SMALL, seed=7, attempt=2, restored=state)
-        assert len(accuracies(rest)) == 12 - done
-        assert rest.results["summary"] == whole.results["summary"]
+def test_killed_after_any_event_it_goes_on_and_every_fit_is_there_once() -> None:
+    few = SMALL | {"training_sizes": [50], "repeats": 2}
+    whole = run_experiment(digits, few, seed=7)
+    assert len(whole.checkpoints) == 4
+    for events in range(1, len(whole.events) - 1):
+        killed = run_experiment(digits, few, seed=7, kill_after=events)
+        rest = run_experiment(digits, few, seed=7, after=killed)
+        assert len(accuracies(rest)) == 4 - len(killed.checkpoints), "no fit that was finished is repeated"
+        assert rest.progress is not None
+        assert (rest.progress.current, rest.progress.total) == (4, 4)
 
-        # What stands of the first attempt and what the second recorded are together all there is, once each.
-        stands = recorded_before_checkpoint(whole, done)
-        assert stands.isdisjoint(rest.results)
-        assert stands | set(rest.results) == set(whole.results)
+        standing = without_times(rest.standing_results)
+        assert standing == without_times(whole.results)
+        assert all(len(values) == 1 for values in standing.values())
+
+
+def test_three_attempts_of_which_the_second_finishes_no_fit() -> None:
+    whole = run_experiment(digits, SMALL, seed=7)
+    first = run_experiment(digits, SMALL, seed=7, kill_after=9)
+    second = run_experiment(digits, SMALL, seed=7, after=first, kill_after=3)  # behind a result, before its checkpoint
+    assert len(accuracies(second)) == 1
+    assert second.checkpoints == []
+    third = run_experiment(digits, SMALL, seed=7, after=second)
+    assert without_times(third.standing_results) == without_times(whole.results)
 
 
 def test_a_cancelled_run_keeps_what_it_had() -> None:
@@ -123,16 +135,3 @@ def test_every_classifier_learns(name: str) -> None:
 def test_a_configuration_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError):
         run_experiment(digits, wrong)
-
-
-def recorded_before_checkpoint(run: RecordedRun, number: int) -> set[str]:
-    """Keys of the results that stand when an attempt goes on from this checkpoint."""
-    keys, seen = set(), 0
-    for event in run.events:
-        if event.kind == "checkpoint":
-            seen += 1
-            if seen == number:
-                return keys
-        elif event.kind == "result":
-            keys.add(event.key)
-    raise AssertionError(f"there are only {seen} checkpoints")

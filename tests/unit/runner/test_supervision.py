@@ -138,6 +138,19 @@ async def test_suspend_does_not_count_against_the_timeout_but_against_the_lease(
 
 
 @virtual_time
+async def test_the_runner_stops_an_attempt_by_itself_exactly_when_it_has_to(tmp_path: Path) -> None:
+    """At nine tenths of the shortest `lost_after`: SIGKILL, 5 s later, still comes before the lease can be over."""
+    stage = Stage(tmp_path, deadline=START + 54.4)
+    stage.processes.main_dies_of = {KILL}
+    end = await stage.run()
+    (terminated, _, first), (killed, _, second) = stage.sent[:2]
+    assert (round(terminated, 3), first, second) == (54.4, "SIGTERM", "SIGKILL")
+    assert 59.4 <= killed < 59.5
+    assert (end.stopped_for, end.killed) == (StopCause.RUNNER_LOST, True)
+    assert said(end) == ["SIGTERM to 1 process", "SIGKILL to 1 process", "all gone"]
+
+
+@virtual_time
 async def test_a_lease_that_is_renewed_lets_it_go_on(tmp_path: Path) -> None:
     stage = Stage(tmp_path, deadline=START + 50)
     stage.at(40, setattr, stage, "deadline", START + 500)

@@ -8,6 +8,8 @@ from athanor_orchestrator.domain.records import AttemptOutcome, Failure, Failure
 
 # Trying again cannot help: the experiment itself said that it failed, or the configuration fits no better next time.
 FINAL_KINDS = frozenset({FailureKind.REPORTED, FailureKind.CONFIGURATION})
+# It may be the runner's fault: another one may do better.
+KINDS_OF_THE_PLACE = frozenset({FailureKind.LAUNCH, FailureKind.STORAGE})
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,14 +4,14 @@ from dataclasses import fields, replace
 from datetime import timedelta
 
 from athanor_orchestrator.domain.errors import Violation
-from athanor_orchestrator.domain.records import Policy
+from athanor_orchestrator.domain.records import Policy, Run, RunState
 
 SERVER_DEFAULT = Policy(
     timeout=None,
     cancel_grace_period=timedelta(seconds=10),
     max_attempts=1,
     retry_backoff=timedelta(seconds=5),
-    lost_after=None,  # depends on max_attempts: see `resolve`
+    lost_after=None,  # depends on max_attempts: see `for_attempt`
 )
 
 LOST_AFTER_WITH_ATTEMPTS_LEFT = timedelta(minutes=10)
@@ -26,7 +26,8 @@ SHORTEST_LOST_AFTER = timedelta(seconds=60)  # beside the grace period
 def resolve(*layers: Policy) -> Policy:
     """Return the policy of a run: for each field the first layer that says it, else the server's default.
 
-    Every field but `timeout` is set in the answer; `timeout` None is no limit.
+    Two fields may be None in the answer: `timeout` is no limit, and `lost_after` is the default, which differs from
+    attempt to attempt; see `for_attempt`.
     """
     said = {
         field.name: next(
@@ -34,18 +35,32 @@ def resolve(*layers: Policy) -> Policy:
         )
         for field in fields(Policy)
     }
-    policy = Policy(**said)
+    return Policy(**said)
+
+
+def for_attempt(policy: Policy, attempt: int) -> Policy:
+    """Return a run's policy as it holds for one of its attempts: every field but `timeout` is set.
+
+    What was said holds for every attempt. By default a silent runner is given up soon while another attempt could
+    follow, and late when none could.
+    """
     if policy.lost_after is not None:
         return policy
-    several = policy.max_attempts is not None and policy.max_attempts > 1
-    return replace(policy, lost_after=LOST_AFTER_WITH_ATTEMPTS_LEFT if several else LOST_AFTER_ON_THE_LAST_ATTEMPT)
+    last = policy.max_attempts is None or attempt >= policy.max_attempts
+    return replace(policy, lost_after=LOST_AFTER_ON_THE_LAST_ATTEMPT if last else LOST_AFTER_WITH_ATTEMPTS_LEFT)
+
+
+def in_force(run: Run) -> Policy:
+    """Return a run's policy as it holds for its attempt: the one under way, else the next, else the last there was."""
+    waiting = run.state is RunState.PENDING
+    return for_attempt(run.policy, run.attempt_count + 1 if waiting else max(run.attempt_count, 1))
 
 
 def violations(policy: Policy, prefix: str) -> list[Violation]:
     """List what is wrong with a policy, each with its field path under `prefix` (for example `policy`).
 
     Fields that are not set are not judged, except that `lost_after` is measured against the grace period that holds
-    when none is said. To judge several layers together, pass what `resolve` makes of them.
+    when none is said. To judge several layers together, pass what `resolve` and `for_attempt` make of them.
     """
     found: list[Violation] = []
 

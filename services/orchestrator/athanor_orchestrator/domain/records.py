@@ -89,13 +89,13 @@ class CodeVersion:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How a run is to be executed. In a run every field but `timeout` is set; elsewhere None means not said."""
+    """How a run is to be executed. None means not said; what that means for a run is told at each field."""
 
     timeout: timedelta | None = None  # None in a run: no limit
-    cancel_grace_period: timedelta | None = None
+    cancel_grace_period: timedelta | None = None  # always set in a run, as the next two
     max_attempts: int | None = None
     retry_backoff: timedelta | None = None
-    lost_after: timedelta | None = None
+    lost_after: timedelta | None = None  # None in a run: the default of each attempt, see `policy.for_attempt`
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,15 @@ A lease is granted in the transaction that also sees that the session is the new
 goes into that session's stream, once. Whatever happens to it on the way is settled by the runner's next Hello.
 """
 
+import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from athanor_orchestrator.domain import run_state
+from athanor_orchestrator.domain import outcome, run_state
 from athanor_orchestrator.domain.ids import new_id
+from athanor_orchestrator.domain.policy import for_attempt
 from athanor_orchestrator.domain.records import EventFilter, EventKind, Lease, Run
 from athanor_orchestrator.domain.run_state import Actor
 from athanor_orchestrator.engine import codec
@@ -20,7 +22,7 @@ from athanor_orchestrator.engine.rounds import attempt_round
 from athanor_orchestrator.engine.sessions import Session, Sessions
 from athanor_orchestrator.engine.timings import Timings
 from athanor_orchestrator.engine.wakeups import Wakeups
-from athanor_orchestrator.storage import events, instances, leases, runners, runs
+from athanor_orchestrator.storage import attempts, events, instances, leases, runners, runs
 from athanor_orchestrator.storage.database import Database
 from athanor_orchestrator.storage.transaction import Transaction
 
@@ -58,17 +60,25 @@ class Dispatcher:
         self._sessions = sessions
         self._declined = declined
         self._timings = timings
+        self._due = float("inf")  # when the next attempt of some run may start, by the loop's clock
 
     async def run(self) -> None:
-        """Give out what waits whenever there is new work or new room, and every poll; runs until cancelled."""
+        """Give out what waits whenever there is new work or new room, or a run's next attempt is due, and every poll.
+
+        Runs until cancelled.
+        """
         with self._wakeups.subscribe("work", "fleet") as wakeup:
             while True:
+                self._due = float("inf")
                 await attempt_round("giving out runs", self._all_rounds)
-                await wakeup.wait(self._timings.poll)
+                await wakeup.wait(min(self._timings.poll, self._due - asyncio.get_running_loop().time()))
 
     async def _all_rounds(self) -> None:
+        # Asked before the rounds: what comes due while they go on is past by their end, and then nothing is waited for.
+        due = asyncio.get_running_loop().time() + await self._database.read(until_next_attempt)
         while await self.round():
             pass
+        self._due = due
 
     async def round(self) -> int:
         """Claim what there is room for, in one transaction, and send it; returns how many."""
@@ -120,7 +130,7 @@ def claim(
             break
 
         for run in waiting:
-            room = choose(rooms, run.experiment, declined.get(run.id, frozenset()))
+            room = choose(rooms, run.experiment, declined.get(run.id, frozenset()), _avoided(tx, run))
             assignment = None if room is None else _grant(tx, run, room)
             if room is None or assignment is None:
                 # Another round may claim it; in this one it must not stand before those behind it.
@@ -132,12 +142,21 @@ def claim(
     return claims
 
 
-def choose(rooms: Sequence[Room], experiment: str, declined: frozenset[str]) -> Room | None:
-    """Choose the runner with the most room of those that can take a run, so that runs spread."""
+def choose(rooms: Sequence[Room], experiment: str, declined: frozenset[str], avoided: str = "") -> Room | None:
+    """Choose the runner with the most room of those that can take a run, so that runs spread.
+
+    The runner `avoided` takes it only when no other can.
+    """
     able = [
         room for room in rooms if room.free > 0 and experiment in room.experiments and room.runner_id not in declined
     ]
-    return max(able, key=lambda room: room.free, default=None)
+    return max(able, key=lambda room: (room.runner_id != avoided, room.free), default=None)
+
+
+def until_next_attempt(tx: Transaction) -> float:
+    """Return for how many seconds no run between two attempts comes due; infinity when there is none."""
+    due_us = runs.next_claim_time_us(tx)
+    return float("inf") if due_us is None else (due_us - tx.now_us) / 1_000_000
 
 
 def _rooms(tx: Transaction, candidates: Sequence[Candidate]) -> list[Room]:
@@ -158,12 +177,13 @@ def _rooms(tx: Transaction, candidates: Sequence[Candidate]) -> list[Room]:
 def _grant(tx: Transaction, run: Run, room: Room) -> Assignment | None:
     run_state.check(run.state, run.state, Actor.DISPATCHER)
     instance = instances.get_instance(tx, run.instance_id)
-    lost_after = run.policy.lost_after
+    attempt = run.attempt_count + 1
+    policy = for_attempt(run.policy, attempt)
+    lost_after = policy.lost_after
     if lost_after is None or instance is None:
         logger.error("run %s has no instance, or its policy is not resolved: it is passed over", run.id)
         return None
 
-    attempt = run.attempt_count + 1
     lease = Lease(
         id=new_id(),
         run_id=run.id,
@@ -178,6 +198,9 @@ def _grant(tx: Transaction, run: Run, room: Room) -> Assignment | None:
         lost_after=lost_after,
     )
     leases.insert_lease(tx, lease)
+    if run.next_attempt_time_us is not None:
+        runs.update_run(tx, run.id, next_attempt_time_us=None)
+        tx.wake(f"run:{run.id}")
     return Assignment(
         lease_id=lease.id,
         run_id=run.id,
@@ -186,11 +209,18 @@ def _grant(tx: Transaction, run: Run, room: Room) -> Assignment | None:
         attempt=attempt,
         experiment=run.experiment,
         configuration_json=run.configuration_json,
-        policy=run.policy,
+        policy=policy,
         seed=run.seed,
         next_sequence=lease.first_sequence,
         checkpoint=_checkpoint(tx, run) if attempt > 1 else None,
     )
+
+
+def _avoided(tx: Transaction, run: Run) -> str:
+    """Return the runner at which it may lie that the last attempt failed; empty when it does not, or there was none."""
+    last = attempts.get_attempt(tx, run.id, run.attempt_count) if run.attempt_count else None
+    of_the_place = last is not None and last.failure is not None and last.failure.kind in outcome.KINDS_OF_THE_PLACE
+    return last.runner_id if last is not None and of_the_place else ""
 
 
 def _checkpoint(tx: Transaction, run: Run) -> RestoredCheckpoint | None:

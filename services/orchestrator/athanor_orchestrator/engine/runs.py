@@ -3,10 +3,10 @@
 import asyncio
 import secrets
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from athanor_orchestrator.domain import policy, run_state
-from athanor_orchestrator.domain.errors import InvalidFields, NotFound, RunLive, RunTerminal, Violation
+from athanor_orchestrator.domain.errors import InvalidFields, NotFound, RunLive, RunTerminal
 from athanor_orchestrator.domain.ids import new_id
 from athanor_orchestrator.domain.records import Experiment, Instance, Policy, Run, RunState
 from athanor_orchestrator.domain.run_state import Actor
@@ -177,16 +177,11 @@ def create(tx: Transaction, run_id: str, seed: int, order: Order, checked: tuple
 def settle_policy(asked: Policy, author: Policy) -> Policy:
     """Return the policy of a new run: what was asked, else the author's, else the server's default.
 
-    Raises InvalidFields. More than one attempt is not built: whoever asks for it is told so, and an author's wish for
-    more becomes one, which keeps the promise of "at most".
+    Raises InvalidFields.
     """
-    if asked.max_attempts is not None and asked.max_attempts > 1:
-        text = "more than 1 attempt is not built yet; leave it out, or say 1"
-        raise InvalidFields(Violation("policy.max_attempts", text))
-    if author.max_attempts is not None:
-        author = replace(author, max_attempts=min(author.max_attempts, 1))
     settled = policy.resolve(asked, author)
-    faults = policy.violations(settled, "policy")
+    # The first attempt's is the shortest patience that any of them has.
+    faults = policy.violations(policy.for_attempt(settled, 1), "policy")
     if faults:
         raise InvalidFields(*faults)
     return settled

@@ -15,6 +15,7 @@ from athanor.v1 import (
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from athanor_orchestrator.domain import policy as policies
 from athanor_orchestrator.domain.records import (
     Attempt,
     CodeVersion,
@@ -145,7 +146,7 @@ def run(record: Run, *, full: bool = True) -> run_pb2.Run:
         instance_id=record.instance_id,
         experiment=record.experiment,
         state=run_pb2.RunState.ValueType(record.state),
-        policy=policy(record.policy),
+        policy=policy(policies.in_force(record)),
         seed=record.seed,
         labels=record.labels,
         next_attempt_time=timestamp(record.next_attempt_time_us),

@@ -4,13 +4,15 @@ from collections import defaultdict
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import case, insert, select, update
 
 from athanor_orchestrator.domain.records import Attempt, AttemptOutcome, Failure
 from athanor_orchestrator.storage.aliases import AnyRow
 from athanor_orchestrator.storage.columns import code_columns, code_of, failure_columns, failure_of
-from athanor_orchestrator.storage.schema import attempts
+from athanor_orchestrator.storage.schema import attempts, runs
 from athanor_orchestrator.storage.transaction import Transaction
+
+DETAILED = 8
 
 
 def insert_attempt(tx: Transaction, run_id: str, lease_id: str, attempt: Attempt) -> None:
@@ -75,11 +77,21 @@ def end_attempt(
 
 
 def list_attempts(tx: Transaction, run_ids: Collection[str]) -> dict[str, tuple[Attempt, ...]]:
-    """Return the attempts of each of the runs, oldest first; runs without any are left out."""
+    """Return the attempts of each of the runs, oldest first; runs without any are left out.
+
+    Only the newest `DETAILED` of a run come with the details of their failures: a thousand tracebacks would not fit
+    into any answer. The log has all of them.
+    """
     found: dict[str, list[Attempt]] = defaultdict(list)
     if run_ids:
+        is_new = runs.c.attempt_count - attempts.c.number < DETAILED
+        detail = case((is_new, attempts.c.failure_detail), else_="").label("failure_detail")
+        others = [column for column in attempts.c if column.name != "failure_detail"]
         for row in tx.connection.execute(
-            select(attempts).where(attempts.c.run_id.in_(list(run_ids))).order_by(attempts.c.run_id, attempts.c.number)
+            select(*others, detail)
+            .join(runs, runs.c.id == attempts.c.run_id)
+            .where(attempts.c.run_id.in_(list(run_ids)))
+            .order_by(attempts.c.run_id, attempts.c.number)
         ):
             found[row.run_id].append(_attempt(row))
     return {run_id: tuple(made) for run_id, made in found.items()}

@@ -8,6 +8,7 @@ from typing import Any
 from athanor_orchestrator.domain.records import CodeVersion, Failure, FailureKind, Policy
 from athanor_orchestrator.storage.aliases import AnyRow
 
+_DETAIL_CHARACTERS = 64 << 10  # twice what a runner sends; the event has whatever it is in full
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -100,7 +101,7 @@ def failure_columns(failure: Failure | None) -> dict[str, Any]:
     return {
         "failure_kind": int(failure.kind),
         "failure_message": clean(failure.message),
-        "failure_detail": clean(failure.detail),
+        "failure_detail": clean(failure.detail)[:_DETAIL_CHARACTERS],
         "failure_exit_status": failure.exit_status,
     }
 

@@ -11,7 +11,7 @@ from athanor_orchestrator.storage import labels as label_rows
 from athanor_orchestrator.storage.aliases import AnySelect
 from athanor_orchestrator.storage.pages import Page, cut
 from athanor_orchestrator.storage.run_rows import VISIBLE, run_of
-from athanor_orchestrator.storage.schema import CLAIMABLE, run_configurations, run_labels, runs
+from athanor_orchestrator.storage.schema import BETWEEN_ATTEMPTS, CLAIMABLE, run_configurations, run_labels, runs
 from athanor_orchestrator.storage.transaction import Transaction
 
 _EXPERIMENTS_AT_ONCE = 100  # branches of one query; SQLite takes at most 500
@@ -147,5 +147,8 @@ def _oldest(tx: Transaction, experiment: str, limit: int, not_runs: Collection[s
 def next_claim_time_us(tx: Transaction) -> int | None:
     """Return the earliest `next_attempt_time_us` that is still ahead; None when no run waits for one."""
     return tx.connection.execute(
-        select(func.min(runs.c.next_attempt_time_us)).where(CLAIMABLE, runs.c.next_attempt_time_us > tx.now_us)
-    ).scalar_one()
+        select(runs.c.next_attempt_time_us)
+        .where(BETWEEN_ATTEMPTS, runs.c.next_attempt_time_us > tx.now_us)
+        .order_by(runs.c.next_attempt_time_us)
+        .limit(1)
+    ).scalar()

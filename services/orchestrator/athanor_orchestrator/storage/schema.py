@@ -28,7 +28,7 @@ from sqlalchemy.types import UserDefinedType
 
 from athanor_orchestrator.domain.records import EventKind, RunState
 
-REVISION = "0001"  # of the newest migration
+REVISION = "0002"  # of the newest migration
 
 Id = String(36).with_variant(postgresql.VARCHAR(36, collation="C"), "postgresql")
 Name = Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
@@ -216,6 +216,14 @@ Index(
     runs.c.id,
     sqlite_where=CLAIMABLE,
     postgresql_where=CLAIMABLE,
+)
+# Runs between two attempts: few, however many wait for a first one.
+BETWEEN_ATTEMPTS = text(f"{CLAIMABLE.text} AND next_attempt_time_us IS NOT NULL")
+Index(
+    "ix_runs_next_attempt",
+    runs.c.next_attempt_time_us,
+    sqlite_where=BETWEEN_ATTEMPTS,
+    postgresql_where=BETWEEN_ATTEMPTS,
 )
 Index(
     "ix_runs_hidden",
