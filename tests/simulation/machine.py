@@ -29,7 +29,7 @@ TIMINGS = Timings(
     tick=2.0,
     tree_poll=60.0,
     spool_poll=5.0,
-    sync_interval=0.5,
+    sync_interval=1.5,  # so that much of what is shipped is not flushed yet
     progress_interval=2.0,
     prune=5.0,
     stop_poll=0.5,
@@ -95,6 +95,7 @@ class RunnerMachine(Machine):
         self.agent: Process | None = None
         self.incarnations: list[Process] = []
         self.processes = Processes(self, decisions, ledgers)
+        self.processes.on_exit = self._process_exits
         self.ended_by_itself: list[str] = []  # why runners ended that nobody had told to
         self._platter = platter
         self._network = network
@@ -141,6 +142,11 @@ class RunnerMachine(Machine):
             end = scan(attempts / lease_id / "spool").last_sequence
             require(ledger.flushed <= end, f"a power cut took flushed event {ledger.flushed} of {lease_id}, left {end}")
             ledger.last = end
+
+    def _process_exits(self) -> None:
+        # The moment in which the experiment has said how it ended and nobody has heard it.
+        if self._network.happens(f"power at an end {self.name}", 0.03):
+            later(self._decisions.delay(f"until the power is gone {self.name}", 0.002, 0.5), self.power_cut)
 
     def pause(self, seconds: float) -> None:
         """Everything on it stands still for a while, as in suspend."""

@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 
 from athanor.runner.v1 import dispatch_service_pb2 as pb
 from athanor.v1 import run_event_pb2, run_pb2
-from athanor_orchestrator.domain.records import EventKind, RunState
+from athanor_orchestrator.domain.records import EventKind, FailureKind, RunState
 
 from tests.simulation.body import Ledger, Ledgers
 
 TERMINAL = {RunState.COMPLETED, RunState.FAILED, RunState.CANCELLED}
 _TOLERANCE = 0.001  # seconds
+_A_FEW_HEARTBEATS = 20.0  # seconds
 
 
 class Breach(AssertionError):
@@ -62,6 +63,7 @@ class Oracles:
         self._raw = raw
         self._ledgers = ledgers
         self._seen = 0  # the newest row of run_events that was looked at
+        self._heard: dict[str, tuple[int, float]] = {}  # by runner, its newest word, and when by the world's clock
 
     # After every commit.
 
@@ -132,6 +134,9 @@ class Oracles:
 
     def _new_leases(self) -> None:
         now = asyncio.get_running_loop().time()
+        for runner_id, seen_us in self._raw.execute("SELECT id, last_seen_us FROM runners").fetchall():
+            if self._heard.get(runner_id, (0, 0.0))[0] != seen_us:
+                self._heard[runner_id] = seen_us, now
         for lease_id, run_id, attempt, first, renew_us, lost_us, reason in self._raw.execute(
             "SELECT id, run_id, attempt, first_sequence, renew_time_us, lost_after_us, end_reason FROM leases"
         ).fetchall():
@@ -158,14 +163,19 @@ class Oracles:
 
     def _not_too_soon(self, lease_id: str, lease: LeaseSight, now: float) -> None:
         """Unless the runner itself came back without the spool, no lease ends before its time."""
-        (message,) = self._raw.execute(
-            "SELECT failure_message FROM attempts WHERE lease_id = ?", (lease_id,)
-        ).fetchone() or ("",)
+        message, runner_id = self._raw.execute(
+            "SELECT failure_message, runner_id FROM attempts WHERE lease_id = ?", (lease_id,)
+        ).fetchone() or ("", "")
         silent = now - lease.renewed_at
         if "silent" in message:
             require(
                 silent >= lease.lost_after - _TOLERANCE,
                 f"lease {lease_id} ended {silent:.1f} s after its renewal, its policy says {lease.lost_after:g} s",
+            )
+            _, heard_at = self._heard[runner_id]
+            require(
+                heard_at < lease.renewed_at + _A_FEW_HEARTBEATS,
+                f"lease {lease_id} was let go by its runner, which was heard from {now - heard_at:.1f} s ago",
             )
 
     # As it happens.
@@ -243,10 +253,12 @@ class Oracles:
 
     def _attempts_settled(self, run_id: str, log: Log) -> None:
         rows = self._raw.execute(
-            "SELECT number, outcome, log_complete, last_sequence FROM attempts WHERE run_id = ? ORDER BY number", (run_id,)
+            "SELECT number, outcome, log_complete, failure_kind FROM attempts WHERE run_id = ? ORDER BY number", (run_id,)
         ).fetchall()
         require([row[0] for row in rows] == list(range(1, len(rows) + 1)), f"run {run_id}: its attempts are {rows}")
-        for number, outcome, log_complete, _ in rows:
+        for number, outcome, log_complete, kind in rows:
+            damaged = kind == FailureKind.STORAGE and not self.restored
+            require(not damaged, f"run {run_id}: attempt {number} ended as if its spool were damaged")
             require(outcome != run_pb2.ATTEMPT_OUTCOME_UNSPECIFIED, f"run {run_id}: attempt {number} has no end")
             if log_complete and not self.restored:
                 missing = self._missing(run_id, number, log)

@@ -48,6 +48,7 @@ class Processes:
     def __init__(self, machine: Machine, decisions: Decisions, ledgers: Ledgers) -> None:
         self.children: list[Child] = []
         self.faults: list[str] = []  # exceptions that a simulated process did not expect
+        self.on_exit: Callable[[], None] = lambda: None
         self._machine = machine
         self._decisions = decisions
         self._ledgers = ledgers
@@ -78,6 +79,7 @@ class Processes:
         except Exception as error:
             self.faults.append(f"the process of lease {child.lease_id} raised {error!r}")
             status = 1
+        self.on_exit()
         child.end(status)
 
     def living(self, lease_id: str, main: ProcessId | None, owned: bool) -> list[ProcessId]:

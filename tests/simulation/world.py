@@ -123,7 +123,7 @@ class World:
         for host in self.hosts:
             if happens(f"crash {host.name}", 0.012):
                 host.kill()
-            if not host.up and happens(f"starts again {host.name}", 0.15):
+            if not host.up and happens(f"starts again {host.name}", 0.25):
                 host.start()
             if happens(f"pause {host.name}", 0.006):
                 host.pause(delay(f"pause of {host.name}", 12.0, 60.0))
@@ -135,7 +135,7 @@ class World:
                 machine.power_cut()
             if happens(f"stop {machine.name}", 0.004):
                 machine.stop()
-            if not machine.up and happens(f"starts again {machine.name}", 0.1):
+            if not machine.up and happens(f"starts again {machine.name}", 0.25):
                 machine.start()
             if happens(f"pause {machine.name}", 0.006):
                 machine.pause(delay(f"pause of {machine.name}", 12.0, 100.0))
