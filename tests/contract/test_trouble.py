@@ -1,10 +1,8 @@
 """A database that is locked, full, hanging or away: callers are told in time, and the next command finds it over."""
 
 import asyncio
-import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import psycopg
@@ -12,17 +10,23 @@ import pytest
 from athanor_orchestrator.domain.errors import StorageUnavailable
 from athanor_orchestrator.storage import database as database_module
 from athanor_orchestrator.storage import events, runs
-from athanor_orchestrator.storage import postgresql as postgresql_module
-from athanor_orchestrator.storage import sqlite as sqlite_module
 from athanor_orchestrator.storage.database import Database
 from athanor_orchestrator.storage.probe import probe
 from athanor_orchestrator.storage.transaction import Transaction
 
+from tests.support import trouble as trouble_module
 from tests.support.databases import OpenDatabase
 from tests.support.postgresql_server import PostgresqlServer
 from tests.support.rows import a_stored_run, get, log_events
+from tests.support.trouble import trouble
 
 postgresql = pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To be asked for before the database is."""
+    trouble_module.impatient(monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -30,31 +34,6 @@ def own_server() -> Iterator[PostgresqlServer]:
     """A server that tests may stop, and start again."""
     with PostgresqlServer() as server:
         yield server
-
-
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wait one second for what somebody else holds locked; to be asked for before the database is."""
-    settings = [setting.replace(" 5000", " 1000") for setting in sqlite_module._OF_THE_CONNECTION]
-    monkeypatch.setattr(sqlite_module, "_OF_THE_CONNECTION", settings)
-    options = postgresql_module._WRITER_OPTIONS.replace("lock_timeout=5s", "lock_timeout=1s")
-    monkeypatch.setattr(postgresql_module, "_WRITER_OPTIONS", options)
-
-
-@asynccontextmanager
-async def locked(url: str) -> AsyncIterator[None]:
-    """Have somebody else hold the table of runs, as a shell does that forgot to commit."""
-    if url.startswith("sqlite"):
-        shell = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
-        shell.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        finally:
-            shell.close()
-    else:
-        with psycopg.connect(url) as connection:
-            connection.execute("LOCK TABLE runs")
-            yield
 
 
 async def refused(
@@ -72,7 +51,7 @@ async def test_a_locked_database_is_told_within_seconds_and_waited_for_once(
 ) -> None:
     """It was waited for twice, 20 s together: the same again at once gains nothing."""
     run = await a_stored_run(database)
-    async with locked(database_url):
+    async with trouble("locked", database_url, database):
         refusal, seconds = await refused(database, lambda tx: runs.update_run(tx, run.id, log_count=5))
         assert 4 < seconds < 9
         assert not refusal.maybe_done
@@ -85,7 +64,7 @@ async def test_a_caller_is_told_in_time_and_what_was_not_begun_by_then_is_not_be
     impatient: None, database: Database, database_url: str
 ) -> None:
     run = await a_stored_run(database)
-    async with locked(database_url):
+    async with trouble("locked", database_url, database):
         holding = asyncio.create_task(refused(database, lambda tx: runs.update_run(tx, run.id, log_count=1)))
         await asyncio.sleep(0.2)
         refusal, seconds = await refused(database, lambda tx: runs.update_run(tx, run.id, log_count=2), within=0.3)
@@ -104,7 +83,7 @@ async def test_the_probe_leaves_nothing_and_notices_a_lock(
     assert await get(database, run) == run
     counted = "SELECT count(*) FROM requests"
     assert await database.read(lambda tx: tx.connection.exec_driver_sql(counted).scalar_one()) == 0
-    async with locked(database_url):
+    async with trouble("locked", database_url, database):
         await refused(database, lambda tx: probe(tx, 100))
     await database.write(lambda tx: probe(tx, 100))
 
@@ -113,23 +92,15 @@ async def test_the_probe_leaves_nothing_and_notices_a_lock(
 async def test_a_full_server_refuses_once_and_takes_it_when_there_is_room(
     database: Database, database_url: str
 ) -> None:
-    """The server itself raises what it raises without room (53100); a whole disk for it is no matter of a test."""
     run = await a_stored_run(database)
-    with psycopg.connect(database_url, autocommit=True) as shell:
-        shell.execute(
-            "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS"
-            " $$ BEGIN RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100'; END $$"
-        )
-        shell.execute("CREATE TRIGGER full_disk BEFORE INSERT ON run_events FOR EACH ROW EXECUTE FUNCTION full_disk()")
-        try:
-            append = lambda tx: events.append_events(tx, [(run.id, log_events(2, 5))])  # noqa: E731
-            refusal, seconds = await refused(database, append)
-            assert "No space left" in str(refusal)
-            assert not refusal.maybe_done
-            assert (seconds < 3, database.refusals) == (True, 1)
-            assert await get(database, run) == run
-        finally:
-            shell.execute("DROP FUNCTION full_disk CASCADE")
+    append = lambda tx: events.append_events(tx, [(run.id, log_events(2, 5))])  # noqa: E731
+    async with trouble("full", database_url, database):
+        refusal, seconds = await refused(database, append)
+        assert "No space left" in str(refusal)
+        assert not refusal.maybe_done
+        assert seconds < 3
+        assert database.refusals == 1
+        assert await get(database, run) == run
     await database.write(append)
 
 
@@ -215,7 +186,7 @@ async def test_what_waits_longer_than_a_minute_without_a_server_finds_it_when_it
         assert not refusal.maybe_done
         await unread(database)
     await asyncio.sleep(2.5)  # those who listen have tried in vain, too
-    await asyncio.to_thread(own_server.start)
+    own_server.start()  # here: a server is told to stop when the thread ends that has started it
     await database.write(lambda tx: runs.update_run(tx, run.id, log_count=7))
     assert {(await get(each, run)).log_count for each in (database, other) for _ in range(8)} == {7}
     async with asyncio.timeout(20):
