@@ -173,7 +173,7 @@ def _grant(tx: Transaction, run: Run, room: Room) -> Assignment | None:
 
     attempt = run.attempt_count + 1
     lease = Lease(
-        id=new_id(),
+        id=new_id(tx.now_us),
         run_id=run.id,
         runner_id=room.runner_id,
         session_number=room.session_number,
