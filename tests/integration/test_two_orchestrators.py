@@ -212,7 +212,7 @@ async def test_of_two_reapers_that_give_up_the_same_lease_one_does(open_database
     after = await get(two, run)
     assert after.state is RunState.FAILED
     page = await two.read(lambda tx: events.read_events(tx, run.id, limit=100, max_bytes=1 << 20))
-    assert [row.kind.name for row in page.items] == ["LIFECYCLE", "LIFECYCLE"]  # the end, and what follows from it
+    assert [row.kind.name for row in page.items] == ["ATTEMPT_ENDED", "STATE_CHANGE"]
     known = await two.read(lambda tx: leases.get_leases(tx, [lease.id]))
     assert known[lease.id].end is LeaseEnd.LOST
 
