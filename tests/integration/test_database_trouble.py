@@ -1,6 +1,6 @@
 """A live run of a real runner while the database is locked, full, hangs, or is away: the run does not notice.
 
-Everything is shortened, so that seconds of trouble are many times what makes a runner count as silent.
+Everything is shortened: the trouble lasts twice as long as a runner may be silent without being called so.
 """
 
 import asyncio
@@ -28,13 +28,13 @@ from tests.support.runner import Runner
 EXPERIMENTS = Path(__file__).parents[1] / "acceptance" / "experiments"
 TIMINGS = Timings(
     heartbeat_interval=0.3,
-    unreachable_after=1.0,
+    unreachable_after=3.0,
     reaper_interval=0.3,
     storage_probe=0.5,
     storage_probe_again=0.2,
     storage_slow=1.0,
 )
-LASTS = 5.0  # seconds of trouble
+LASTS = 7.0  # seconds of trouble: runners give their session up meanwhile, after 5 without an answer
 SOON = 5.0  # seconds in which it is noticed, at the beginning and at the end; the machine may be busy
 
 KINDS = [

@@ -131,4 +131,5 @@ class Connector:
     def _without(self, reason: str) -> None:
         if self._without_since is None and not self._leaving:
             self._without_since = self._clock.boot_time()
-            log.warning("no session with %s (%s); runs go on, and it is tried again", self._target, reason)
+            again = "it is tried again" if len(self._targets) == 1 else f"{', '.join(self._targets)} are tried in turn"
+            log.warning("no session with %s (%s); runs go on, and %s", self._target, reason, again)
