@@ -109,7 +109,6 @@ async def test_a_server_that_hangs_holds_no_caller_and_no_thread(
     open_database: OpenDatabase, own_server: PostgresqlServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Stopped in the middle: its kernel answers for it, so neither keepalives nor any timeout of its own are of use."""
-    monkeypatch.setattr(database_module, "ANSWER_S", 1.0)
     monkeypatch.setattr(database_module, "HANGING_S", 2.0)
     database = await open_database(url=own_server.url(own_server.create()))
     run = await a_stored_run(database)
@@ -138,7 +137,7 @@ def select(tx: Transaction) -> None:
 async def unread(database: Database) -> tuple[StorageUnavailable, float]:
     begun = time.monotonic()
     with pytest.raises(StorageUnavailable) as caught:
-        await database.read(select)
+        await database.read(select, within=1.0)
     return caught.value, time.monotonic() - begun
 
 

@@ -96,7 +96,7 @@ class InlineDatabase:
                 raise lost
             return answer
 
-    async def read(self, query: Callable[[Transaction], T]) -> T:
+    async def read(self, query: Callable[[Transaction], T], *, within: float | None = None) -> T:
         await asyncio.sleep(0)
         self.reads += 1
         refused = self.refuse_read()

@@ -127,21 +127,21 @@ class Database:
             self._troubled()
             raise StorageUnavailable(f"the database was not done within {within:g} s", maybe_done=True) from None
 
-    async def read(self, query: Callable[[Transaction], T]) -> T:
+    async def read(self, query: Callable[[Transaction], T], *, within: float | None = ANSWER_S) -> T:
         """Answer a query from one snapshot of what is committed. It may be called more than once and must not write.
 
-        Raises `StorageUnavailable` when the database cannot be reached, or has not answered in time.
+        Raises `StorageUnavailable` when the database cannot be reached, or has not answered `within` seconds.
         """
         if self._readers is None or self._closed:
             raise StorageUnavailable("the database is being closed")
-        limit = asyncio.timeout(ANSWER_S)
+        limit = asyncio.timeout(within)
         try:
             async with limit:
                 return await asyncio.get_running_loop().run_in_executor(self._readers, self._answer, query)
         except TimeoutError:
             if not limit.expired():
                 raise
-            raise StorageUnavailable(f"the database has not answered within {ANSWER_S:g} s") from None
+            raise StorageUnavailable(f"the database has not answered within {within:g} s") from None
 
     def _answer(self, query: Callable[[Transaction], T]) -> T:
         # Twice, the second time on a fresh connection: the pooled one may have been broken from before.
