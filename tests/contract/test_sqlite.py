@@ -27,7 +27,7 @@ async def test_a_commit_is_flushed_before_it_is_answered(database: Database) -> 
     assert await database.write(pragma("journal_mode")) == "wal"
     assert await database.write(pragma("synchronous")) == 2  # FULL
     assert await database.write(pragma("foreign_keys")) == 1
-    assert await database.write(pragma("busy_timeout")) == 10_000
+    assert await database.write(pragma("busy_timeout")) == 5_000
     assert await database.write(pragma("auto_vacuum")) == 2  # incremental
     assert await database.write(pragma("page_size")) == 8192
 

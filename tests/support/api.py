@@ -24,6 +24,7 @@ from athanor.v1 import (
     run_service_pb2_grpc,
     runner_service_pb2_grpc,
 )
+from athanor_orchestrator.domain.clock import Clock
 from athanor_orchestrator.domain.records import Experiment, RunState
 from athanor_orchestrator.engine import codec
 from athanor_orchestrator.engine.timings import Timings
@@ -119,7 +120,9 @@ class Api:
 
 
 @asynccontextmanager
-async def serving(database_url: str, *, stop_grace: float = 1.0, timings: Timings | None = None) -> AsyncIterator[Api]:
+async def serving(
+    database_url: str, *, stop_grace: float = 1.0, timings: Timings | None = None, clock: Clock | None = None
+) -> AsyncIterator[Api]:
     """Serve a database on a port of its own until the block is left."""
     settings = Settings(
         host="127.0.0.1",
@@ -129,7 +132,7 @@ async def serving(database_url: str, *, stop_grace: float = 1.0, timings: Timing
         stop_grace=stop_grace,
         timings=timings or Timings(),
     )
-    orchestrator = Orchestrator(settings)
+    orchestrator = Orchestrator(settings, clock)
     await orchestrator.start()
     try:
         async with aio.insecure_channel(f"127.0.0.1:{orchestrator.port}") as channel:

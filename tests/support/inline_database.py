@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import sqlalchemy
 from athanor_orchestrator.domain.clock import Clock
+from athanor_orchestrator.domain.errors import StorageUnavailable
 from athanor_orchestrator.storage import migration
 from athanor_orchestrator.storage.sqlite import SqliteDialect
 from athanor_orchestrator.storage.transaction import Transaction
@@ -53,6 +54,9 @@ class InlineDatabase:
         self.woken: list[frozenset[str]] = []  # topics of each commit
         self.refuse: Callable[[Callable[..., Any]], Exception | None] = lambda command: None
         self.refuse_read: Callable[[], Exception | None] = lambda: None
+        self.lose_answer: Callable[[Callable[..., Any]], Exception | None] = lambda command: None  # after the commit
+        self.refusals = 0
+        self.on_refusal: Callable[[], None] = lambda: None
 
     @contextmanager
     def commits_held(self) -> Iterator[Callable[[], None]]:
@@ -64,7 +68,10 @@ class InlineDatabase:
             release.set()
             self._release = None
 
-    async def write(self, command: Callable[[Transaction], T]) -> T:
+    def break_off_hanging(self) -> int:
+        return 0
+
+    async def write(self, command: Callable[[Transaction], T], *, within: float | None = None) -> T:
         async with self._writing:
             await asyncio.sleep(0)
             with self._dialect.writer.connect() as connection, connection.begin():
@@ -72,6 +79,9 @@ class InlineDatabase:
                 answer = command(transaction)
                 refused = self.refuse(command)
                 if refused is not None:
+                    if isinstance(refused, StorageUnavailable):
+                        self.refusals += 1
+                        self.on_refusal()
                     raise refused
                 if self._release is not None:
                     self.held += 1
@@ -81,9 +91,12 @@ class InlineDatabase:
             self.woken.append(frozenset(transaction.topics))
             if transaction.topics:
                 self.on_commit(frozenset(transaction.topics))
+            lost = self.lose_answer(command)
+            if lost is not None:
+                raise lost
             return answer
 
-    async def read(self, query: Callable[[Transaction], T]) -> T:
+    async def read(self, query: Callable[[Transaction], T], *, within: float | None = None) -> T:
         await asyncio.sleep(0)
         self.reads += 1
         refused = self.refuse_read()

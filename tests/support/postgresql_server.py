@@ -8,10 +8,13 @@ import importlib.util
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -115,6 +118,21 @@ class PostgresqlServer:
             self._server.wait()
         self._server = None
 
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Within it all processes of the server hang: it takes connections, as its kernel does, and does nothing."""
+        assert self._server is not None
+        os.kill(self._server.pid, signal.SIGSTOP)  # first: it starts no other any more
+        stopped = [self._server.pid, *_children(self._server.pid)]
+        try:
+            for pid in stopped[1:]:
+                os.kill(pid, signal.SIGSTOP)
+            yield
+        finally:
+            for pid in reversed(stopped):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+
     def __enter__(self) -> Self:
         try:
             self.start()
@@ -167,6 +185,16 @@ class PostgresqlServer:
                 time.sleep(0.02)
             else:
                 return
+
+
+def _children(parent: int) -> list[int]:
+    found: list[int] = []
+    for path in Path("/proc").iterdir():
+        with suppress(OSError):
+            # After the name, which is in parentheses and may hold anything: state, parent.
+            if path.name.isdigit() and int((path / "stat").read_text().rpartition(")")[2].split()[1]) == parent:
+                found.append(int(path.name))
+    return found
 
 
 def _programs() -> Path:

@@ -43,6 +43,7 @@ class ScriptedCall:
         self.script = list(script)
         self.hang = hang
         self.cancelled = False
+        self.left = False  # the orchestrator that it was read from
 
     async def read(self) -> Any:
         if self.cancelled:
@@ -59,6 +60,9 @@ class ScriptedCall:
     def cancel(self) -> bool:
         self.cancelled = True
         return True
+
+    def leave(self) -> None:
+        self.left = True
 
 
 class Script:

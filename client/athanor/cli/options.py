@@ -7,7 +7,11 @@ import typer
 
 Target: TypeAlias = Annotated[
     str | None,
-    typer.Option("--target", metavar="HOST:PORT", help="The orchestrator. [env: ATHANOR_TARGET; else 127.0.0.1:7400]"),
+    typer.Option(
+        "--target",
+        metavar="HOST:PORT[,...]",
+        help="The orchestrator, or several that share a database. [env: ATHANOR_TARGET; else 127.0.0.1:7400]",
+    ),
 ]
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 RunId: TypeAlias = Annotated[str, typer.Argument(metavar="RUN", help="Id of the run, or the beginning of it.")]

@@ -41,27 +41,40 @@ _OPTIONS: tuple[tuple[str, Any], ...] = (
 def resolve_target(target: str | None) -> str:
     """Return the address to call: `target`, else that of ATHANOR_TARGET, else 127.0.0.1:7400.
 
-    A missing port is 7400; `unix:` addresses pass as they are. Raises TargetError when it is neither.
+    Several addresses are separated by commas; one that is there twice counts once. A missing port is 7400; `unix:`
+    addresses pass as they are. Raises TargetError when one is neither.
     """
     given = (target or os.environ.get(TARGET_VARIABLE) or DEFAULT_TARGET).strip()
-    if given.startswith(("unix:", "unix-abstract:")):
-        return given
-    match = _HOST_PORT.match(given)
+    return ",".join(dict.fromkeys(_address(part.strip(), given) for part in given.split(",")))
+
+
+def _address(part: str, given: str) -> str:
+    if part.startswith(("unix:", "unix-abstract:")):
+        return part
+    match = _HOST_PORT.match(part)
     if not match or (match["port"] and not 0 < int(match["port"][1:]) < 65536):
-        raise TargetError(f"the target must be HOST:PORT, for example {DEFAULT_TARGET}; it is {given!r}")
-    return given if match["port"] else f"{given}:{_DEFAULT_PORT}"
+        raise TargetError(
+            f"the target must be HOST:PORT, for example {DEFAULT_TARGET}, or several of them separated by commas; "
+            f"it is {given!r}"
+        )
+    return part if match["port"] else f"{part}:{_DEFAULT_PORT}"
 
 
-def open_channel(target: str) -> grpc.aio.Channel:
-    """Return a channel to `target`; nothing is sent before the first call."""
+def open_channel(address: str) -> grpc.aio.Channel:
+    """Return a channel to one address; nothing is sent before the first call."""
     options = list(_OPTIONS)
-    if _LOOPBACK.match(target):
+    if _LOOPBACK.match(address):
         options.append(("grpc.enable_http_proxy", 0))  # a proxy never leads back to this machine
-    return grpc.aio.insecure_channel(target, options=options)
+    return grpc.aio.insecure_channel(address, options=options)
 
 
 def advice(target: str) -> str:
     """Return what a person can do when nobody answers at `target`."""
+    if "," in target:
+        return (
+            "Check that one of them runs and that this machine reaches it, "
+            f"or name others with --target HOST:PORT,HOST:PORT or {TARGET_VARIABLE}=HOST:PORT,HOST:PORT."
+        )
     if _LOOPBACK.match(target) or target.startswith("unix"):
         return (
             "Start one on this machine with `athanor up`, "

@@ -1,7 +1,7 @@
 """What can go wrong when the orchestrator is called.
 
     AthanorError
-     +- TargetError (ValueError)                    the address is not HOST:PORT
+     +- TargetError (ValueError)                    an address is not HOST:PORT
      +- UnavailableError (ConnectionError)          no orchestrator answers there
      +- DeadlineExceededError (TimeoutError)        it did not answer in time
      +- ProtocolError                               what it sent breaks the protocol
@@ -31,17 +31,18 @@ class AthanorError(Exception):
 
 
 class TargetError(AthanorError, ValueError):
-    """The address of the orchestrator is not of the form HOST:PORT."""
+    """An address of the orchestrator is not of the form HOST:PORT."""
 
 
 class UnavailableError(AthanorError, ConnectionError):
     """No orchestrator could be reached, or it could not work just now.
 
-    `target` is the address that was tried, `reason` what came back from there, and `advice` what to do about it.
+    `target` is the address that was tried, or all of them, separated by commas; `reason` is what came back from the
+    last one, and `advice` what to do about it.
     """
 
     def __init__(self, target: str, reason: str, advice: str) -> None:
-        super().__init__(f"the orchestrator at {target} is not available: {reason}")
+        super().__init__(f"the orchestrator at {target.replace(',', ' or ')} is not available: {reason}")
         self.target = target
         self.reason = reason
         self.advice = advice
@@ -51,7 +52,7 @@ class DeadlineExceededError(AthanorError, TimeoutError):
     """No answer came in time. A call that changes something may still have been carried out."""
 
     def __init__(self, target: str, timeout: float) -> None:
-        super().__init__(f"the orchestrator at {target} did not answer within {timeout:g} s")
+        super().__init__(f"the orchestrator at {target.replace(',', ' or ')} did not answer within {timeout:g} s")
         self.target = target
         self.timeout = timeout  # seconds
 

@@ -26,6 +26,7 @@ from athanor_orchestrator.engine.instances import Instances
 from athanor_orchestrator.engine.run_log import RunLog
 from athanor_orchestrator.engine.runner_side import RunnerSide
 from athanor_orchestrator.engine.runs import Runs
+from athanor_orchestrator.engine.storage_health import StorageHealth
 from athanor_orchestrator.engine.subscription import Subscriptions
 from athanor_orchestrator.engine.wakeups import Wakeups
 from athanor_orchestrator.rpc import handlers, standard
@@ -88,7 +89,7 @@ class Orchestrator:
             raise
         self._loops = asyncio.create_task(self._run_loops(), name="orchestrator: loops")
         await self._server.start()
-        await self._health.serving()
+        await self._health.say(True)
 
     def _compose(self) -> None:
         """Build the parts and mount them, leaf to root."""
@@ -117,6 +118,7 @@ class Orchestrator:
         self._health = standard.Health(names)
         self._health.mount(self._server)
         standard.mount_reflection(self._server, (*names, standard.HEALTH))
+        self._storage_health = StorageHealth(database, timings, self._health.say)
 
     def _listen(self) -> int:
         host, port = self.settings.host, self.settings.port
@@ -132,6 +134,7 @@ class Orchestrator:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._runner_side.run(), name="runner side")
             group.create_task(self._deletion.run(), name="deletion")
+            group.create_task(self._storage_health.run(), name="storage health")
 
     async def failed(self) -> None:
         """Wait until a loop dies, which none should, and raise what it died of."""
@@ -140,7 +143,7 @@ class Orchestrator:
 
     async def stop(self) -> None:
         """Stop in order; see the module's text."""
-        await self._health.not_serving()
+        await self._health.stop()
         await self._runner_side.drain()
         self.watches.stop()
         await self._server.stop(self.settings.stop_grace)

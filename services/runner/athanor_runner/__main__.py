@@ -14,7 +14,7 @@ os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 from athanor_runner import process, settings, state
 from athanor_runner.agent import Agent, serve
 from athanor_runner.catalogue import EnvironmentBroken
-from athanor_runner.link import dialer
+from athanor_runner.link import GrpcConnection
 from athanor_runner.ports import SystemClock, ThreadedDisk
 from athanor_runner.session import Refused
 
@@ -37,7 +37,9 @@ def main(arguments: list[str] | None = None) -> int:
     except* EnvironmentBroken as errors:
         return_value = _fail(str(errors.exceptions[0]))
     except* Refused as errors:
-        return_value = _fail(f"the orchestrator at {told.target} refused this runner: {errors.exceptions[0]}")
+        return_value = _fail(
+            f"the orchestrator at {' or '.join(told.targets)} refused this runner: {errors.exceptions[0]}"
+        )
     else:
         return_value = 0
     finally:
@@ -49,7 +51,7 @@ async def _run(told: settings.Settings, folder: state.StateFolder) -> None:
     agent = Agent(
         told,
         folder,
-        dialer(told.target),
+        GrpcConnection,
         SystemClock(),
         ThreadedDisk(),
         process.LinuxProcesses(),
@@ -64,8 +66,10 @@ def _parse(arguments: list[str] | None) -> settings.Settings:
         prog="athanor-runner", description="Executes runs for an Athanor orchestrator, each in a process of its own."
     )
     parser.add_argument(
-        "--target", default=os.environ.get("ATHANOR_TARGET") or settings.Settings.target, metavar="HOST:PORT",
-        help="the orchestrator (default: $ATHANOR_TARGET, then %(default)s)",
+        "--target", default=os.environ.get("ATHANOR_TARGET") or ",".join(settings.Settings.targets),
+        metavar="HOST:PORT[,...]",
+        help="the orchestrator, or several that share a database: when one is lost the next is taken"
+        " (default: $ATHANOR_TARGET, then %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--state", type=Path, metavar="FOLDER",
@@ -89,9 +93,10 @@ def _parse(arguments: list[str] | None) -> settings.Settings:
         help="how long runs may go on after the runner was told to stop (default: %(default)g)",
     )  # fmt: skip
     told = parser.parse_args(arguments)
-    host, _, port = told.target.rpartition(":")
-    if not host or not port.isdigit():
-        parser.error(f"--target must be HOST:PORT, not {told.target!r}")
+    try:
+        targets = settings.targets_from(told.target)
+    except ValueError as error:
+        parser.error(f"--target {error}")
     if told.slots < 1:
         parser.error(f"--slots must be at least 1, not {told.slots}")
     if not told.stop_grace >= 0:
@@ -104,7 +109,7 @@ def _parse(arguments: list[str] | None) -> settings.Settings:
     except ValueError as error:
         parser.error(str(error))
     return settings.Settings(
-        target=told.target,
+        targets=targets,
         state_folder=Path(told.state).absolute(),
         paths=tuple(path.absolute() for path in told.path),
         python=told.python,

@@ -140,7 +140,7 @@ class Agent:
 
     def _connector(self, roster: Roster) -> Connector:
         return Connector(
-            self._settings.target,
+            self._settings.targets,
             self._dial,
             self._identity,
             self._state,

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from athanor_runner.backoff import Backoff
 from athanor_runner.catalogue import Catalogue
@@ -18,11 +18,14 @@ log = logging.getLogger(__name__)
 
 
 class Connector:
-    """Makes sessions, one at a time. Says once that there is none, and once that there is one again."""
+    """Makes sessions, one at a time, with one orchestrator after the other when there are several.
+
+    Says once that there is no session, and once that there is one again.
+    """
 
     def __init__(
         self,
-        target: str,
+        targets: Sequence[str],
         dial: Dial,
         identity: Identity,
         state: StateFolder,
@@ -35,7 +38,8 @@ class Connector:
         say: Callable[[str], None],
     ) -> None:
         """`say` is given the line for each session that was welcomed."""
-        self._target = target
+        self._targets = targets
+        self._target = targets[0]  # the one that is tried, or was last
         self._dial = dial
         self._identity = identity
         self._state = state
@@ -66,18 +70,25 @@ class Connector:
     async def run(self) -> None:
         """Holds sessions until it has left. Raises Refused when the orchestrator never wants this runner."""
         backoff = Backoff(self._timings.reconnect_first, self._timings.reconnect_most)
+        step = Backoff(self._timings.reconnect_first, self._timings.reconnect_first)
+        tried = 0  # in a row, since a session lasted
         while not self._leaving:
             self._welcomed_at = None
             pause = await self._hold()
             lasted = 0.0 if self._welcomed_at is None else self._clock.boot_time() - self._welcomed_at
             if lasted > self._timings.reconnect_most:
                 backoff.reset()
-            if not self._leaving:
-                await asyncio.sleep(pause + backoff.next())
+                tried = 0
+            if self._leaving:
+                return
+            tried += 1
+            self._target = self._targets[(self._targets.index(self._target) + 1) % len(self._targets)]
+            # Another one need not be waited for; once all were tried they are left alone for a while.
+            await asyncio.sleep(step.next() if tried % len(self._targets) else pause + backoff.next())
 
     async def _hold(self) -> float:
         """Holds one session; returns how many seconds the orchestrator asked to be left alone."""
-        connection = self._dial()
+        connection = self._dial(self._target)
         try:
             number = await self._disk.run(self._state.next_session_number)
             reporter = Reporter(self._feeds, self._disk, self._timings, self._roster.fence)
@@ -120,4 +131,5 @@ class Connector:
     def _without(self, reason: str) -> None:
         if self._without_since is None and not self._leaving:
             self._without_since = self._clock.boot_time()
-            log.warning("no session with %s (%s); runs go on, and it is tried again", self._target, reason)
+            again = "it is tried again" if len(self._targets) == 1 else f"{', '.join(self._targets)} are tried in turn"
+            log.warning("no session with %s (%s); runs go on, and %s", self._target, reason, again)

@@ -8,7 +8,7 @@ from athanor.runner.v1 import dispatch_service_pb2 as pb
 from athanor.runner.v1 import dispatch_service_pb2_grpc as dispatch
 from grpc import aio
 
-from athanor_runner.ports import ControlStream, Dial, ReportStream, StreamEnded
+from athanor_runner.ports import ControlStream, ReportStream, StreamEnded
 
 MESSAGE_BYTES = 4 * 1024 * 1024
 FAREWELL = 2.0  # seconds that the other side gets to end a stream that was finished on purpose
@@ -23,6 +23,7 @@ OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.http2.bdp_probe", 0),  # else a reader that does not read absorbs megabytes
     ("grpc.use_local_subchannel_pool", 1),  # a new connection does not inherit the pauses of an older one
+    ("grpc.min_reconnect_backoff_ms", 5_000),  # despite its name: how long one try to connect may take
     ("grpc.enable_retries", 0),
 )
 
@@ -74,8 +75,8 @@ class GrpcStream(Generic[Outgoing, Incoming]):
 class GrpcConnection:
     """A channel of its own: when it is closed nothing of it remains."""
 
-    def __init__(self, target: str) -> None:
-        self._channel = aio.insecure_channel(target, options=OPTIONS)
+    def __init__(self, address: str) -> None:
+        self._channel = aio.insecure_channel(address, options=OPTIONS)
         self._stub = dispatch.DispatchServiceStub(self._channel)
 
     def connect(self) -> ControlStream:
@@ -91,11 +92,6 @@ class GrpcConnection:
     async def close(self) -> None:
         """Ends every stream and the connection."""
         await self._channel.close()
-
-
-def dialer(target: str) -> Dial:
-    """Connects to `HOST:PORT`."""
-    return lambda: GrpcConnection(target)
 
 
 def _ended(error: aio.AioRpcError) -> StreamEnded:

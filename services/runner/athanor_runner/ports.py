@@ -167,7 +167,8 @@ class Connection(Protocol):
         ...
 
 
-Dial = Callable[[], Connection]
+Dial = Callable[[str], Connection]
+"""Connects to the orchestrator at an address, `HOST:PORT`."""
 
 
 class SystemClock:

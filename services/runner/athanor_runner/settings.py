@@ -41,7 +41,9 @@ class Timings:
 class Settings:
     """Everything that is configured about one runner."""
 
-    target: str = "127.0.0.1:7400"
+    targets: tuple[str, ...] = (
+        "127.0.0.1:7400",
+    )  # orchestrators on one database, in the order in which they are tried
     state_folder: Path = Path("runner")
     paths: tuple[Path, ...] = ()  # folders with experiments, beside those that are installed
     python: str = sys.executable  # the interpreter that executes experiments
@@ -49,6 +51,19 @@ class Settings:
     display_name: str = ""
     stop_grace: float = 10.0  # seconds that runs may go on after SIGTERM to the runner
     timings: Timings = field(default_factory=Timings)
+
+
+def targets_from(text: str) -> tuple[str, ...]:
+    """Reads addresses, separated by commas; one that is there twice counts once.
+
+    Raises ValueError, naming it, for one that is not HOST:PORT.
+    """
+    targets = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
+    for target in targets:
+        host, _, port = target.rpartition(":")
+        if not host or not port.isdigit():
+            raise ValueError(f"must be HOST:PORT, not {target!r}")
+    return targets
 
 
 def default_state_folder(environ: Mapping[str, str]) -> Path:

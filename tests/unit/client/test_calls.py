@@ -27,7 +27,7 @@ class Method:
 
 def make(time: FakeTime, **options) -> Caller:
     options = {"timeout": 30.0, "retry_for": 10.0, **options}
-    return Caller("h:1", sleep=time.sleep, clock=time.clock, **options)
+    return Caller(options.pop("target", "h:1"), sleep=time.sleep, clock=time.clock, **options)
 
 
 async def test_an_answer_is_returned():
@@ -108,3 +108,22 @@ async def test_a_wrong_argument_is_raised_at_once():
     with pytest.raises(InvalidArgumentError):
         await make(time).call(Method(time, rpc_error(grpc.StatusCode.INVALID_ARGUMENT)), "x")
     assert not time.slept
+
+
+async def test_another_orchestrator_is_called_at_once_and_all_of_them_again_after_a_while():
+    time = FakeTime()
+    method = Method(time, *[rpc_error(AWAY) for _ in range(5)])
+    assert await make(time, target="a:1,b:1,c:1").call(method, "x") == "X"
+    assert [seconds > 0 for seconds in time.slept] == [False, False, True, False, False]
+
+
+async def test_each_orchestrator_is_called_once_however_long_the_one_before_took():
+    time = FakeTime()
+
+    async def hanging(request: str, *, timeout: float) -> str:
+        time.now += 15
+        raise rpc_error(AWAY, "ping timeout")
+
+    with pytest.raises(UnavailableError, match="at a:1 or b:1 is not available"):
+        await make(time, target="a:1,b:1", timeout=60).call(hanging, "x")
+    assert time.now == 30

@@ -22,6 +22,9 @@ def no_target(monkeypatch):
         ("[::1]:9", "[::1]:9"),
         ("[::1]", "[::1]:7400"),
         ("unix:/run/athanor", "unix:/run/athanor"),
+        ("a:1,b:2", "a:1,b:2"),
+        (" a , [::1]:3,unix:/x ", "a:7400,[::1]:3,unix:/x"),
+        ("a,b,a:7400", "a:7400,b:7400"),
     ],
 )
 def test_a_target_is_host_and_port(given, target):
@@ -34,7 +37,9 @@ def test_the_argument_comes_before_the_environment(monkeypatch):
     assert _channel.resolve_target("arg:2") == "arg:2"
 
 
-@pytest.mark.parametrize("wrong", ["http://lab:1", "lab:", "lab:x", "lab:0", "lab:70000", "a:b:c", "::1", "a b:1"])
+@pytest.mark.parametrize(
+    "wrong", ["http://lab:1", "lab:", "lab:x", "lab:0", "lab:70000", "a:b:c", "::1", "a b:1", "a:1,", "a,,b", "a:1;b:2"]
+)
 def test_anything_else_is_refused(wrong):
     with pytest.raises(TargetError, match="HOST:PORT"):
         _channel.resolve_target(wrong)

@@ -17,6 +17,7 @@ from athanor.client._async import watch as watch_module
 from athanor.client._async.watch import Ports, RunWatch
 from athanor.v1 import run_pb2
 
+from tests.support.virtual_time import virtual_time
 from tests.support.watch_calls import (
     FakeTime,
     Script,
@@ -34,7 +35,9 @@ COMPLETED = run_pb2.RUN_STATE_COMPLETED
 
 def make(script: Script, time: FakeTime | None = None, **options) -> RunWatch:
     time = time or FakeTime()
-    return RunWatch(script, target="h:1", ports=Ports(clock=time.clock, sleep=time.sleep), **options)
+    return RunWatch(
+        script, target=options.pop("target", "h:1"), ports=Ports(clock=time.clock, sleep=time.sleep), **options
+    )
 
 
 async def collect(watch: RunWatch) -> list[str]:
@@ -288,3 +291,38 @@ async def test_the_run_can_be_asked_for():
     await collect(watch)
     assert watch.run is not None
     assert watch.run.state is RunState.COMPLETED
+
+
+async def test_a_watch_goes_on_at_another_orchestrator_at_once_and_tells_nobody():
+    time, told = FakeTime(), []
+    script = Script(
+        ScriptedCall(run_item(), batch_item(1, 2), AWAY),
+        ScriptedCall(run_item(), batch_item(3), run_item(COMPLETED, 3)),
+    )
+    watch = make(script, time, target="a:1,b:1", on_interruption=told.append)
+    assert await collect(watch) == ["RUNNING", "m1", "m2", "m3", "COMPLETED"]
+    assert script.opened == [0, 2]
+    assert (time.slept, told) == ([], [])
+
+
+async def test_when_none_of_several_is_there_it_is_said_and_waited():
+    time, told = FakeTime(), []
+    script = Script(
+        ScriptedCall(run_item(), batch_item(1, 2), AWAY),
+        *[ScriptedCall(AWAY) for _ in range(4)],
+        ScriptedCall(run_item(), batch_item(3), run_item(COMPLETED, 3)),
+    )
+    watch = make(script, time, target="a:1,b:1", on_interruption=told.append)
+    assert await collect(watch) == ["RUNNING", "m1", "m2", "m3", "COMPLETED"]
+    assert [entry.failures for entry in told] == [1, 2]
+    assert len(time.slept) == 2
+    assert "a:1 or b:1" in str(told[0].error)
+
+
+@virtual_time
+async def test_a_silent_orchestrator_is_left():
+    silent = ScriptedCall(run_item(), batch_item(1), hang=True)
+    script = Script(silent, ScriptedCall(run_item(), batch_item(2), run_item(COMPLETED, 2)))
+    assert await collect(make(script, target="a:1,b:1")) == ["RUNNING", "m1", "m2", "COMPLETED"]
+    assert silent.left
+    assert silent.cancelled

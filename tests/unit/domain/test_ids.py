@@ -23,6 +23,17 @@ def test_ids_go_on_in_order_when_the_clock_goes_back(monkeypatch: pytest.MonkeyP
     assert [now, *later] == sorted([now, *later])
 
 
+def test_ids_by_the_databases_clock_are_in_its_order_whatever_this_machine_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ids, "_last", {"machine": 0, "given": 0})
+    ids.new_id()
+    made = [ids.new_id(now_us) for now_us in (1_000_000, 1_000_001, 1_000_001, 999_999, 2_000_000)]
+    assert made == sorted(made)
+    assert uuid.UUID(made[0]).int >> 80 == 1000
+    assert uuid.UUID(made[-1]).int >> 80 == 2000
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "x", "0189", "{01890000-0000-7000-8000-000000000001}", "01890000000070008000000000000001",

@@ -359,6 +359,25 @@ async def test_trouble_of_the_database_stops_neither_the_dispatcher_nor_the_canc
 
 
 @virtual_time
+async def test_a_claim_that_may_have_been_committed_without_an_answer_is_settled_by_a_new_hello(orchestrate):
+    # The connection broke in the commit: the lease was granted, and nobody knew of it. It was live for ever.
+    at = orchestrate()
+    async with at.running():
+        session = await at.connect(hello(), EXPERIMENT)
+        at.database.lose_answer = lambda command: (
+            StorageUnavailable("cut off", maybe_done=True) if at.database.look(leases.live_leases) else None
+        )
+        run_id = at.new_run()
+        await asyncio.sleep(1)
+        at.database.lose_answer = lambda command: None
+        assert at.run(run_id).lease_id is not None
+        assert isinstance(session.error, StorageUnavailable)
+
+        again = await at.connect(hello(RUNNER, 2), EXPERIMENT)
+        assert (await at.assigned(again)).run_id == run_id
+
+
+@virtual_time
 async def test_while_the_orchestrator_goes_away_no_run_is_given_out_and_no_session_taken(orchestrate):
     at = orchestrate()
     async with at.running():

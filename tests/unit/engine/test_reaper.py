@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from athanor_orchestrator.domain.errors import StorageUnavailable
 from athanor_orchestrator.domain.records import FailureKind, LeaseEnd, RunState
-from athanor_orchestrator.engine import codec
+from athanor_orchestrator.engine import codec, reaper
 from athanor_orchestrator.engine.reaper import expire
 from athanor_orchestrator.storage import events, requests, runners
 
@@ -182,9 +182,9 @@ async def test_time_in_which_the_database_was_away_is_left_out(orchestrate):
     at = orchestrate()
     async with at.running():
         run_id, *_ = await running(at, lost_after=70)
-        at.database.refuse_read = lambda: StorageUnavailable("away")
+        at.database.refuse = lambda command: StorageUnavailable("away")
         await asyncio.sleep(600)
-        at.database.refuse_read = lambda: None
+        at.database.refuse = lambda command: None
         await asyncio.sleep(60)
         assert at.run(run_id).state is RunState.RUNNING
         await asyncio.sleep(30)
@@ -197,11 +197,39 @@ async def test_time_around_every_failed_round_is_left_out(orchestrate):
     async with at.running():
         run_id, *_ = await running(at, lost_after=70)
         for _ in range(20):
-            at.database.refuse_read = lambda: StorageUnavailable("away")
+            at.database.refuse = lambda command: StorageUnavailable("away")
             await asyncio.sleep(5)
-            at.database.refuse_read = lambda: None
+            at.database.refuse = lambda command: None
             await asyncio.sleep(5)
         assert at.run(run_id).state is RunState.RUNNING
+
+
+@pytest.mark.parametrize("looking", [True, False], ids=["full", "away"])
+@virtual_time
+async def test_a_runner_whose_heartbeats_the_database_refused_is_neither_flagged_nor_given_up(orchestrate, looking):
+    # A disk that is full, or a table that is locked, still lets the reaper look: it saw leases that nobody renewed, and
+    # its own first commit afterwards came before the first heartbeat's.
+    at = orchestrate()
+    async with at.running():
+        run_id, _, _, session, _ = await running(at, lost_after=70)
+        await asyncio.sleep(1.5)
+        async with at.alive(session):
+            for more in range(5):  # so that now and then the reaper's round comes before the heartbeat
+                await asyncio.sleep(20)
+                at.database.refuse = lambda command: (
+                    None if looking and command is reaper._look else StorageUnavailable("the disk is full")
+                )
+                await asyncio.sleep(200 + more)
+                at.database.refuse = lambda command: None
+                for _ in range(100):
+                    await asyncio.sleep(0.1)
+                    assert at.run(run_id).unreachable_since_us is None
+                    assert at.run(run_id).state is RunState.RUNNING
+        # And once nobody sends them any more, both happens all the same.
+        await asyncio.sleep(30)
+        assert at.run(run_id).unreachable_since_us is not None
+        await asyncio.sleep(60)
+        assert at.run(run_id).state is RunState.FAILED
 
 
 @virtual_time

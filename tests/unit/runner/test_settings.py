@@ -30,6 +30,8 @@ def test_the_default_state_folder_is_the_users_own() -> None:
     [
         (["--target", "nowhere"], "--target must be HOST:PORT, not 'nowhere'"),
         (["--target", "host:http"], "--target must be HOST:PORT, not 'host:http'"),
+        (["--target", "a:1,b"], "--target must be HOST:PORT, not 'b'"),
+        (["--target", "a:1,"], "--target must be HOST:PORT, not ''"),
         (["--slots", "0"], "--slots must be at least 1, not 0"),
         (["--stop-grace", "-1"], "--stop-grace must not be negative, not -1"),
         (["--stop-grace", "nan"], "--stop-grace must not be negative, not nan"),
@@ -43,3 +45,8 @@ def test_nonsense_is_refused_in_one_line(
         program._parse(arguments)
     assert ended.value.code == 2
     assert capsys.readouterr().err.splitlines()[-1] == f"athanor-runner: error: {message}"
+
+
+def test_several_targets_are_separated_by_commas() -> None:
+    assert program._parse(["--target", "a:1, [::1]:2,a:1"]).targets == ("a:1", "[::1]:2")
+    assert program._parse([]).targets == ("127.0.0.1:7400",)

@@ -18,7 +18,8 @@ class Caller:
     """Makes the unary calls of one client.
 
     `timeout` is the deadline of a call in seconds, repetitions included. `retry_for` is for how many seconds a call
-    that may be repeated is made again while the orchestrator is not available. `sleep` waits.
+    that may be repeated is made again while the orchestrator is not available: at once where there is another one.
+    `sleep` waits.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class Caller:
         clock: Callable[[], float],
     ) -> None:
         self.target = target
+        self._orchestrators = target.count(",") + 1
         self._timeout = timeout
         self._retry_for = retry_for
         self._sleep = sleep
@@ -56,10 +58,15 @@ class Caller:
         def worth_repeating(error: BaseException) -> bool:
             return repeatable and isinstance(error, grpc.aio.AioRpcError) and _status.read(error).may_pass
 
+        def given_up(state: tenacity.RetryCallState) -> bool:
+            # Each is tried once, however long the one before took to fail.
+            until = deadline if state.attempt_number < self._orchestrators else last_try
+            return self._clock() + state.upcoming_sleep >= until
+
         retrying = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception(worth_repeating),
-            stop=lambda state: self._clock() + state.upcoming_sleep >= last_try,
-            wait=_wait,
+            stop=given_up,
+            wait=self._wait,
             sleep=self._sleep,
             reraise=True,
         )
@@ -74,9 +81,11 @@ class Caller:
         except grpc.aio.AioRpcError as error:
             raise _status.exception(_status.read(error), target=self.target, timeout=seconds) from error
 
-
-def _wait(state: tenacity.RetryCallState) -> float:
-    """The orchestrator's own word on when to come back, else a growing delay."""
-    error: Any = state.outcome.exception() if state.outcome else None
-    asked = _status.read(error).retry_after if isinstance(error, grpc.aio.AioRpcError) else None
-    return _backoff.delay(state.attempt_number) if asked is None else asked
+    def _wait(self, state: tenacity.RetryCallState) -> float:
+        """No time where another one is tried next; else what the last one says, or a growing delay."""
+        rounds, more = divmod(state.attempt_number, self._orchestrators)
+        if more:
+            return 0.0
+        error: Any = state.outcome.exception() if state.outcome else None
+        asked = _status.read(error).retry_after if isinstance(error, grpc.aio.AioRpcError) else None
+        return _backoff.delay(rounds) if asked is None else asked

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Callable, Collection, Mapping
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import grpc.aio
 
@@ -195,16 +195,17 @@ class Runs:
         """Follow a run from any position of its log to its end; see RunWatch.
 
         A lost orchestrator is waited for, for as long as it takes, or for `give_up_after` seconds (UnavailableError);
-        `on_interruption` is told of each time. One that has never answered is given up after the client's
-        `retry_for`. Raises NotFoundError when there is no such run, or no longer, PositionOutOfRangeError when the
-        log does not reach `after_sequence`.
+        `on_interruption` is told of each time when there is no other to go on with at once. One that has never answered
+        is given up after the client's `retry_for`. Raises NotFoundError when there is no such run, or no longer,
+        PositionOutOfRangeError when the log does not reach `after_sequence`.
         """
         selected = _encode.event_filter(filter)
 
         def open_call(position: int) -> WatchCall:
             request = pb.WatchRunRequest(id=run_id, after_sequence=position, filter=selected)
             try:
-                return self._stub.WatchRun(request)
+                call: Any = self._stub.WatchRun(request)
+                return call
             except grpc.aio.UsageError as error:
                 raise RuntimeError("this client has been closed") from error
 

@@ -32,13 +32,17 @@ class WatchCall(Protocol):
         """Give the stream up."""
         ...
 
+    def leave(self) -> None:
+        """Go to another orchestrator the next time, if there is one."""
+        ...
+
 
 @dataclass(frozen=True)
 class Interruption:
-    """A watch has lost its connection and will make a new one."""
+    """A watch has lost its connection, and there is no other orchestrator to go on with at once."""
 
     error: AthanorError
-    failures: int  # in a row
+    failures: int  # in a row, of all orchestrators
     delay: float  # seconds until the next try
 
 
@@ -55,7 +59,8 @@ class RunWatch:
 
     Gives RunUpdated (first, at every change, and last), every Event once and in order, and ProgressUpdated. It ends
     after the run has ended and all of its log has been given. When the connection breaks, or the orchestrator
-    restarts, it connects again and goes on behind the last event, for as long as that takes.
+    restarts, it connects again, to any of the client's orchestrators, and goes on behind the last event, for as long as
+    that takes.
 
     Stopping to iterate, or cancelling, ends the watching only; iterating again goes on where it stopped. Not for use
     by several tasks at once. `async with` closes the stream at a place of your choice.
@@ -75,6 +80,7 @@ class RunWatch:
     ) -> None:
         self._open_call = open_call
         self._target = target
+        self._orchestrators = target.count(",") + 1
         self._position = after_sequence
         self._filtered = filtered
         self._connect_for = connect_for
@@ -144,6 +150,7 @@ class RunWatch:
         except grpc.aio.AioRpcError as error:
             await self._interrupted(_outage.judge(_status.read(error)), self._exception(error), error)
         except TimeoutError as error:
+            self._call.leave()
             silent = UnavailableError(self._target, f"it was silent for {SILENCE:g} s", "")
             await self._interrupted(_outage.Verdict.PASSING, silent, error)
         except ProtocolError as error:
@@ -218,9 +225,12 @@ class RunWatch:
         if not self._outage.worth_another_try(verdict, now, limit):
             self._ended = True
             raise error from cause
-        delay = _backoff.delay(self._outage.failures)
+        rounds, another = divmod(self._outage.failures, self._orchestrators)
+        if another:
+            return  # which need not be waited for
+        delay = _backoff.delay(rounds)
         if self._on_interruption:
-            self._on_interruption(Interruption(error, self._outage.failures, delay))
+            self._on_interruption(Interruption(error, rounds, delay))
         await self._ports.sleep(delay)
 
     def _exception(self, error: grpc.aio.AioRpcError) -> AthanorError:

@@ -146,11 +146,15 @@ class Stopping(AthanorError):
 
 
 class StorageUnavailable(AthanorError):
-    """The database cannot be reached or written; worth another try after `retry_after_s` seconds."""
+    """The database cannot be reached or written; worth another try after `retry_after_s` seconds.
 
-    def __init__(self, message: str, retry_after_s: float = 1.0) -> None:
+    `maybe_done`: what was asked for may have been done all the same, or may still be.
+    """
+
+    def __init__(self, message: str, retry_after_s: float = 1.0, *, maybe_done: bool = False) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+        self.maybe_done = maybe_done
 
 
 class StorageInUse(AthanorError):

@@ -51,8 +51,9 @@ class Control:
 
     async def _heartbeat(self, session: Session, heartbeat: Heartbeat) -> None:
         try:
+            # Not given up for taking long: with a slow database it still renews, later.
             result = await self._database.write(
-                lambda tx: beat(tx, session.runner_id, session.id, session.number, heartbeat)
+                lambda tx: beat(tx, session.runner_id, session.id, session.number, heartbeat), within=None
             )
         except StorageUnavailable as error:
             # Not answered, so the runner's own count of its leases goes on; the next one comes by itself.

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from athanor_orchestrator.domain import outcome, run_state
+from athanor_orchestrator.domain.errors import StorageUnavailable
 from athanor_orchestrator.domain.ids import new_id
 from athanor_orchestrator.domain.policy import for_attempt
 from athanor_orchestrator.domain.records import EventFilter, EventKind, Lease, Run
@@ -95,7 +96,14 @@ class Dispatcher:
 
         candidates = [Candidate(session.runner_id, session.number) for session in sessions.values()]
         declined = self._declined.current()
-        claims = await self._database.write(lambda tx: claim(tx, candidates, declined))
+        try:
+            claims = await self._database.write(lambda tx: claim(tx, candidates, declined), within=None)
+        except StorageUnavailable as error:
+            if error.maybe_done:
+                # What was granted, if it was, nobody sends any more; the next Hello does not name it.
+                for session in sessions.values():
+                    session.end(error)
+            raise
         for runner_id, assignment in claims:
             self._send(sessions[runner_id], assignment)
         return len(claims)
@@ -185,7 +193,7 @@ def _grant(tx: Transaction, run: Run, room: Room) -> Assignment | None:
         return None
 
     lease = Lease(
-        id=new_id(),
+        id=new_id(tx.now_us),
         run_id=run.id,
         runner_id=room.runner_id,
         session_number=room.session_number,

@@ -49,14 +49,14 @@ class Instances:
             return before
 
         configuration = await self._catalogue.accept(draft.experiment, draft.configuration_json, CONFIGURATION_FIELD)
-        instance_id, etag = new_id(), _new_etag()
+        etag = _new_etag()
 
         def command(tx: Transaction) -> bytes:
             known = idempotency.answered(tx, call)
             if known is not None:
                 return known
             instance = Instance(
-                id=instance_id,
+                id=new_id(tx.now_us),
                 experiment=draft.experiment,
                 name=draft.name,
                 description=draft.description,

@@ -36,6 +36,7 @@ class Reaper:
         self._database = database
         self._timings = timings
         self._observer = Observer(timings.reaper_interval)
+        self._refusals = database.refusals
         self._purged_at = float("-inf")
 
     async def run(self) -> None:
@@ -48,7 +49,12 @@ class Reaper:
 
     async def round(self) -> None:
         """Look once: flag what is silent, end what is over."""
-        sight = await self._database.read(_look)
+        # By the writer, behind the renewals that wait for it; and where a commit was refused since the last round, it
+        # may have been one of theirs: while the database is full or locked nobody is silent, they are not heard.
+        sight = await self._database.write(_look)
+        if self._refusals != self._database.refusals:
+            self._refusals = self._database.refusals
+            self._observer.failed()
         self._observer.look(asyncio.get_running_loop().time(), sight.now_us, sight.live)
 
         over = [lease for lease in sight.live if self._observer.over(lease, sight.now_us)]

@@ -59,13 +59,13 @@ class Runs:
         assert experiment is not None
         await asyncio.to_thread(configuration.require_fit, instance.configuration_json, experiment)
         checked = (instance.configuration_json, experiment.configuration_schema_json)
-        run_id, seed = new_id(), secrets.randbits(SEED_BITS) if order.seed is None else order.seed
+        seed = secrets.randbits(SEED_BITS) if order.seed is None else order.seed
 
         def command(tx: Transaction) -> bytes:
             known = idempotency.answered(tx, call)
             if known is not None:
                 return known
-            run = create(tx, run_id, seed, order, checked)
+            run = create(tx, new_id(tx.now_us), seed, order, checked)
             return idempotency.remember(tx, call, answer(run))
 
         return await self._database.write(command)

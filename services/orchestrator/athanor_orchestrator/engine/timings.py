@@ -21,5 +21,8 @@ class Timings:
     purge_interval: float = 60.0
     ended_lease_kept: float = 7 * 24 * 3600.0  # a zombie that names an ended lease this late is still fenced
     request_kept: float = 24 * 3600.0
+    storage_probe: float = 5.0  # an idle database is asked this often whether it takes what is written
+    storage_probe_again: float = 1.0  # and this often while it does not
+    storage_slow: float = 5.0  # a commit that takes longer is as good as none: health says NOT_SERVING
     reconnect_after: float = 1.0  # what a Drain at shutdown tells the runners
     drain: float = 2.0  # at shutdown, to write that, and to answer what has been delivered

@@ -29,15 +29,14 @@ class Health:
         """Serve grpc.health.v1."""
         cast(Any, health_pb2_grpc).add_HealthServicer_to_server(self._servicer, server)
 
-    async def serving(self) -> None:
-        """Everything answers."""
+    async def say(self, serving: bool) -> None:
+        """Tell whoever asks, and whoever watches, whether everything answers; nothing after `stop`."""
         for service in self._services:
-            await self._servicer.set(service, _SERVING)
+            await self._servicer.set(service, _SERVING if serving else _NOT_SERVING)
 
-    async def not_serving(self) -> None:
-        """Look elsewhere; final, also for what would still call `serving`."""
-        for service in self._services:
-            await self._servicer.set(service, _NOT_SERVING)
+    async def stop(self) -> None:
+        """Look elsewhere; final, also for what would still call `say`."""
+        await self.say(False)
         await self._servicer.enter_graceful_shutdown()
 
 

@@ -15,9 +15,14 @@ from athanor_orchestrator.storage.dialect import READERS, Dialect, Listener, Tro
 from athanor_orchestrator.storage.postgresql import PostgresqlDialect
 from athanor_orchestrator.storage.sqlite import SqliteDialect
 from athanor_orchestrator.storage.transaction import Transaction
-from athanor_orchestrator.storage.writer import Writer
+from athanor_orchestrator.storage.under_way import UnderWay
+from athanor_orchestrator.storage.writer import Command, Writer
 
 T = TypeVar("T")
+
+ANSWER_S = 10.0  # a caller is told by then, whatever the database is doing
+HANGING_S = 40.0  # under way for longer, it is broken off: the server has given it up, if it does anything at all
+CLOSING_S = 5.0  # at the end, what is under way gets this long
 
 
 class Database:
@@ -27,7 +32,10 @@ class Database:
         """Use `open` instead."""
         self._dialect = dialect
         self._on_commit = on_commit
-        self._writer = Writer(dialect, on_commit)
+        self._under_way = UnderWay(dialect)
+        self._writer = Writer(dialect, self._under_way, on_commit, self._troubled)
+        self.refusals = 0  # how often the database has not taken what was written, up to now
+        self.on_refusal: Callable[[], None] = lambda: None  # called on the event loop at each
         self._readers: ThreadPoolExecutor | None = None
         self._listener: Listener | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -50,7 +58,7 @@ class Database:
             migration.upgrade(dialect)
         except BaseException as error:
             dialect.release()
-            if dialect.trouble(error) is Trouble.UNAVAILABLE:
+            if dialect.trouble(error) in (Trouble.LOST, Trouble.UNAVAILABLE):
                 raise unavailable(error) from error
             raise
         return cls(dialect, on_commit)
@@ -77,6 +85,8 @@ class Database:
         await asyncio.to_thread(self._stop)
 
     def _stop(self) -> None:
+        self._writer.join(CLOSING_S)
+        self._under_way.break_off(CLOSING_S)
         self._writer.join()
         if self._listener is not None:
             self._listener.close()
@@ -85,7 +95,15 @@ class Database:
         # Last, and the lock at the very end: whoever gets it finds nothing of this process at work.
         self._dialect.release()
 
-    async def write(self, command: Callable[[Transaction], T]) -> T:
+    def _troubled(self) -> None:
+        self.refusals += 1
+        self.on_refusal()
+
+    def break_off_hanging(self) -> int:
+        """Break off what has been under way for so long that the server must be hanging; returns how many."""
+        return self._under_way.break_off(HANGING_S)
+
+    async def write(self, command: Callable[[Transaction], T], *, within: float | None = ANSWER_S) -> T:
         """Carry out a command and answer after its commit.
 
         Commands that wait at the same time share one transaction, each in a savepoint of its own: what one of them
@@ -93,39 +111,54 @@ class Database:
         around it has to be repeated), so it changes nothing but the database. When the caller is cancelled the command
         is carried out all the same.
 
-        Raises `StorageUnavailable` when the database cannot be reached or written; when the connection was lost
-        during the commit itself, the command may have been carried out.
+        Raises `StorageUnavailable` when the database cannot be reached or written, or is not done `within` seconds
+        (None: however long it takes); it says when the command may have been carried out, or still may be.
         """
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._writer.submit(command, future)
-        return await future
+        waiting = Command(command, asyncio.get_running_loop().create_future())
+        self._writer.submit(waiting)
+        limit = asyncio.timeout(within)
+        try:
+            async with limit:
+                return await waiting.future
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            waiting.given_up = True
+            self._troubled()
+            raise StorageUnavailable(f"the database was not done within {within:g} s", maybe_done=True) from None
 
-    async def read(self, query: Callable[[Transaction], T]) -> T:
+    async def read(self, query: Callable[[Transaction], T], *, within: float | None = ANSWER_S) -> T:
         """Answer a query from one snapshot of what is committed. It may be called more than once and must not write.
 
-        Raises `StorageUnavailable` when the database cannot be reached.
+        Raises `StorageUnavailable` when the database cannot be reached, or has not answered `within` seconds.
         """
         if self._readers is None or self._closed:
             raise StorageUnavailable("the database is being closed")
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self._answer, query)
+        limit = asyncio.timeout(within)
+        try:
+            async with limit:
+                return await asyncio.get_running_loop().run_in_executor(self._readers, self._answer, query)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise StorageUnavailable(f"the database has not answered within {within:g} s") from None
 
     def _answer(self, query: Callable[[Transaction], T]) -> T:
-        try:
-            return self._ask(query)
-        except (exc.SQLAlchemyError, OSError) as error:
-            if self._dialect.trouble(error) is Trouble.FAULT:
-                raise
-        # Once more, on a fresh connection: the pooled one may have been broken from before.
-        try:
-            return self._ask(query)
-        except (exc.SQLAlchemyError, OSError) as error:
-            if self._dialect.trouble(error) is Trouble.FAULT:
-                raise
-            raise unavailable(error) from error
+        # Twice, the second time on a fresh connection: the pooled one may have been broken from before.
+        for last in (False, True):
+            try:
+                return self._ask(query)
+            except (exc.SQLAlchemyError, OSError) as error:
+                trouble = self._dialect.trouble(error)
+                if trouble is Trouble.FAULT:
+                    raise
+                if last or trouble is Trouble.UNAVAILABLE:
+                    raise unavailable(error) from error
+        raise AssertionError("returned or raised")
 
     def _ask(self, query: Callable[[Transaction], T]) -> T:
         # The transaction ends with the connection's return to the pool, before anything is sent to anybody.
-        with self._dialect.readers.connect() as connection:
+        with self._dialect.readers.connect() as connection, self._under_way.work(connection):
             return query(Transaction(connection, self._dialect))
 
 

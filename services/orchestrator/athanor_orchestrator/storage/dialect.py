@@ -23,7 +23,8 @@ READERS = 4  # connections for reading: enough that one long page does not hold 
 class Trouble(Enum):
     """What an error means for the transaction it came up in."""
 
-    UNAVAILABLE = "the database cannot be reached or written"
+    LOST = "the connection is of no use; another may be, and what was being committed may have been"
+    UNAVAILABLE = "the database refuses for the moment, and nothing was committed: full, locked, too slow"
     REPEAT = "the same again may succeed: a deadlock, or somebody else was first"
     FAULT = "of the command itself, and of no other"
 
@@ -96,14 +97,18 @@ class Dialect(ABC):
     def give_back_space(self, connection: sqlalchemy.Connection) -> None:
         """Return some of the room that deleted rows took, when the database does not do so by itself."""
 
+    @abstractmethod
+    def break_off(self, driver: Any) -> None:
+        """Have the statement that another thread waits for on a driver's connection fail, where that can be done."""
+
     def listener(self) -> Listener | None:
         """Return what hears other orchestrators, where there can be any."""
         return None
 
 
-def unavailable(error: BaseException | None) -> StorageUnavailable:
+def unavailable(error: BaseException | None, *, maybe_done: bool = False) -> StorageUnavailable:
     """Say in one line what the driver said."""
     cause = error.orig if isinstance(error, exc.DBAPIError) and error.orig is not None else error
-    raised = StorageUnavailable(f"the database is not available: {' '.join(str(cause).split())}")
+    raised = StorageUnavailable(f"the database is not available: {' '.join(str(cause).split())}", maybe_done=maybe_done)
     raised.__cause__ = cause
     return raised

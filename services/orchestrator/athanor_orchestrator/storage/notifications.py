@@ -67,17 +67,21 @@ class NotificationListener(Listener):
         os.close(self._stop_write)
 
     def _run(self, deliver: Callable[[frozenset[str]], None]) -> None:
-        heard_before = False
+        heard_before = deaf = False
         while not self._stopping.is_set():
             try:
                 with self._connect() as connection:
                     connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(CHANNEL)))
                     if heard_before:
                         deliver(EVERYTHING)
-                    heard_before = True
+                    if deaf:
+                        _log.info("hearing other orchestrators again")
+                    heard_before, deaf = True, False
                     self._listen(connection, deliver)
             except (psycopg.Error, OSError) as error:
-                _log.warning("not hearing other orchestrators, polling meanwhile: %s", error)
+                if not deaf:  # said once, however long it lasts
+                    _log.warning("not hearing other orchestrators, polling meanwhile: %s", error)
+                deaf = True
             except RuntimeError:
                 return  # the event loop is gone, and with it everybody who could be woken
             self._stopping.wait(RETRY_S)

@@ -1,5 +1,8 @@
 """PostgreSQL: what several orchestrators share."""
 
+import contextlib
+import os
+import socket
 from collections.abc import Collection, Iterable, Sequence
 from functools import partial
 from typing import Any, cast
@@ -30,19 +33,25 @@ _CONNECT = {
 # Every listing here has an index in its order and stops after a page. Of a run that is new the planner has no figures:
 # it takes its log for short, and without this reads and sorts all that is left of it for each page.
 _PLANS = " -c enable_sort=off -c enable_bitmapscan=off"
+# The server gives up before the client does (dialect.py), so that what becomes of a transaction is known; and a client
+# that vanished in the middle of one does not hold its locks for long.
+_LIMITS = (
+    " -c statement_timeout=30s -c idle_in_transaction_session_timeout=30s"
+    " -c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3 -c tcp_user_timeout=20s"
+)
 _WRITER_OPTIONS = (
     "-c synchronous_commit=on"  # also where the server's default is off: what is acknowledged outlives a crash
-    " -c default_transaction_isolation=read\\ committed"
-    " -c lock_timeout=20s -c statement_timeout=60s -c idle_in_transaction_session_timeout=60s" + _PLANS
+    " -c default_transaction_isolation=read\\ committed -c lock_timeout=5s" + _LIMITS + _PLANS
 )
 _READER_OPTIONS = (
-    "-c default_transaction_isolation=repeatable\\ read -c default_transaction_read_only=on"
-    f" -c statement_timeout=60s -c idle_in_transaction_session_timeout=60s{_PLANS}"
+    "-c default_transaction_isolation=repeatable\\ read -c default_transaction_read_only=on" + _LIMITS + _PLANS
 )
 
-# Classes of SQLSTATE, and single states: connection, resources (disk full, too many connections), the operator or a
-# timeout, the system; a lock that was not got in time; a standby.
-_UNAVAILABLE = ("08", "53", "57", "58", "55P03", "25006")
+# Classes of SQLSTATE, and single states: connection; the server is being stopped, or crashed; it ended a transaction in
+# which nothing happened; a standby (whose place another may have taken).
+_LOST = ("08", "57P", "25P03", "25006")
+# Resources (disk full, too many connections), the operator or a timeout, the system; a lock that was not got in time.
+_UNAVAILABLE = ("53", "57", "58", "55P03")
 _REPEAT = ("40001", "40P01")  # serialization failure, deadlock
 
 # What one value may be refused for: it is no JSON, or nested deeper than the server reads.
@@ -106,7 +115,9 @@ class PostgresqlDialect(Dialect):
             state = error.sqlstate
             if state is None:
                 lost = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
-                return Trouble.UNAVAILABLE if lost else Trouble.FAULT
+                return Trouble.LOST if lost else Trouble.FAULT
+            if state.startswith(_LOST):
+                return Trouble.LOST
             if state.startswith(_UNAVAILABLE):
                 return Trouble.UNAVAILABLE
             if state in _REPEAT:
@@ -180,6 +191,11 @@ class PostgresqlDialect(Dialect):
 
     def give_back_space(self, connection: sqlalchemy.Connection) -> None:
         """Autovacuum does it."""
+
+    def break_off(self, driver: psycopg.Connection[Any]) -> None:
+        """Shut its socket: of a server that hangs neither timeouts nor keepalives are heard."""
+        with contextlib.suppress(psycopg.Error, OSError), socket.socket(fileno=os.dup(driver.fileno())) as line:
+            line.shutdown(socket.SHUT_RDWR)
 
     def listener(self) -> Listener:
         """LISTEN on a connection of its own."""

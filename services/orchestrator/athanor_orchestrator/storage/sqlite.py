@@ -21,18 +21,23 @@ from athanor_orchestrator.domain.errors import StorageIncompatible, StorageInUse
 from athanor_orchestrator.storage.aliases import AnyRow, AnySelect
 from athanor_orchestrator.storage.dialect import READERS, Dialect, EventTuple, ResultTuple, Trouble
 
-BUSY_TIMEOUT_MS = 10_000  # for whoever else has the file open: a shell, a backup
+BUSY_TIMEOUT_MS = 5_000  # for whoever else has the file open: a shell, a backup
 VACUUM_PAGES = 1000  # given back at a time
 
+# Locked by somebody else, which was waited for already, or full: at once again it would be the same.
 _UNAVAILABLE = frozenset(
     {
         sqlite3.SQLITE_BUSY,
         sqlite3.SQLITE_LOCKED,
         sqlite3.SQLITE_NOMEM,
         sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_FULL,
+    }
+)
+_LOST = frozenset(
+    {
         sqlite3.SQLITE_IOERR,
         sqlite3.SQLITE_CORRUPT,
-        sqlite3.SQLITE_FULL,
         sqlite3.SQLITE_CANTOPEN,
         sqlite3.SQLITE_PROTOCOL,
         sqlite3.SQLITE_NOTADB,
@@ -134,9 +139,11 @@ class SqliteDialect(Dialect):
         if isinstance(error, exc.TimeoutError):
             return Trouble.UNAVAILABLE
         if isinstance(error, sqlite3.Error):
-            code = getattr(error, "sqlite_errorcode", None)
-            if code is not None and code & 0xFF in _UNAVAILABLE:
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+            if code in _UNAVAILABLE:
                 return Trouble.UNAVAILABLE
+            if code in _LOST:
+                return Trouble.LOST
         return Trouble.FAULT
 
     def upsert(self, table: Table) -> Any:
@@ -170,6 +177,9 @@ class SqliteDialect(Dialect):
 
     def notify(self, connection: sqlalchemy.Connection, topics: Collection[str]) -> None:
         """There is nobody else."""
+
+    def break_off(self, driver: sqlite3.Connection) -> None:
+        """A file system that hangs cannot be told to stop."""
 
     def give_back_space(self, connection: sqlalchemy.Connection) -> None:
         """Cut free pages off the file."""

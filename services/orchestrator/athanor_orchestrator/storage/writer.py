@@ -18,18 +18,20 @@ from sqlalchemy import exc
 from athanor_orchestrator.domain.errors import AthanorError, StorageUnavailable
 from athanor_orchestrator.storage.dialect import Dialect, Trouble, unavailable
 from athanor_orchestrator.storage.transaction import Reading, Repeat, Transaction
+from athanor_orchestrator.storage.under_way import UnderWay
 
 TRIES = 5  # of one command that is told to repeat; beyond that the database is busy with somebody else
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Command:
     """A command that waits, and where its answer goes."""
 
     function: Callable[[Transaction], Any]
     future: asyncio.Future[Any]
+    given_up: bool = False  # its caller was told that it failed: it is not begun any more
 
 
 @dataclass(slots=True)
@@ -46,6 +48,7 @@ class _Group:
 
     outcomes: list[Outcome]
     topics: set[str]
+    refused: bool = False  # by the database, not by a fault of a command
 
 
 class _RepeatOneByOne(Exception):
@@ -67,9 +70,18 @@ class _Failed(Exception):
 class Writer:
     """Carries out commands on a thread of its own, and answers them on the event loop after their commit."""
 
-    def __init__(self, dialect: Dialect, on_commit: Callable[[frozenset[str]], None]) -> None:
+    def __init__(
+        self,
+        dialect: Dialect,
+        under_way: UnderWay,
+        on_commit: Callable[[frozenset[str]], None],
+        on_trouble: Callable[[], None],
+    ) -> None:
+        """`on_commit` is called on the event loop with the topics of a commit, `on_trouble` when one was refused."""
         self._dialect = dialect
+        self._under_way = under_way
         self._on_commit = on_commit
+        self._on_trouble = on_trouble
         self._queue: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
         self._connection: sqlalchemy.Connection | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -81,11 +93,11 @@ class Writer:
         self._loop = loop
         self._thread.start()
 
-    def submit(self, function: Callable[[Transaction], Any], future: asyncio.Future[Any]) -> None:
+    def submit(self, command: Command) -> None:
         """Put a command in line. Called on the event loop. Raises `StorageUnavailable` after `close`."""
         if self._closed:
             raise StorageUnavailable("the database is being closed")
-        self._queue.put(Command(function, future))
+        self._queue.put(command)
 
     def close(self) -> None:
         """Take no more commands; the thread ends when those in line are carried out. Called on the event loop."""
@@ -93,10 +105,10 @@ class Writer:
             self._closed = True
             self._queue.put(None)
 
-    def join(self) -> None:
-        """Wait for the thread's end."""
+    def join(self, timeout: float | None = None) -> None:
+        """Wait for the thread's end, for so many seconds at most."""
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(timeout)
 
     def _run(self) -> None:
         last = False
@@ -112,7 +124,8 @@ class Writer:
         commands: list[Command] = []
         command = self._queue.get()
         while command is not None:
-            commands.append(command)
+            if not command.given_up:
+                commands.append(command)
             try:
                 command = self._queue.get_nowait()
             except queue.Empty:
@@ -138,6 +151,8 @@ class Writer:
                 _log.error("a command failed after its caller was cancelled", exc_info=outcome.error)
         if group.topics:
             self._on_commit(frozenset(group.topics))
+        if group.refused:
+            self._on_trouble()
 
     def _carry_out(self, commands: Sequence[Command]) -> _Group:
         try:
@@ -148,6 +163,7 @@ class Writer:
                 alone = self._alone(command)
                 group.outcomes += alone.outcomes
                 group.topics |= alone.topics
+                group.refused |= alone.refused
             return group
         except BaseException as error:  # noqa: BLE001
             # The thread must live, and every caller must get an answer.
@@ -171,17 +187,18 @@ class Writer:
                 # The connection was broken from before, as after a restart of the server: nothing was done on it.
                 return self._try(commands)
         except _Lost as lost:
-            return _Group([Outcome(error=unavailable(lost.__cause__)) for _ in commands], set())
+            return _refused(commands, lost.__cause__)
 
     def _try(self, commands: Sequence[Command]) -> _Group:
         """Carry out the commands in one transaction.
 
-        Raises `_Lost` when the database was unavailable and trying again is harmless, `_RepeatOneByOne`.
+        Raises `_Lost` when the connection was of no use and a new one may be, `_RepeatOneByOne`.
         """
         committing = False
+        used_before = self._connection is not None
         try:
             connection = self._connect()
-            with connection.begin():
+            with self._under_way.work(connection), connection.begin():
                 group = self._execute(connection, commands)
                 if group.topics:
                     self._dialect.notify(connection, group.topics)
@@ -190,12 +207,12 @@ class Writer:
             return _Group([Outcome(error=failed.error)], set())
         except BaseException as error:
             trouble = Trouble.REPEAT if isinstance(error, Repeat) else self._dialect.trouble(error)
-            if trouble is Trouble.UNAVAILABLE:
+            if trouble is Trouble.UNAVAILABLE or trouble is Trouble.LOST:
                 self._disconnect()
-                if committing:
-                    # Whether it was committed is not known, so it is not tried again here.
-                    return _Group([Outcome(error=unavailable(error)) for _ in commands], set())
-                raise _Lost from error
+                if trouble is Trouble.LOST and used_before and not committing:
+                    raise _Lost from error
+                # When it was lost in the commit itself nobody knows what became of it, so it is not tried again here.
+                return _refused(commands, error, maybe_done=committing and trouble is Trouble.LOST)
             if trouble is Trouble.REPEAT or len(commands) > 1:
                 raise _RepeatOneByOne from error
             return _Group([Outcome(error=error)], set())
@@ -246,3 +263,8 @@ class Writer:
             connection.close()
         except (exc.SQLAlchemyError, OSError):
             _log.debug("a broken connection could not be closed", exc_info=True)
+
+
+def _refused(commands: Sequence[Command], error: BaseException | None, *, maybe_done: bool = False) -> _Group:
+    outcomes = [Outcome(error=unavailable(error, maybe_done=maybe_done)) for _ in commands]
+    return _Group(outcomes, set(), refused=True)
