@@ -194,6 +194,9 @@ class _WatchCall:
         self._watcher.saw(response)
         return response
 
+    def leave(self) -> None:
+        """The next one goes to whom chance says anyway."""
+
     def cancel(self) -> bool:
         self._over = True
         serving = self._serving

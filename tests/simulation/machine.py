@@ -163,7 +163,13 @@ class RunnerMachine(Machine):
                 process.resume()
 
     async def _run_agent(self, process: Process) -> None:
-        settings = Settings(slots=self._slots, display_name=self.name, timings=TIMINGS, stop_grace=5.0)
+        settings = Settings(
+            targets=tuple(host.name for host in self._hosts),
+            slots=self._slots,
+            display_name=self.name,
+            timings=TIMINGS,
+            stop_grace=5.0,
+        )
         state = StateFolder.open(self.root)
         disk = Disk(self._decisions, process, lambda: self._network.faults)
         disk.on_answer = lambda answer: self._tails.append(answer) if isinstance(answer, SpoolTail) else None
@@ -177,11 +183,10 @@ class RunnerMachine(Machine):
         state.close()
         process.kill()
 
-    def _dial(self) -> Connection:
+    def _dial(self, target: str) -> Connection:
         agent = self.agent
         assert agent is not None
-        up = [host for host in self._hosts if host.up] or list(self._hosts)
-        host = up[self._decisions.pick(f"dial {self.name}", len(up))]
+        (host,) = (host for host in self._hosts if host.name == target)
         return Connection(self._network, self.name, agent, host)
 
     def _agent_died(self) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from types import FunctionType
 from typing import Any
 
+from athanor.experiment.spool import writer as spool_writer
 from athanor_orchestrator.domain import append_rule
 from athanor_orchestrator.engine import appending, dispatcher, ending, intake, observation, subscription, wakeups
 from athanor_orchestrator.storage import writer
@@ -205,6 +206,16 @@ MUTANTS = (
                 "        if runner is None:\n",
             )
         ],
+    ),
+    Mutant(
+        "claim_without_an_answer_forgotten",
+        "what was granted by a commit of unknown fate is settled by a new Hello",
+        [Edit(dispatcher.Dispatcher.round, "        if error.maybe_done:\n", "        if False:\n")],
+    ),
+    Mutant(
+        "name_of_a_spool_not_flushed",
+        "what is flushed in a folder does not go with the folder's name",
+        [Edit(spool_writer._make_folder, "    files.flush_folder(folder.parent)\n", "")],  # noqa: SLF001
     ),
     Mutant(
         "no_resume_beyond_the_spools_end",

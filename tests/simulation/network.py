@@ -28,6 +28,7 @@ _END = object()
 class Host(Protocol):
     """Where an orchestrator may listen."""
 
+    name: str
     process: Process | None
 
     @property

@@ -14,12 +14,17 @@ from typing import Any
 import sqlalchemy
 from athanor_orchestrator.storage.database import Database
 from athanor_orchestrator.storage.sqlite import SqliteDialect
-from athanor_orchestrator.storage.writer import Writer
+from athanor_orchestrator.storage.dialect import Trouble
+from athanor_orchestrator.storage.writer import Command, Writer
 from sqlalchemy.pool import StaticPool
 
 from tests.simulation.decisions import Decisions
 from tests.simulation.loop import BEGIN, CURRENT, Process, later
 from tests.support.virtual_time import BEGIN_US
+
+
+class ConnectionLost(sqlite3.OperationalError):
+    """There is no answer any more, and what was under way may have been done."""
 
 
 class Killed(BaseException):
@@ -154,7 +159,9 @@ class Store:
             self.check_there()
         if self.decisions.happens(f"database fails before commit {process.name}", 0.01):
             self.raw.rollback()
-            raise _error(sqlite3.SQLITE_IOERR, "the disk is gone for a moment")
+            if self.decisions.pick(f"how it fails {process.name}", 2):
+                raise _error(sqlite3.SQLITE_IOERR, "the disk is gone for a moment")
+            raise ConnectionLost("the connection was lost before the commit")
 
     def _after_commit(self) -> None:
         self._on_commit()
@@ -165,7 +172,7 @@ class Store:
             process.kill()
             raise Killed
         if self.decisions.happens(f"database fails after commit {process.name}", 0.004):
-            raise _error(sqlite3.SQLITE_IOERR, "the connection was lost in the commit")
+            raise ConnectionLost("the connection was lost in the commit")
 
 
 class _Dialect(SqliteDialect):
@@ -184,6 +191,11 @@ class _Dialect(SqliteDialect):
     def release(self) -> None:
         """The connection stays for the next world."""
 
+    def trouble(self, error: BaseException) -> Trouble:
+        """A connection to another machine can be lost, also in the midst of a commit."""
+        cause = error.orig if isinstance(error, sqlalchemy.exc.DBAPIError) else error
+        return Trouble.LOST if isinstance(cause, ConnectionLost) else super().trouble(error)
+
     def notify(self, connection: sqlalchemy.Connection, topics: Collection[str]) -> None:
         """As PostgreSQL does: what is said in a transaction is heard by others once it is committed."""
         self._handle.said = frozenset(topics)
@@ -192,8 +204,8 @@ class _Dialect(SqliteDialect):
 class _Writer(Writer):
     """The real one without its thread: a task takes the commands that wait and carries them out as the thread does."""
 
-    def __init__(self, dialect: _Dialect, on_commit: Callable[[frozenset[str]], None], handle: "StoreHandle") -> None:
-        super().__init__(dialect, on_commit)
+    def __init__(self, handle: "StoreHandle", *arguments: Any) -> None:
+        super().__init__(*arguments)
         self._handle = handle
         self._edge = asyncio.Event()
 
@@ -201,8 +213,8 @@ class _Writer(Writer):
         self._loop = loop
         self._handle.process.spawn(self._work(), "writer")
 
-    def submit(self, function: Callable[[Any], Any], future: "asyncio.Future[Any]") -> None:
-        super().submit(function, future)
+    def submit(self, command: Command) -> None:
+        super().submit(command)
         self._edge.set()
 
     async def _work(self) -> None:
@@ -213,6 +225,8 @@ class _Writer(Writer):
             while not self._queue.empty():
                 await asyncio.sleep(handle.delay("begin"))
                 commands, _ = self._next_group()
+                if not commands:
+                    break  # all of them had been given up
                 handle.said = frozenset()
                 group = self._carry_out(commands)
                 if not handle.process.alive:
@@ -238,9 +252,10 @@ class StoreHandle:
         self.said: frozenset[str] = frozenset()
         self._publish = publish
         dialect = _Dialect(self, engine, store.clock)
-        self.database = Database(dialect, self._committed)
-        self.database._writer = _Writer(dialect, self._committed, self)  # noqa: SLF001 (in the thread's place)
-        self.database._ask = self._ask_checked(self.database._ask)  # type: ignore[method-assign]  # noqa: SLF001
+        self.database = database = Database(dialect, self._committed)
+        # In the place of the one with a thread.
+        database._writer = _Writer(self, dialect, database._under_way, self._committed, database._troubled)  # noqa: SLF001
+        database._ask = self._ask_checked(database._ask)  # type: ignore[method-assign]  # noqa: SLF001
         process.thread_delay = lambda: self.delay("read")
 
     def delay(self, what: str) -> float:

@@ -344,7 +344,7 @@ def _installed(loop: WorldLoop, engine: Engine, decisions: Decisions, folder: Pa
     patches = [
         mock.patch.object(ids, "time", mock.Mock(time_ns=lambda: round(loop.now * 1e9))),
         mock.patch.object(ids, "os", mock.Mock(urandom=lambda count: chance.randbytes(count))),
-        mock.patch.object(ids, "_last", 0),
+        mock.patch.object(ids, "_last", {"machine": 0, "given": 0}),
         mock.patch.object(secrets, "randbits", chance.getrandbits),
         mock.patch.object(secrets, "token_hex", lambda count=8: chance.randbytes(count).hex()),
         mock.patch.object(uuid, "uuid4", lambda: uuid.UUID(int=chance.getrandbits(128), version=4)),
