@@ -1,6 +1,6 @@
-"""A run's log in memory, with everything that is kept beside it, as the orchestrator stores the two; and hands to spoil it.
+"""A run's log in memory with all that is kept beside it, as the orchestrator stores both; and hands to spoil it.
 
-log = record(Plan("llr"), Plan("lc", "lost"), state=RunState.FAILED)
+log = record(Plan("llr"), Plan("lc", "lost"))
 log.delete(3)
 log.certificate().faults
 """

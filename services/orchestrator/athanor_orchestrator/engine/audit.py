@@ -112,7 +112,7 @@ class Audit:
             self._faults.add(FaultKind.SURPLUS, sequence, sequence, row.attempt, detail)
         if row.kind is EventKind.STATE_CHANGE:
             state = codec.new_state(row.payload)
-            if state is not None and state in TERMINAL:
+            if self._over is None and state is not None and state in TERMINAL:
                 self._over = sequence, state
         self._log_count += row.kind is EventKind.LOG
         self._match(decoded, result)
