@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from athanor.cli import arguments, exits, ids, launch, options, output, session, shapes, words
+from athanor.cli import arguments, exits, ids, launch, options, output, session, shapes, verify, words
 
 if TYPE_CHECKING:
     from athanor.client import AsyncClient, Run
 
-app = typer.Typer(help="Start, show, cancel and delete runs.", no_args_is_help=True)
+app = typer.Typer(help="Start, show, verify, cancel and delete runs.", no_args_is_help=True)
 app.command()(launch.start)
+app.command()(verify.verify)
 
 
 class State(StrEnum):
@@ -105,10 +106,8 @@ def cancel(
     item = session.run(target, work)
     if json:
         output.document(shapes.run(item))
-    elif not item.ended:
-        output.line(f"run {item.id} {words.state(item)}")
     else:
-        output.line(f"run {item.id} {item.state.value}")
+        output.line(f"run {item.id} {words.state(item)}")
     if item.ended and item.state.value != "CANCELLED":
         session.fail(f"too late: the run {item.state.value} before it could be cancelled", exits.REFUSED)
 
@@ -173,8 +172,7 @@ def _attempts(item: "Run") -> list[str]:
     found = list[str]()
     for one in item.attempts:
         text = f"{one.number}: {one.outcome.value if one.outcome else 'under way'} on runner {one.runner_id}"
-        if one.outcome and not one.log_complete:
-            text += f", log not complete (it reaches event {one.last_sequence})"
+        text += f"\n   log: {words.log_of(one)}"
         if one.failure:
             text += f"\n   {words.failure(one.failure)}"
         version = [one.code.module, one.code.distribution, one.code.git_commit + ("*" if one.code.git_dirty else "")]
