@@ -6,7 +6,7 @@ import pytest
 from athanor_orchestrator.domain.certificate import FaultKind, Verdict
 from athanor_orchestrator.domain.records import AttemptOutcome, RunState
 from athanor_orchestrator.engine import audit
-from athanor_orchestrator.engine.audit import Audit, Faults
+from athanor_orchestrator.engine.audit import Faults
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -396,16 +396,3 @@ def test_neighbours_with_the_same_fault_are_one_range() -> None:
     told, more = faults.told()
     assert [(fault.first_sequence, fault.last_sequence) for fault in told] == [(3, 5), (7, 7), (8, 8)]
     assert more == 0
-
-
-def test_a_copy_goes_on_by_itself() -> None:
-    log = record(ONE)
-    log.delete(3)
-    first = Audit(log.claims)
-    first.take([log.events[1], log.events[2], log.events[4]], {}, position=4)
-    second = first.copy()
-    second.take([log.events[n] for n in (5, 6, 7, 8)], log.results, position=8)
-    assert second.conclude() == log.certificate()
-    third = first.copy()
-    third.take([log.events[n] for n in (5, 6, 7, 8)], log.results, position=8)
-    assert third.conclude() == log.certificate(), "the first was left as it was"

@@ -4,7 +4,6 @@ Memory is bounded: by the number of attempts and by the number of faults that ar
 What is found depends on the rows alone, so the same log gets the same certificate, whoever asks.
 """
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -63,13 +62,6 @@ class Audit:
         if claims.stored is not None and claims.stored[0] < 1:
             detail = "stored in front of the log's beginning"
             self._faults.add(FaultKind.SURPLUS, claims.stored[0], min(0, claims.stored[1]), 0, detail)
-
-    def copy(self) -> "Audit":
-        """Return one that goes on from here and leaves this one as it is."""
-        other = copy.copy(self)
-        other._faults = self._faults.copy()
-        other._tallies = {number: copy.copy(tally) for number, tally in self._tallies.items()}
-        return other
 
     def take(self, page: Sequence[StoredEvent], results: Mapping[int, ResultRow], *, position: int) -> None:
         """Judge the events that are stored behind `self.position` up to `position`, with their rows of results."""
@@ -243,11 +235,6 @@ class Faults:
         self._told: list[Fault] = []
         self._latest: Fault | None = None  # the next one may be its continuation
         self._more = 0
-
-    def copy(self) -> "Faults":
-        other = copy.copy(self)
-        other._told = list(self._told)
-        return other
 
     def add(self, kind: FaultKind, first: int, last: int, attempt: int, detail: str) -> None:
         """Note what is wrong with the events from `first` to `last`."""

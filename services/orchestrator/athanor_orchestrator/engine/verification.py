@@ -35,8 +35,7 @@ class Verification:
         audit = Audit(await self._database.read(lambda tx: claims(tx, run_id)))
         while audit.position < audit.last_sequence:
             async with self._turn:
-                # A query may be asked twice, so it leaves the audit as it is and answers with the one that goes on.
-                audit = await self._database.read(partial(_advance, run_id=run_id, audit=audit))
+                await self._database.read(partial(_advance, run_id=run_id, audit=audit))
         return audit.conclude()
 
 
@@ -50,8 +49,8 @@ def claims(tx: Transaction, run_id: str) -> Claims:
     )
 
 
-def _advance(tx: Transaction, run_id: str, audit: Audit) -> Audit:
-    """Return the audit with one page more. Raises NotFound."""
+def _advance(tx: Transaction, run_id: str, audit: Audit) -> None:
+    """Take the next page into the audit; asked again, as a query may be, it goes on from there. Raises NotFound."""
     # Deleting hides a run before it removes a single event: what is not hidden in this snapshot has to be whole.
     if not stored_runs.exists(tx, run_id):
         raise NotFound("run", run_id)
@@ -65,6 +64,4 @@ def _advance(tx: Transaction, run_id: str, audit: Audit) -> Audit:
     )
     position = page.items[-1].sequence if page.more else audit.last_sequence
     rows = results.of_stored_events(tx, run_id, audit.position + 1, position)
-    audit = audit.copy()
     audit.take(page.items, {row.sequence: row for row in rows}, position=position)
-    return audit
