@@ -10,6 +10,8 @@ from collections.abc import Iterable
 
 START = bytes(32)  # the chained digest of nothing
 
+checksum = zlib.crc32  # of an event's bytes, 0 to 2**32 - 1; the function itself: each event that is stored pays for it
+
 
 def chain(digest: bytes, payloads: Iterable[bytes]) -> bytes:
     """Carry a chained digest on over the bytes of further events: h = SHA-256(h + bytes)."""
@@ -17,8 +19,3 @@ def chain(digest: bytes, payloads: Iterable[bytes]) -> bytes:
     for payload in payloads:
         digest = sha256(digest + payload).digest()
     return digest
-
-
-def checksum(payload: bytes) -> int:
-    """Return the CRC-32 of an event's bytes, 0 to 2**32 - 1."""
-    return zlib.crc32(payload)

@@ -214,18 +214,13 @@ def inspect(event: StoredEvent) -> tuple[str, codec.Decoded | None]:
     if row.sequence != event.sequence:
         return f"its bytes are those of event {row.sequence}", None
 
-    differing = [
-        name
-        for name, found, right in (
-            ("attempt", event.attempt, row.attempt),
-            ("kind", event.kind, row.kind),
-            ("level", event.level, row.level),
-            ("key", event.key, storable(row.key)),
-            ("time_us", event.time_us, row.time_us),
-        )
-        if found != right
-    ]
-    return (f"the columns beside its bytes say otherwise: {', '.join(differing)}" if differing else ""), decoded
+    filed = event.attempt, event.kind, event.level, event.key, event.time_us
+    right = row.attempt, row.kind, row.level, storable(row.key), row.time_us
+    if filed == right:
+        return "", decoded
+    names = ("attempt", "kind", "level", "key", "time_us")
+    differing = [name for name, found, wanted in zip(names, filed, right, strict=True) if found != wanted]
+    return f"the columns beside its bytes say otherwise: {', '.join(differing)}", decoded
 
 
 class Faults:
