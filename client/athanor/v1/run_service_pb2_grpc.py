@@ -145,8 +145,8 @@ class RunServiceServicer:
     def VerifyRun(self, request, context):
         """VerifyRun reads a run's whole log, up to where it ends when the call begins, and checks every event of it: whether it
         is there, whether it is as it was stored, and by the chained digest of each attempt whether it is all that was
-        recorded. Also for a live run, of what is there by then. Its answer takes seconds for a million events: give the call
-        the time. NOT_FOUND also when the run is deleted meanwhile.
+        recorded. Also for a live run, of what is there by then. A million events take it some ten seconds: give the call the
+        time. NOT_FOUND also when the run is deleted meanwhile.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

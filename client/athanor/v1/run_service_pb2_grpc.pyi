@@ -54,8 +54,8 @@ class RunServiceStub:
     VerifyRun: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.VerifyRunRequest, _run_service_pb2.VerifyRunResponse]
     """VerifyRun reads a run's whole log, up to where it ends when the call begins, and checks every event of it: whether it
     is there, whether it is as it was stored, and by the chained digest of each attempt whether it is all that was
-    recorded. Also for a live run, of what is there by then. Its answer takes seconds for a million events: give the call
-    the time. NOT_FOUND also when the run is deleted meanwhile.
+    recorded. Also for a live run, of what is there by then. A million events take it some ten seconds: give the call the
+    time. NOT_FOUND also when the run is deleted meanwhile.
     """
     WatchRun: _grpc.UnaryStreamMultiCallable[_run_service_pb2.WatchRunRequest, _run_service_pb2.WatchRunResponse]
     """WatchRun streams a run's log from any position, live, and ends after the StateChange to a terminal state has been
@@ -90,8 +90,8 @@ class RunServiceAsyncStub(RunServiceStub):
     VerifyRun: _aio.UnaryUnaryMultiCallable[_run_service_pb2.VerifyRunRequest, _run_service_pb2.VerifyRunResponse]  # type: ignore[assignment]
     """VerifyRun reads a run's whole log, up to where it ends when the call begins, and checks every event of it: whether it
     is there, whether it is as it was stored, and by the chained digest of each attempt whether it is all that was
-    recorded. Also for a live run, of what is there by then. Its answer takes seconds for a million events: give the call
-    the time. NOT_FOUND also when the run is deleted meanwhile.
+    recorded. Also for a live run, of what is there by then. A million events take it some ten seconds: give the call the
+    time. NOT_FOUND also when the run is deleted meanwhile.
     """
     WatchRun: _aio.UnaryStreamMultiCallable[_run_service_pb2.WatchRunRequest, _run_service_pb2.WatchRunResponse]  # type: ignore[assignment]
     """WatchRun streams a run's log from any position, live, and ends after the StateChange to a terminal state has been
@@ -171,8 +171,8 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_run_service_pb2.VerifyRunResponse, _abc.Awaitable[_run_service_pb2.VerifyRunResponse]]:
         """VerifyRun reads a run's whole log, up to where it ends when the call begins, and checks every event of it: whether it
         is there, whether it is as it was stored, and by the chained digest of each attempt whether it is all that was
-        recorded. Also for a live run, of what is there by then. Its answer takes seconds for a million events: give the call
-        the time. NOT_FOUND also when the run is deleted meanwhile.
+        recorded. Also for a live run, of what is there by then. A million events take it some ten seconds: give the call the
+        time. NOT_FOUND also when the run is deleted meanwhile.
         """
 
     @_abc_1.abstractmethod

@@ -115,7 +115,7 @@ class Runs:
     async def verify(self, run_id: str, *, timeout: float | None = None) -> Verification:
         """Have a run's whole log checked: is every event there, as it was stored, and is that all that was recorded.
 
-        Takes seconds for a million events; `timeout` is an hour unless given. Of a live run what is there by now is
+        A million events take some ten seconds; `timeout` is an hour unless given. Of a live run what is there by now is
         checked. What is wrong is in the answer, not raised. Raises NotFoundError when there is no such run.
         """
         request = pb.VerifyRunRequest(id=run_id)
