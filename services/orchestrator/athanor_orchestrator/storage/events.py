@@ -131,8 +131,10 @@ def first_sequence(tx: Transaction, run_id: str) -> int | None:
 
 def extent(tx: Transaction, run_id: str) -> tuple[int, int] | None:
     """Return the numbers of the first and the last event that is stored, None when there is none."""
-    first, last = (func.min(run_events.c.sequence), func.max(run_events.c.sequence))
-    row = tx.connection.execute(select(first, last).where(run_events.c.run_id == run_id)).one()
+    # Each by itself: asked for both at once, SQLite goes through all that lies between.
+    of_run = run_events.c.run_id == run_id
+    first, last = (select(edge(run_events.c.sequence)).where(of_run).scalar_subquery() for edge in (func.min, func.max))
+    row = tx.connection.execute(select(first, last)).one()
     return None if row[0] is None else (row[0], row[1])
 
 
