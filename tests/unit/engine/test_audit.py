@@ -160,6 +160,14 @@ def test_without_checksums_the_digest_says_between_which_events() -> None:
     assert found(log) == [(DIGEST, 3, 4)]
 
 
+@pytest.mark.parametrize(("gone", "verdict"), [(1, Verdict.COMPLETE), (8, Verdict.COMPLETE), (4, Verdict.DAMAGED)])
+def test_an_old_attempt_is_whole_by_its_own_digest_whatever_is_missing_around_it(gone: int, verdict: Verdict) -> None:
+    log = record(ONE, old=True)
+    log.delete(gone)
+    assert found(log) == [(MISSING, gone, gone)]
+    assert log.certificate().attempts[0].verdict is verdict
+
+
 @pytest.mark.parametrize(
     ("columns", "says"),
     [

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from athanor_orchestrator.domain import digests
 from athanor_orchestrator.domain.certificate import FaultKind, Verdict
 from athanor_orchestrator.domain.errors import NotFound
 from athanor_orchestrator.domain.records import RunState
@@ -103,6 +104,18 @@ async def test_of_a_lost_attempt_what_is_stored_can_still_be_verified(orchestrat
         change(at, s.run_id, 4, payload=other_message(s.script.written[2]), checksum=None)
         (fault,) = (await s.verify()).faults
         assert (fault.kind, fault.first_sequence, fault.last_sequence) == (FaultKind.DIGEST, 4, 4)
+
+
+@virtual_time
+async def test_a_live_run_is_checked_by_the_digest_of_its_lease(orchestrate):
+    at = orchestrate()
+    async with at.running():
+        s = await Verified(at).open()
+        await s.send(s.script.started(), *s.script.logs(5))
+        payload = other_message(s.script.written[2])
+        change(at, s.run_id, 4, payload=payload, checksum=digests.checksum(payload))
+        (fault,) = (await s.verify()).faults
+        assert (fault.kind, fault.first_sequence, fault.last_sequence) == (FaultKind.DIGEST, 2, 7)
 
 
 @virtual_time
