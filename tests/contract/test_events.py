@@ -1,7 +1,9 @@
 """Runs' logs: appended whole or not at all, read by position, filter, count and bytes."""
 
+import zlib
+
 import pytest
-from athanor_orchestrator.domain.records import EventFilter, EventKind, EventRow
+from athanor_orchestrator.domain.records import EventFilter, EventKind, EventRow, StoredEvent
 from athanor_orchestrator.storage import events
 from athanor_orchestrator.storage.database import Database
 from athanor_orchestrator.storage.pages import Page
@@ -33,6 +35,36 @@ async def test_events_come_back_byte_for_byte(database: Database) -> None:
     assert list((await read(database)).items) == stored
     assert await database.read(lambda tx: events.payloads(tx, RUN, 2, 4)) == [row.payload for row in stored[1:4]]
     assert await database.read(lambda tx: events.payloads(tx, OTHER, 1, 9)) == []
+
+
+async def test_rows_are_read_as_they_are_with_the_checksum_of_their_bytes(database: Database) -> None:
+    stored = [
+        EventRow(1, 0, EventKind.STATE_CHANGE, None, None, EPOCH_US, b"\x00\xff binary"),
+        EventRow(2, 1, EventKind.LOG, 40, None, 2**62, bytes(range(256)) * 4096),
+        EventRow(3, 1, EventKind.RESULT, None, "Größe 😀", EPOCH_US, b"r"),
+    ]
+    await append(database, *stored, *log_events(4, 9))
+    await append(database, *log_events(1, 20), run_id=OTHER)
+
+    async def read_stored(**how) -> Page:
+        how = {"after_sequence": 0, "upto": 100, "limit": 100, "max_bytes": PLENTY} | how
+        return await database.read(lambda tx: events.read_stored(tx, RUN, **how))
+
+    page = await read_stored()
+    assert [
+        StoredEvent(row.sequence, row.attempt, row.kind.value, row.level, row.key, row.time_us, row.payload,
+                    zlib.crc32(row.payload))
+        for row in stored
+    ] == list(page.items[:3])  # fmt: skip
+    assert all(row.is_bytes for row in page.items)
+    assert (numbers(page.items), page.more) == ([1, 2, 3, 4, 5, 6, 7, 8, 9], False)
+    page = await read_stored(after_sequence=3, upto=7)
+    assert (numbers(page.items), page.more) == ([4, 5, 6, 7], False)
+    page = await read_stored(after_sequence=3, limit=2)
+    assert (numbers(page.items), page.more) == ([4, 5], True)
+    page = await read_stored(after_sequence=1, max_bytes=10)
+    assert (numbers(page.items), page.more) == ([2], True), "one comes whatever its size"
+    assert await database.read(lambda tx: events.extent(tx, RUN)) == (1, 9)
 
 
 async def test_many_runs_are_appended_at_once(database: Database) -> None:
@@ -166,6 +198,7 @@ async def test_filters_select_by_columns(database: Database, selected: EventFilt
 async def test_nothing_is_newest_in_an_empty_log(database: Database) -> None:
     assert await database.read(lambda tx: events.newest_event(tx, RUN, EventFilter())) is None
     assert await database.read(lambda tx: events.first_sequence(tx, RUN)) is None
+    assert await database.read(lambda tx: events.extent(tx, RUN)) is None
 
 
 async def test_events_are_removed_in_steps_oldest_first(database: Database) -> None:

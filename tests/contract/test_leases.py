@@ -179,10 +179,11 @@ async def test_an_attempt_ends_once(database: Database) -> None:
         "log_complete": True,
         "last_sequence": 12,
     }
-    assert await database.write(lambda tx: attempts.end_attempt(tx, run.id, 1, **end))
+    counted = {"event_count": 11, "digest": b"\x00" * 32}
+    assert await database.write(lambda tx: attempts.end_attempt(tx, run.id, 1, **end, **counted))
     again = {**end, "outcome": AttemptOutcome.COMPLETED}
-    assert not await database.write(lambda tx: attempts.end_attempt(tx, run.id, 1, **again))
-    assert not await database.write(lambda tx: attempts.end_attempt(tx, run.id, 2, **end))
+    assert not await database.write(lambda tx: attempts.end_attempt(tx, run.id, 1, **again, **counted))
+    assert not await database.write(lambda tx: attempts.end_attempt(tx, run.id, 2, **end, **counted))
     found = await database.read(lambda tx: attempts.get_attempt(tx, run.id, 1))
     assert found == replace(attempt, **{**end, "failure": replace(failure, detail="\u2400tail")})
 

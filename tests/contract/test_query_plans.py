@@ -35,7 +35,8 @@ def read_log(**how: Any) -> Callable[[Transaction], object]:
 
 
 # What may be sorted is few: what a label or an id list found, or the live leases.
-SORTED = {"overdue leases", "live leases", "a set of runs", "attempts of runs", "runners", "a full page", "a live page"}
+SORTED = {"overdue leases", "live leases", "a set of runs", "attempts of runs", "what is kept of attempts", "runners",
+          "a full page", "a live page"}  # fmt: skip
 
 QUERIES: dict[str, Callable[[Transaction], object]] = {
     "runs": lambda tx: runs.list_runs(tx, limit=10, before_id=X),
@@ -78,6 +79,13 @@ QUERIES: dict[str, Callable[[Transaction], object]] = {
     "results": lambda tx: results.list_results(tx, X, limit=10, max_bytes=1000, after_sequence=5),
     "results of a key": lambda tx: results.list_results(tx, X, key="k", limit=10, max_bytes=1000),
     "superseding results": lambda tx: results.supersede(tx, X, 5, 2),
+    "rows as they are": lambda tx: events.read_stored(tx, X, after_sequence=5, upto=100, limit=10, max_bytes=1000),
+    "the ends of a log": lambda tx: events.extent(tx, X),
+    "results of stored events": lambda tx: results.of_stored_events(tx, X, 5, 100),
+    "the newest result": lambda tx: results.last_sequence(tx, X),
+    "what is kept of attempts": lambda tx: attempts.accounts_of(tx, X),
+    "runs with incomplete logs": lambda tx: attempts.with_incomplete_logs(tx, [X]),
+    "a run's existence": lambda tx: runs.exists(tx, X),
     "a request": lambda tx: requests.get_request(tx, "r"),
     "hidden runs": lambda tx: deletion.hidden_runs(tx, 10),
 }

@@ -15,10 +15,20 @@ import grpc
 import pytest
 from athanor.cli import session, words
 from athanor.cli.__main__ import main
-from athanor.v1 import experiment_service_pb2, run_event_pb2, run_pb2, run_policy_pb2, runner_pb2
+from athanor.v1 import (
+    experiment_service_pb2,
+    run_event_pb2,
+    run_pb2,
+    run_policy_pb2,
+    run_service_pb2,
+    runner_pb2,
+    verification_pb2,
+)
 
 from tests.support.fake_orchestrator import FakeRun, Refusal
 from tests.support.fake_thread import FakeThread
+
+V = verification_pb2.Verdict
 
 SCHEMA = (
     '{"type":"object","properties":{"times":{"type":"integer","default":3,"title":"How often"},"a":{"type":"object"}}}'
@@ -397,6 +407,58 @@ def test_logs_are_followed_until_the_run_has_ended(athanor, server):
     assert [line.split()[-1] for line in done.out.splitlines()] == ["one", "2.50}", "three"]
 
 
+def test_a_run_is_verified(athanor, server):
+    id = make_run(server).run.id
+    attempt = verification_pb2.AttemptFinding(number=1, verdict=V.VERDICT_COMPLETE, event_count=5, log_complete=True)
+    certificate = run_service_pb2.VerifyRunResponse(
+        verdict=V.VERDICT_COMPLETE, last_sequence=7, event_count=7, attempts=[attempt]
+    )
+    server.fake.certificates[id] = certificate
+    whole = athanor("runs", "verify", id)
+    assert (whole.status, whole.err) == (0, "")
+    assert whole.out.splitlines()[0].startswith("complete: 7 events")
+    assert athanor("runs", "verify", id, "--json").json["verdict"] == "COMPLETE"
+
+    certificate.verdict = certificate.attempts[0].verdict = V.VERDICT_DAMAGED
+    certificate.faults.add(kind=verification_pb2.LogFault.KIND_MISSING, first_sequence=3, last_sequence=4)
+    damaged = athanor("runs", "verify", id)
+    assert damaged.status == 1
+    assert "events 3 to 4 are missing" in damaged.out
+    document = athanor("runs", "verify", id, "--json")
+    assert document.status == 1
+    assert document.json["faults"][0]["kind"] == "MISSING"
+
+
+@pytest.mark.parametrize(
+    ("verdict", "status"),
+    [("COMPLETE", 0), ("UNDER_WAY", 0), ("INCOMPLETE", 1), ("DAMAGED", 1), ("UNSPECIFIED", 1)],
+)
+def test_the_exit_status_tells_the_verdict(athanor, server, verdict, status):
+    id = make_run(server).run.id
+    number = V.Value(f"VERDICT_{verdict}")
+    server.fake.certificates[id] = run_service_pb2.VerifyRunResponse(verdict=number)
+    assert athanor("runs", "verify", id).status == status
+
+
+def test_a_run_whose_log_is_not_complete_looks_whole_nowhere(athanor, server):
+    run = make_run(server, run_pb2.RUN_STATE_FAILED)
+    id = run.run.id
+    for command in (["runs", "list"], ["runs", "show", id], ["logs", id], ["logs", id, "-f"], ["results", id]):
+        done = athanor(*command)
+        assert "ot complete" not in (done.out + done.err).replace("NOT", "not")
+    assert "log: complete" in athanor("runs", "show", id).out
+
+    run.run.log_incomplete = True
+    run.run.attempts[0].log_complete = False
+    run.run.attempts[0].last_sequence = 6
+    assert "FAILED (log not complete)" in athanor("runs", "list").out
+    assert "log: NOT complete, it reaches to event 6" in athanor("runs", "show", id).out
+    for command in (["logs", id], ["logs", id, "-f"], ["logs", id, "--tail", "1"], ["results", id]):
+        assert "log of this run is NOT complete: attempt 1 reaches to event 6" in athanor(*command).err
+    assert "NOT complete" not in athanor("logs", id, "--json").out, "data is data"
+    assert athanor("runs", "show", id, "--json").json["log_incomplete"] is True
+
+
 def test_results(athanor, server):
     id = make_run(server).run.id
     document = athanor("results", id, "--json")
@@ -453,6 +515,7 @@ def test_every_violation_is_listed_with_its_path(athanor, server):
         ["logs", "019a0000-0000-7000-8000-00000000dead"],
         ["logs", "-f", "019a0000-0000-7000-8000-00000000dead"],
         ["results", "019a0000-0000-7000-8000-00000000dead"],
+        ["runs", "verify", "019a0000-0000-7000-8000-00000000dead"],
         ["runs", "cancel", "019a0000-0000-7000-8000-00000000dead"],
         ["instances", "show", "019a0000-0000-7000-8000-00000000dead"],
         ["experiments", "show", "dead"],

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from athanor.v1 import run_pb2
+from athanor.v1 import run_pb2, run_service_pb2
 
 from tests.support.fake_thread import FakeThread
 
@@ -184,3 +184,21 @@ def test_a_deletion_is_asked_about(server, terminal):
     sure.type("y\n")
     assert sure.wait() == 0
     assert len(server.fake.called("DeleteRun")) == 1
+
+
+def test_a_verification_that_takes_its_time_shows_that_it_goes_on(server, terminal):
+    run = server.do(server.fake.add_run)
+    shown = terminal("runs", "verify", run.run.id)
+    shown.wait_for(f"verifying run {run.run.id}")
+    server.fake.certificates[run.run.id] = run_service_pb2.VerifyRunResponse(verdict=1, last_sequence=1, event_count=1)
+    assert shown.wait() == 0
+    assert "complete: 1 event, all that was recorded, unaltered" in shown.screen
+
+
+def test_a_verification_can_be_given_up(server, terminal):
+    run = server.do(server.fake.add_run)
+    shown = terminal("runs", "verify", run.run.id)
+    shown.wait_for("verifying run")
+    shown.type("\x03")
+    assert shown.wait() == 130
+    assert "Traceback" not in shown.screen

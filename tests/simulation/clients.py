@@ -70,7 +70,9 @@ class Client:
         except TimeoutError:
             raise NoAnswer from None
 
-    async def insist(self, make: Callable[[OrchestratorHost], Awaitable[T]], *, unless: Callable[[Exception], bool]) -> T:
+    async def insist(
+        self, make: Callable[[OrchestratorHost], Awaitable[T]], *, unless: Callable[[Exception], bool]
+    ) -> T:
         """Repeat a call until it is answered; an error for which `unless` holds is raised."""
         while True:
             try:
@@ -133,7 +135,7 @@ class _WatchCall:
 
     def __init__(self, watcher: Watcher, client: Client, position: int) -> None:
         self._watcher = watcher
-        self._network = client._network  # noqa: SLF001 (of the same module)
+        self._network = client._network
         self._queue: asyncio.Queue[Any] = asyncio.Queue()
         self._room = asyncio.Semaphore(2)  # what the transport takes before the reader has read
         self._over = False

@@ -115,21 +115,21 @@ class WorldLoop(asyncio.SelectorEventLoop):
         ready: deque[asyncio.Handle] = self._ready  # type: ignore[attr-defined]
         scheduled: list[asyncio.TimerHandle] = self._scheduled  # type: ignore[attr-defined]
         if not ready:
-            while scheduled and scheduled[0]._cancelled:  # noqa: SLF001
-                heapq.heappop(scheduled)._scheduled = False  # noqa: SLF001
+            while scheduled and scheduled[0]._cancelled:
+                heapq.heappop(scheduled)._scheduled = False
             if not scheduled:
                 raise Hung("nothing will ever happen again")
             if scheduled[0].when() > self.limit:
                 raise Hung(f"the world has not come to its end by {self.limit - BEGIN:g} s")
             self.now = max(self.now, scheduled[0].when())
-        while scheduled and (scheduled[0]._cancelled or scheduled[0].when() <= self.now):  # noqa: SLF001
+        while scheduled and (scheduled[0]._cancelled or scheduled[0].when() <= self.now):
             handle = heapq.heappop(scheduled)
-            handle._scheduled = False  # noqa: SLF001
-            if not handle._cancelled:  # noqa: SLF001
+            handle._scheduled = False
+            if not handle._cancelled:
                 ready.append(handle)
         for _ in range(len(ready)):
             handle = ready.popleft()
-            if handle._cancelled:  # noqa: SLF001
+            if handle._cancelled:
                 continue
             process: Process | None = handle._context.get(CURRENT)  # type: ignore[attr-defined]
             if process is not None:
@@ -139,7 +139,7 @@ class WorldLoop(asyncio.SelectorEventLoop):
                     process.parked.append(handle)
                     continue
             self.steps += 1
-            handle._run()  # noqa: SLF001
+            handle._run()
 
 
 class Hung(Exception):

@@ -174,7 +174,7 @@ class RunnerMachine(Machine):
         disk = Disk(self._decisions, process, lambda: self._network.faults)
         disk.on_answer = lambda answer: self._tails.append(answer) if isinstance(answer, SpoolTail) else None
         agent = Agent(settings, state, self._dial, _Clock(), disk, self.processes, {}, lambda line: None)
-        cast(Any, agent)._catalogue = _Catalogue()  # noqa: SLF001 (no process describes experiments here)
+        cast(Any, agent)._catalogue = _Catalogue()
         self._ask_to_stop = agent.stopping.ask
         try:
             await agent.run()

@@ -53,7 +53,13 @@ def _mutated(function: FunctionType, edit: Edit) -> Any:
     assert source.count(edit.old) == 1, f"{function.__qualname__} has {source.count(edit.old)} times {edit.old!r}"
     space: dict[str, Any] = {}
     # With the module's own names as its globals; defaults and annotations stay the function's.
-    exec(compile("from __future__ import annotations\n" + source.replace(edit.old, edit.new), function.__qualname__, "exec"), {**function.__globals__}, space)  # noqa: S102
+    exec(
+        compile(
+            "from __future__ import annotations\n" + source.replace(edit.old, edit.new), function.__qualname__, "exec"
+        ),
+        {**function.__globals__},
+        space,
+    )
     (mutated,) = (value for value in space.values() if isinstance(value, FunctionType))
     return mutated.__code__
 
@@ -64,7 +70,7 @@ MUTANTS = (
         "acknowledge after the commit",
         [
             Edit(
-                intake.Intake._commit,  # noqa: SLF001
+                intake.Intake._commit,
                 "    answers = await self._database.write(",
                 "    for item in items:\n"
                 "        item.stream.outbox.acknowledge(Acknowledgement(item.lease_id, item.batch.last_sequence))\n"
@@ -77,12 +83,12 @@ MUTANTS = (
         "the run's last sequence is written with its events",
         [
             Edit(
-                appending._Ledger.close,  # noqa: SLF001
+                appending._Ledger.close,
                 "    self._write_counts(tx)",
                 "    tx.dialect.__dict__.setdefault('later', []).append(self)",
             ),
             Edit(
-                intake.Intake._commit,  # noqa: SLF001
+                intake.Intake._commit,
                 "    # Committed: from here on it may be told.",
                 "    later = self._database._dialect.__dict__.get('later', [])\n"
                 "    while later:\n"
@@ -139,12 +145,12 @@ MUTANTS = (
         "wake after the commit",
         [
             Edit(
-                writer.Writer._try,  # noqa: SLF001
+                writer.Writer._try,
                 "            committing = True\n",
                 "            committing = True\n            self._on_commit(frozenset(group.topics))\n",
             ),
             Edit(
-                writer.Writer._deliver,  # noqa: SLF001
+                writer.Writer._deliver,
                 "    if group.topics:\n        self._on_commit(frozenset(group.topics))\n",
                 "",
             ),
@@ -155,7 +161,7 @@ MUTANTS = (
         "a slow subscriber falls back to the log",
         [
             Edit(
-                subscription._read,  # noqa: SLF001
+                subscription._read,
                 "    page = events.read_events(\n",
                 "    if run.last_sequence - position > 12 and position > 0:\n"
                 "        position = run.last_sequence - 12\n"
@@ -173,7 +179,7 @@ MUTANTS = (
         "an assignment is sent once",
         [
             Edit(
-                dispatcher.Dispatcher._send,  # noqa: SLF001
+                dispatcher.Dispatcher._send,
                 "    session.outbox.put(assignment)\n",
                 "    session.outbox.put(assignment)\n"
                 "    again = __import__('asyncio').get_running_loop().call_later(9, session.outbox.put, assignment)\n",
@@ -185,7 +191,7 @@ MUTANTS = (
         "an assignment goes to the session that its lease names and to no other",
         [
             Edit(
-                dispatcher.Dispatcher._send,  # noqa: SLF001
+                dispatcher.Dispatcher._send,
                 "    session.outbox.put(assignment)\n",
                 "    for other in self._sessions.live():\n"
                 "        if other is not session:\n"
@@ -201,7 +207,7 @@ MUTANTS = (
         "a claim sees that the session is its runner's newest",
         [
             Edit(
-                dispatcher._rooms,  # noqa: SLF001
+                dispatcher._rooms,
                 "        if runner is None or runner.session_number != candidate.session_number:\n",
                 "        if runner is None:\n",
             )
@@ -215,14 +221,14 @@ MUTANTS = (
     Mutant(
         "name_of_a_spool_not_flushed",
         "what is flushed in a folder does not go with the folder's name",
-        [Edit(spool_writer._make_folder, "    files.flush_folder(folder.parent)\n", "")],  # noqa: SLF001
+        [Edit(spool_writer._make_folder, "    files.flush_folder(folder.parent)\n", "")],
     ),
     Mutant(
         "no_resume_beyond_the_spools_end",
         "after a power cut numbering goes on behind what the orchestrator has",
         [
             Edit(
-                attempt.Attempt._record_end,  # noqa: SLF001
+                attempt.Attempt._record_end,
                 "    next_sequence = self._next_sequence if end is None else 0\n",
                 "    next_sequence = 0\n",
             )
@@ -242,7 +248,7 @@ MUTANTS = (
     Mutant(
         "failed_transaction_answered_by_nothing",
         "a run whose transaction failed is answered with a rewind",
-        [Edit(intake.Intake._fail, "        self._retries.failed(item.stream, item.lease_id)\n", "        pass\n")],  # noqa: SLF001
+        [Edit(intake.Intake._fail, "        self._retries.failed(item.stream, item.lease_id)\n", "        pass\n")],
     ),
     Mutant(
         "cancelled_run_given_back_stays_pending",

@@ -158,7 +158,9 @@ class Oracles:
             " WHERE end_time_us IS NULL AND leases.session_number <> runners.session_number"
         ).fetchall()
         require(not stray, f"live leases of sessions that are not their runners' newest: {stray}")
-        for lease_id, live in self._raw.execute("SELECT lease_id, COUNT(*) FROM runs WHERE lease_id IS NOT NULL GROUP BY 1"):
+        for lease_id, live in self._raw.execute(
+            "SELECT lease_id, COUNT(*) FROM runs WHERE lease_id IS NOT NULL GROUP BY 1"
+        ):
             require(live == 1 and not self.leases[lease_id].ended, f"lease {lease_id} is over, or of {live} runs")
 
     def _not_too_soon(self, lease_id: str, lease: LeaseSight, now: float) -> None:
@@ -230,7 +232,9 @@ class Oracles:
         stored = self._raw.execute(
             "SELECT sequence FROM run_results WHERE run_id = ? AND NOT superseded ORDER BY sequence", (run_id,)
         ).fetchall()
-        require([row[0] for row in stored] == standing, f"run {run_id}: its results are {stored}, they should be {standing}")
+        require(
+            [row[0] for row in stored] == standing, f"run {run_id}: its results are {stored}, they should be {standing}"
+        )
         self._recorded_content(run_id, log)
         self._attempts_settled(run_id, log)
 
@@ -253,7 +257,8 @@ class Oracles:
 
     def _attempts_settled(self, run_id: str, log: Log) -> None:
         rows = self._raw.execute(
-            "SELECT number, outcome, log_complete, failure_kind FROM attempts WHERE run_id = ? ORDER BY number", (run_id,)
+            "SELECT number, outcome, log_complete, failure_kind FROM attempts WHERE run_id = ? ORDER BY number",
+            (run_id,),
         ).fetchall()
         require([row[0] for row in rows] == list(range(1, len(rows) + 1)), f"run {run_id}: its attempts are {rows}")
         for number, outcome, log_complete, kind in rows:

@@ -13,8 +13,8 @@ from typing import Any
 
 import sqlalchemy
 from athanor_orchestrator.storage.database import Database
-from athanor_orchestrator.storage.sqlite import SqliteDialect
 from athanor_orchestrator.storage.dialect import Trouble
+from athanor_orchestrator.storage.sqlite import SqliteDialect
 from athanor_orchestrator.storage.writer import Command, Writer
 from sqlalchemy.pool import StaticPool
 
@@ -254,8 +254,8 @@ class StoreHandle:
         dialect = _Dialect(self, engine, store.clock)
         self.database = database = Database(dialect, self._committed)
         # In the place of the one with a thread.
-        database._writer = _Writer(self, dialect, database._under_way, self._committed, database._troubled)  # noqa: SLF001
-        database._ask = self._ask_checked(database._ask)  # type: ignore[method-assign]  # noqa: SLF001
+        database._writer = _Writer(self, dialect, database._under_way, self._committed, database._troubled)
+        database._ask = self._ask_checked(database._ask)  # type: ignore[method-assign]
         process.thread_delay = lambda: self.delay("read")
 
     def delay(self, what: str) -> float:

@@ -231,7 +231,9 @@ class World:
                 require(self.oracles.restored, f"a watcher of run {watcher.run_id} gave up: {watcher.broken!r}")
             elif not self.oracles.restored:
                 last = self.oracles.logs[watcher.run_id].last
-                require(watcher.sequences == list(range(1, last + 1)), f"a watcher of {watcher.run_id} missed something")
+                require(
+                    watcher.sequences == list(range(1, last + 1)), f"a watcher of {watcher.run_id} missed something"
+                )
         self._check()
 
     # Its clients.
@@ -258,7 +260,8 @@ class World:
             call = Call(f"run-{number}", b"the same")
             order = Order(self._instances[number % len(self._instances)], policy, number, {})
             answer = await client.insist(
-                lambda host: host.runs.start(order, call, lambda run: run.id.encode()), unless=lambda error: not isinstance(error, NotFound | StorageUnavailable)
+                lambda host: host.runs.start(order, call, lambda run: run.id.encode()),
+                unless=lambda error: not isinstance(error, NotFound | StorageUnavailable),
             )
             run_id = answer.decode()
             self.runs[run_id] = attempts
@@ -295,7 +298,7 @@ class World:
 
     def _make_instances(self, count: int) -> None:
         handle = self.store.connect(Process("the beginning"), lambda topics: None)
-        dialect = handle.database._dialect  # noqa: SLF001
+        dialect = handle.database._dialect
         with dialect.writer.connect() as connection, connection.begin():
             tx = Transaction(connection, dialect)
             for number in range(count):
@@ -395,4 +398,3 @@ def _bury(loop: WorldLoop, world: World, pages: list[ControlPage], folder: Path)
         with suppress(OSError):
             if os.readlink(f"/proc/self/fd/{entry}").startswith(f"{folder}/"):
                 os.close(int(entry))
-

@@ -118,6 +118,7 @@ class FakeOrchestrator:
         self.calls: list[tuple[str, Any]] = []
         self.refusals: dict[str, list[Refusal]] = defaultdict(list)  # by method, each used once
         self.answers: dict[str, Any] = {}  # by request_id
+        self.certificates: dict[str, run_service_pb2.VerifyRunResponse] = {}  # by run
         self.batch_size = 3
         self.server: grpc.aio.Server | None = None
         self.port = 0
@@ -383,6 +384,13 @@ class _Runs(run_service_pb2_grpc.RunServiceServicer):
             rows.reverse()
         items, token = self.fake.page(rows, request.page_size, request.page_token)
         return run_service_pb2.ListRunEventsResponse(events=items, next_page_token=token)
+
+    async def VerifyRun(self, request, context):
+        await self.fake.enter("VerifyRun", request, context)
+        await self.fake.find(context, self.fake.runs, "run", request.id)
+        while request.id not in self.fake.certificates:  # as long as the test lets it take
+            await asyncio.sleep(0.01)
+        return self.fake.certificates[request.id]
 
     async def ListResults(self, request, context):
         await self.fake.enter("ListResults", request, context)

@@ -18,6 +18,7 @@ from athanor_orchestrator.domain.records import (
     Run,
     Runner,
     RunState,
+    StoredEvent,
 )
 from athanor_orchestrator.storage import instances, leases, runs
 from athanor_orchestrator.storage.database import Database
@@ -143,6 +144,6 @@ async def get(database: Database, run: Run) -> Run:
     return found
 
 
-def numbers(rows: Sequence[EventRow | ResultRow]) -> list[int]:
+def numbers(rows: Sequence[EventRow | ResultRow | StoredEvent]) -> list[int]:
     """Return the sequences of rows."""
     return [row.sequence for row in rows]

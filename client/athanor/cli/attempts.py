@@ -35,6 +35,7 @@ def described(run: "Run", steps: Steps) -> list[str]:
     found = list[str]()
     for one in run.attempts:
         found.append(_headline(one))
+        found.append(f"   log: {words.log_of(one)}")
         if one.failure:
             found.append(f"   {words.failure(one.failure)}")
         found += [f"   {words.clock(step.time)} {step.action}" for step in steps.get(one.number, ())]
@@ -48,6 +49,4 @@ def _headline(one: "Attempt") -> str:
     text = f"{one.number}: {one.outcome.value if one.outcome else 'under way'} on runner {one.runner_id}"
     if one.start_time and one.end_time:
         text += f" after {words.duration(one.end_time - one.start_time)}"
-    if one.outcome and not one.log_complete:
-        text += f", log not complete (it reaches event {one.last_sequence})"
     return text

@@ -53,6 +53,8 @@ def summary(run: "client.Run") -> str:
         text += f"\n{words.failure(run.failure)}"
         if run.failure.detail.strip():
             text += f"\n{run.failure.detail.rstrip()}"
+    if incomplete := words.incomplete(run):
+        text += f"\n{incomplete}"
     if run.cancel_request_time and run.state.value == "COMPLETED":
         text += "\nThe cancellation came too late."
     return text

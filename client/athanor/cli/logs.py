@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from athanor.cli import follow as following
-from athanor.cli import ids, lines, options, output, session, shapes, views
+from athanor.cli import ids, lines, options, output, session, shapes, views, words
 
 if TYPE_CHECKING:
     from athanor import client
@@ -41,14 +41,16 @@ def logs(
         run_id = await ids.run(client, run)
         wanted = client_level(level)
         if follow:
-            await _follow(client, run_id, wanted, text, json)
-        elif newest is not None:
+            output.caution(words.incomplete(await _follow(client, run_id, wanted, text, json)))
+            return
+        if newest is not None:
             tail = await client.runs.logs(run_id, level=wanted, text=text, descending=True, limit=newest).all()
             for entry in reversed(tail):
                 _print(entry, json)
         else:
             async for entry in client.runs.logs(run_id, level=wanted, text=text):
                 _print(entry, json)
+        output.caution(words.incomplete(await client.runs.get(run_id)))
 
     session.run(target, work)
 
@@ -60,11 +62,11 @@ def client_level(level: Level) -> "client.LogLevel":
     return LogLevel[level.name]
 
 
-async def _follow(client: "AsyncClient", run_id: str, level: "client.LogLevel", text: str, json: bool) -> None:
+async def _follow(client: "AsyncClient", run_id: str, level: "client.LogLevel", text: str, json: bool) -> "client.Run":
     from athanor.client import EventFilter, EventKind
 
     wanted = EventFilter(kinds=(EventKind.LOG,), minimum_level=level, text=text)
-    await following.follow(client, run_id, _LogView(json), filter=wanted)
+    return await following.follow(client, run_id, _LogView(json), filter=wanted)
 
 
 class _LogView(views.PlainView):

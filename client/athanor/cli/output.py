@@ -6,6 +6,7 @@ On a terminal tables and colours; in a pipe plain lines, columns in line, nothin
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from athanor.cli import jsontext
@@ -42,6 +43,18 @@ def line(text: str = "") -> None:
 def note(text: str) -> None:
     """Say something beside the data, on standard error."""
     print(text, file=sys.stderr, flush=True)
+
+
+def caution(text: str) -> None:
+    """Say on standard error what a reader of the data must know; nothing when there is nothing to say."""
+    if text:
+        sys.stdout.flush()
+        note(f"athanor: {text}")
+
+
+def busy(text: str) -> AbstractContextManager[object]:
+    """Show that something goes on, on a terminal, for as long as it does."""
+    return console().status(text) if is_terminal() else nullcontext()
 
 
 def document(value: Any) -> None:

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from athanor.cli import ids, jsontext, options, output, session, shapes
+from athanor.cli import ids, jsontext, options, output, session, shapes, words
 
 if TYPE_CHECKING:
-    from athanor.client import AsyncClient, Result
+    from athanor.client import AsyncClient, Result, Run
 
 
 def results(
@@ -22,19 +22,21 @@ def results(
     `superseded`.
     """
 
-    async def work(client: "AsyncClient") -> "tuple[str, list[Result]]":
+    async def work(client: "AsyncClient") -> "tuple[Run, list[Result]]":
         run_id = await ids.run(client, run)
-        return run_id, await client.runs.results(run_id, key=key, include_superseded=superseded).all()
+        items = await client.runs.results(run_id, key=key, include_superseded=superseded).all()
+        return await client.runs.get(run_id), items
 
-    run_id, items = session.run(target, work)
+    ran, items = session.run(target, work)
     if json:
-        output.document({"run_id": run_id, "results": [shapes.result(item) for item in items]})
+        output.document({"run_id": ran.id, "results": [shapes.result(item) for item in items]})
     elif not output.is_terminal():
         for item in items:
             mark = ("superseded",) if item.superseded else ()
             print(item.key, jsontext.dumps(jsontext.Raw(item.value_json)), *mark, sep="\t")
     else:
         show(items)
+    output.caution(words.incomplete(ran))
 
 
 def show(items: "Sequence[Result]") -> None:

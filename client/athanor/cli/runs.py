@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from athanor.cli import arguments, attempts, exits, ids, launch, options, output, session, shapes, words
+from athanor.cli import arguments, attempts, exits, ids, launch, options, output, session, shapes, verify, words
 
 if TYPE_CHECKING:
     from athanor.client import AsyncClient, Run
 
-app = typer.Typer(help="Start, show, cancel and delete runs.", no_args_is_help=True)
+app = typer.Typer(help="Start, show, verify, cancel and delete runs.", no_args_is_help=True)
 app.command()(launch.start)
+app.command()(verify.verify)
 
 
 class State(StrEnum):
@@ -106,10 +107,8 @@ def cancel(
     item = session.run(target, work)
     if json:
         output.document(shapes.run(item))
-    elif not item.ended:
-        output.line(f"run {item.id} {words.state(item)}")
     else:
-        output.line(f"run {item.id} {item.state.value}")
+        output.line(f"run {item.id} {words.state(item)}")
     if item.ended and item.state.value != "CANCELLED":
         session.fail(f"too late: the run {item.state.value} before it could be cancelled", exits.REFUSED)
 

@@ -105,6 +105,7 @@ def run(item: "client.Run") -> Document:
         "create_time": time(item.create_time),
         "start_time": time(item.start_time),
         "end_time": time(item.end_time),
+        "log_incomplete": item.log_incomplete,
     }
 
 
@@ -121,6 +122,40 @@ def attempt(item: "client.Attempt") -> Document:
         "process_gone": item.process_gone,
         "log_complete": item.log_complete,
         "last_sequence": item.last_sequence,
+    }
+
+
+def verification(item: "client.Verification") -> Document:
+    """The certificate of a run's log. `digest` is in hexadecimal."""
+    return {
+        "run_id": item.run_id,
+        "verdict": item.verdict.value,
+        "last_sequence": item.last_sequence,
+        "event_count": item.event_count,
+        "attempts": [
+            {
+                "number": one.number,
+                "verdict": one.verdict.value,
+                "event_count": one.event_count,
+                "first_sequence": one.first_sequence,
+                "last_sequence": one.last_sequence,
+                "digest": one.digest.hex(),
+                "log_complete": one.log_complete,
+                "detail": one.detail,
+            }
+            for one in item.attempts
+        ],
+        "faults": [
+            {
+                "kind": one.kind.value,
+                "first_sequence": one.first_sequence,
+                "last_sequence": one.last_sequence,
+                "attempt": one.attempt,
+                "detail": one.detail,
+            }
+            for one in item.faults
+        ],
+        "more_fault_count": item.more_fault_count,
     }
 
 

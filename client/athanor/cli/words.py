@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from athanor.client import Failure, Progress, Run
+    from athanor.client import Attempt, Failure, Progress, Run
 
 STYLES = {
     "PENDING": "yellow",
@@ -52,16 +52,35 @@ def duration(value: timedelta | None) -> str:
 
 def state(run: "Run") -> str:
     """The state with what changes its meaning."""
-    if run.ended:
-        return run.state.value
     notes = list[str]()
-    if run.cancel_request_time:
+    if run.cancel_request_time and not run.ended:
         notes.append("cancelling")
-    if run.unreachable_since:
+    if run.unreachable_since and not run.ended:
         notes.append("runner silent")
     if run.next_attempt_time:
         notes.append(f"next attempt from {clock(run.next_attempt_time)}")
+    if run.log_incomplete:
+        notes.append("log not complete")
     return f"{run.state.value} ({', '.join(notes)})" if notes else run.state.value
+
+
+def log_of(attempt: "Attempt") -> str:
+    """How far the log of an attempt reaches."""
+    if attempt.outcome is None:
+        return f"event {attempt.last_sequence} so far" if attempt.last_sequence else "no event so far"
+    return "complete" if attempt.log_complete else f"NOT complete, it reaches to event {attempt.last_sequence}"
+
+
+def incomplete(run: "Run") -> str:
+    """What is to be said beside the log of a run, or beside its results, when that is not complete; else empty."""
+    if not run.log_incomplete:
+        return ""
+    reach = [
+        f"attempt {one.number} reaches to event {one.last_sequence}"
+        for one in run.attempts
+        if one.outcome is not None and not one.log_complete
+    ]
+    return "the log of this run is NOT complete" + (f": {', '.join(reach)}" if reach else "")
 
 
 def progress(value: "Progress | None") -> str:

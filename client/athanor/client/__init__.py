@@ -25,7 +25,7 @@ from athanor.client._async.listing import Listing, Page
 from athanor.client._async.runners import Runners
 from athanor.client._async.runs import Runs
 from athanor.client._async.watch import Interruption, RunWatch
-from athanor.client.enums import AttemptOutcome, EventKind, FailureKind, LogLevel, RunState
+from athanor.client.enums import AttemptOutcome, EventKind, FailureKind, LogFaultKind, LogLevel, RunState, Verdict
 from athanor.client.errors import (
     AlreadyExistsError,
     AthanorError,
@@ -64,16 +64,19 @@ from athanor.client.events import (
 )
 from athanor.client.resources import (
     Attempt,
+    AttemptFinding,
     CodeVersion,
     DiscoveryError,
     Experiment,
     Failure,
     Instance,
+    LogFault,
     Progress,
     Run,
     Runner,
     RunPolicy,
     Validation,
+    Verification,
 )
 
 __all__ = [
@@ -89,22 +92,27 @@ __all__ = [
     "Interruption",
     # Resources
     "Attempt",
+    "AttemptFinding",
     "CodeVersion",
     "DiscoveryError",
     "Experiment",
     "Failure",
     "Instance",
+    "LogFault",
     "Progress",
     "Run",
     "RunPolicy",
     "Runner",
     "Validation",
+    "Verification",
     # Names
     "AttemptOutcome",
     "EventKind",
     "FailureKind",
+    "LogFaultKind",
     "LogLevel",
     "RunState",
+    "Verdict",
     # Events and what a watch gives
     "AttemptEnded",
     "AttemptStarted",

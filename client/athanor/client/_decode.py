@@ -7,7 +7,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from athanor.client import events, resources
-from athanor.client.enums import AttemptOutcome, FailureKind, LogLevel, RunState
+from athanor.client.enums import AttemptOutcome, FailureKind, LogFaultKind, LogLevel, RunState, Verdict
 from athanor.client.errors import Violation
 from athanor.v1 import (
     experiment_pb2,
@@ -18,6 +18,7 @@ from athanor.v1 import (
     run_policy_pb2,
     run_service_pb2,
     runner_pb2,
+    verification_pb2,
 )
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -38,6 +39,17 @@ _FAILURES: dict[int, FailureKind] = {
     number: FailureKind(name.removeprefix("KIND_"))
     for name, number in run_pb2.Failure.Kind.items()
     if name.removeprefix("KIND_") in FailureKind.__members__
+}
+
+_VERDICTS: dict[int, Verdict] = {
+    number: Verdict(name.removeprefix("VERDICT_"))
+    for name, number in verification_pb2.Verdict.items()
+    if name.removeprefix("VERDICT_") in Verdict.__members__
+}
+_LOG_FAULTS: dict[int, LogFaultKind] = {
+    number: LogFaultKind(name.removeprefix("KIND_"))
+    for name, number in verification_pb2.LogFault.Kind.items()
+    if name.removeprefix("KIND_") in LogFaultKind.__members__
 }
 
 
@@ -188,6 +200,47 @@ def run(message: run_pb2.Run) -> resources.Run:
         create_time=time(message.create_time) if message.HasField("create_time") else None,
         start_time=time(message.start_time) if message.HasField("start_time") else None,
         end_time=time(message.end_time) if message.HasField("end_time") else None,
+        log_incomplete=message.log_incomplete,
+    )
+
+
+def verification(run_id: str, message: run_service_pb2.VerifyRunResponse) -> resources.Verification:
+    """A certificate."""
+    return resources.Verification(
+        run_id=run_id,
+        verdict=_verdict(message.verdict),
+        last_sequence=message.last_sequence,
+        event_count=message.event_count,
+        attempts=tuple(map(_attempt_finding, message.attempts)),
+        faults=tuple(map(_log_fault, message.faults)),
+        more_fault_count=message.more_fault_count,
+    )
+
+
+def _verdict(number: int) -> Verdict:
+    return _VERDICTS.get(number, Verdict.UNKNOWN)
+
+
+def _attempt_finding(message: verification_pb2.AttemptFinding) -> resources.AttemptFinding:
+    return resources.AttemptFinding(
+        number=message.number,
+        verdict=_verdict(message.verdict),
+        event_count=message.event_count,
+        first_sequence=message.first_sequence,
+        last_sequence=message.last_sequence,
+        digest=message.digest,
+        log_complete=message.log_complete,
+        detail=message.detail,
+    )
+
+
+def _log_fault(message: verification_pb2.LogFault) -> resources.LogFault:
+    return resources.LogFault(
+        kind=_LOG_FAULTS.get(message.kind, LogFaultKind.UNKNOWN),
+        first_sequence=message.first_sequence,
+        last_sequence=message.last_sequence,
+        attempt=message.attempt,
+        detail=message.detail,
     )
 
 

@@ -49,6 +49,27 @@ class FailureKind(StrEnum):
     UNKNOWN = "UNKNOWN"  # not known to this client
 
 
+class Verdict(StrEnum):
+    """How a log, or an attempt's part of it, stands."""
+
+    COMPLETE = "COMPLETE"  # all that was recorded is there and unaltered
+    INCOMPLETE = "INCOMPLETE"  # what is there is unaltered, but it is not, or not known to be, all that was recorded
+    DAMAGED = "DAMAGED"  # events are missing or were altered, or what is kept beside the log does not agree with it
+    UNDER_WAY = "UNDER_WAY"  # unaltered so far; more is to come
+    UNKNOWN = "UNKNOWN"  # not known to this client
+
+
+class LogFaultKind(StrEnum):
+    """What is wrong with a log."""
+
+    MISSING = "MISSING"  # each event of the range is missing
+    ALTERED = "ALTERED"  # each event of the range is not as it was stored
+    DIGEST = "DIGEST"  # at least one event of the range is not as it was stored; nothing says which
+    SURPLUS = "SURPLUS"  # events are stored in front of the log's beginning or behind its end
+    DISAGREEMENT = "DISAGREEMENT"  # what is kept beside the log says otherwise than the log
+    UNKNOWN = "UNKNOWN"  # not known to this client
+
+
 class LogLevel(IntEnum):
     """Severity of a log entry. Levels compare; one that lies between two of these counts as the lower."""
 

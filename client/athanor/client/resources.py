@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from athanor.client import _json
-from athanor.client.enums import AttemptOutcome, FailureKind, RunState
+from athanor.client.enums import AttemptOutcome, FailureKind, LogFaultKind, RunState, Verdict
 from athanor.client.errors import Violation
 
 
@@ -178,6 +178,7 @@ class Run:
     create_time: datetime | None = None
     start_time: datetime | None = None  # of the first attempt
     end_time: datetime | None = None
+    log_incomplete: bool = False  # an attempt has ended whose log is not known to be complete
 
     @cached_property
     def configuration(self) -> dict[str, Any]:
@@ -195,6 +196,49 @@ class Run:
     def duration(self) -> timedelta | None:
         """From its first start to its end; None unless both are known."""
         return self.end_time - self.start_time if self.start_time and self.end_time else None
+
+
+@dataclass(frozen=True)
+class AttemptFinding:
+    """What a verification found of one attempt's part of a log."""
+
+    number: int
+    verdict: Verdict
+    event_count: int = 0  # of its events that were read
+    first_sequence: int = 0  # of them; 0 when there is none
+    last_sequence: int = 0
+    digest: bytes = b""  # made anew over them, AttemptEnded left out
+    log_complete: bool = False  # what was found when the attempt ended
+    detail: str = ""  # why it is INCOMPLETE, and how far it reaches
+
+
+@dataclass(frozen=True)
+class LogFault:
+    """Something that is wrong with a log."""
+
+    kind: LogFaultKind
+    first_sequence: int  # 0 for both: the log as a whole
+    last_sequence: int
+    attempt: int = 0  # 0: none, or not known
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Verification:
+    """The certificate of a run's log, from its beginning to `last_sequence`."""
+
+    run_id: str
+    verdict: Verdict
+    last_sequence: int  # where the log ended when the verification began
+    event_count: int  # events that were read
+    attempts: tuple[AttemptFinding, ...] = ()
+    faults: tuple[LogFault, ...] = ()  # those that name events first, in their order
+    more_fault_count: int = 0  # beyond those in `faults`
+
+    @property
+    def intact(self) -> bool:
+        """Whether everything is there that can be by now: COMPLETE, or UNDER_WAY."""
+        return self.verdict in (Verdict.COMPLETE, Verdict.UNDER_WAY)
 
 
 @dataclass(frozen=True)

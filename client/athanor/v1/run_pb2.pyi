@@ -133,6 +133,7 @@ class Run(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     START_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
+    LOG_INCOMPLETE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUIDv7, assigned by the server."""
     instance_id: _builtins.str
@@ -153,6 +154,10 @@ class Run(_message.Message):
     """Number of results that stand: those that a later attempt superseded are not counted."""
     cancel_reason: _builtins.str
     """The reason given with the request."""
+    log_incomplete: _builtins.bool
+    """True when an attempt has ended whose log is not known to be complete: a part of what it recorded may not be here.
+    `attempts` say which, and how far each reaches. Set in every view.
+    """
     @_builtins.property
     def policy(self) -> _run_policy_pb2.RunPolicy:
         """How it is to be executed, every field set (`timeout` only when there is a limit) as it holds for the attempt under way,
@@ -223,10 +228,11 @@ class Run(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         start_time: _timestamp_pb2.Timestamp | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
+        log_incomplete: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cancel_request_time", b"cancel_request_time", "create_time", b"create_time", "end_time", b"end_time", "failure", b"failure", "next_attempt_time", b"next_attempt_time", "policy", b"policy", "progress", b"progress", "start_time", b"start_time", "unreachable_since", b"unreachable_since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "cancel_reason", b"cancel_reason", "cancel_request_time", b"cancel_request_time", "configuration_json", b"configuration_json", "create_time", b"create_time", "end_time", b"end_time", "experiment", b"experiment", "failure", b"failure", "id", b"id", "instance_id", b"instance_id", "labels", b"labels", "last_sequence", b"last_sequence", "log_count", b"log_count", "next_attempt_time", b"next_attempt_time", "policy", b"policy", "progress", b"progress", "result_count", b"result_count", "seed", b"seed", "start_time", b"start_time", "state", b"state", "unreachable_since", b"unreachable_since"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "cancel_reason", b"cancel_reason", "cancel_request_time", b"cancel_request_time", "configuration_json", b"configuration_json", "create_time", b"create_time", "end_time", b"end_time", "experiment", b"experiment", "failure", b"failure", "id", b"id", "instance_id", b"instance_id", "labels", b"labels", "last_sequence", b"last_sequence", "log_count", b"log_count", "log_incomplete", b"log_incomplete", "next_attempt_time", b"next_attempt_time", "policy", b"policy", "progress", b"progress", "result_count", b"result_count", "seed", b"seed", "start_time", b"start_time", "state", b"state", "unreachable_since", b"unreachable_since"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -261,7 +267,7 @@ class Attempt(_message.Message):
     whose log is not complete is never COMPLETED.
     """
     last_sequence: _builtins.int
-    """Sequence of its last event in the log; what it recorded beyond that is not there."""
+    """Sequence of its last event in the log; what it recorded beyond that is not there. While it is under way: so far."""
     @_builtins.property
     def code(self) -> _experiment_pb2.CodeVersion:
         """The code it executed."""

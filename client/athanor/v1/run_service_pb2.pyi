@@ -6,6 +6,7 @@ isort:skip_file
 from athanor.v1 import run_event_pb2 as _run_event_pb2
 from athanor.v1 import run_pb2 as _run_pb2
 from athanor.v1 import run_policy_pb2 as _run_policy_pb2
+from athanor.v1 import verification_pb2 as _verification_pb2
 from athanor.v1 import watch_pb2 as _watch_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
@@ -626,6 +627,76 @@ class RunResult(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RunResult: _TypeAlias = RunResult  # noqa: Y015
+
+@_typing.final
+class VerifyRunRequest(_message.Message):
+    """VerifyRunRequest names the run."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """The run's id."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerifyRunRequest: _TypeAlias = VerifyRunRequest  # noqa: Y015
+
+@_typing.final
+class VerifyRunResponse(_message.Message):
+    """VerifyRunResponse is the certificate of a run's log: complete, or what exactly is not."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERDICT_FIELD_NUMBER: _builtins.int
+    LAST_SEQUENCE_FIELD_NUMBER: _builtins.int
+    EVENT_COUNT_FIELD_NUMBER: _builtins.int
+    ATTEMPTS_FIELD_NUMBER: _builtins.int
+    FAULTS_FIELD_NUMBER: _builtins.int
+    MORE_FAULT_COUNT_FIELD_NUMBER: _builtins.int
+    verdict: _verification_pb2.Verdict.ValueType
+    """The whole in one word. A fault makes it DAMAGED; without any, an attempt that is INCOMPLETE makes it INCOMPLETE, also
+    while the run is live; else it is UNDER_WAY while the run is live, and COMPLETE when it has ended.
+    """
+    last_sequence: _builtins.int
+    """Where the log ended when the call began: the certificate reaches up to here."""
+    event_count: _builtins.int
+    """Number of events that were read. Less than `last_sequence` when some are missing."""
+    more_fault_count: _builtins.int
+    """Number of faults beyond those in `faults`. Above 0 the list does not say everything."""
+    @_builtins.property
+    def attempts(self) -> _containers.RepeatedCompositeFieldContainer[_verification_pb2.AttemptFinding]:
+        """Each attempt's part of the log, oldest first."""
+
+    @_builtins.property
+    def faults(self) -> _containers.RepeatedCompositeFieldContainer[_verification_pb2.LogFault]:
+        """What is wrong: first what names events, in their order; then what concerns the log as a whole. At most 1000."""
+
+    def __init__(
+        self,
+        *,
+        verdict: _verification_pb2.Verdict.ValueType = ...,
+        last_sequence: _builtins.int = ...,
+        event_count: _builtins.int = ...,
+        attempts: _abc.Iterable[_verification_pb2.AttemptFinding] | None = ...,
+        faults: _abc.Iterable[_verification_pb2.LogFault] | None = ...,
+        more_fault_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "event_count", b"event_count", "faults", b"faults", "last_sequence", b"last_sequence", "more_fault_count", b"more_fault_count", "verdict", b"verdict"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerifyRunResponse: _TypeAlias = VerifyRunResponse  # noqa: Y015
 
 @_typing.final
 class WatchRunRequest(_message.Message):

@@ -70,6 +70,11 @@ class RunServiceStub:
                 request_serializer=athanor_dot_v1_dot_run__service__pb2.ListResultsRequest.SerializeToString,
                 response_deserializer=athanor_dot_v1_dot_run__service__pb2.ListResultsResponse.FromString,
                 _registered_method=True)
+        self.VerifyRun = channel.unary_unary(
+                '/athanor.v1.RunService/VerifyRun',
+                request_serializer=athanor_dot_v1_dot_run__service__pb2.VerifyRunRequest.SerializeToString,
+                response_deserializer=athanor_dot_v1_dot_run__service__pb2.VerifyRunResponse.FromString,
+                _registered_method=True)
         self.WatchRun = channel.unary_stream(
                 '/athanor.v1.RunService/WatchRun',
                 request_serializer=athanor_dot_v1_dot_run__service__pb2.WatchRunRequest.SerializeToString,
@@ -137,6 +142,16 @@ class RunServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def VerifyRun(self, request, context):
+        """VerifyRun reads a run's whole log, up to where it ends when the call begins, and checks every event of it: whether it
+        is there, whether it is as it was stored, and by the chained digest of each attempt whether it is all that was
+        recorded. Also for a live run, of what is there by then. A million events take it some ten seconds: give the call the
+        time. NOT_FOUND also when the run is deleted meanwhile.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchRun(self, request, context):
         """WatchRun streams a run's log from any position, live, and ends after the StateChange to a terminal state has been
         sent. NOT_FOUND when the run is deleted meanwhile; OUT_OF_RANGE when the position is beyond the log or was removed.
@@ -189,6 +204,11 @@ def add_RunServiceServicer_to_server(servicer, server):
                     servicer.ListResults,
                     request_deserializer=athanor_dot_v1_dot_run__service__pb2.ListResultsRequest.FromString,
                     response_serializer=athanor_dot_v1_dot_run__service__pb2.ListResultsResponse.SerializeToString,
+            ),
+            'VerifyRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.VerifyRun,
+                    request_deserializer=athanor_dot_v1_dot_run__service__pb2.VerifyRunRequest.FromString,
+                    response_serializer=athanor_dot_v1_dot_run__service__pb2.VerifyRunResponse.SerializeToString,
             ),
             'WatchRun': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchRun,
@@ -391,6 +411,33 @@ class RunService:
             '/athanor.v1.RunService/ListResults',
             athanor_dot_v1_dot_run__service__pb2.ListResultsRequest.SerializeToString,
             athanor_dot_v1_dot_run__service__pb2.ListResultsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifyRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/athanor.v1.RunService/VerifyRun',
+            athanor_dot_v1_dot_run__service__pb2.VerifyRunRequest.SerializeToString,
+            athanor_dot_v1_dot_run__service__pb2.VerifyRunResponse.FromString,
             options,
             channel_credentials,
             insecure,

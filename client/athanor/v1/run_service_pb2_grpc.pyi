@@ -51,6 +51,12 @@ class RunServiceStub:
     """ListRunEvents returns a page of a run's log, forwards or backwards."""
     ListResults: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.ListResultsRequest, _run_service_pb2.ListResultsResponse]
     """ListResults returns the results of a run that stand, in the order they were recorded."""
+    VerifyRun: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.VerifyRunRequest, _run_service_pb2.VerifyRunResponse]
+    """VerifyRun reads a run's whole log, up to where it ends when the call begins, and checks every event of it: whether it
+    is there, whether it is as it was stored, and by the chained digest of each attempt whether it is all that was
+    recorded. Also for a live run, of what is there by then. A million events take it some ten seconds: give the call the
+    time. NOT_FOUND also when the run is deleted meanwhile.
+    """
     WatchRun: _grpc.UnaryStreamMultiCallable[_run_service_pb2.WatchRunRequest, _run_service_pb2.WatchRunResponse]
     """WatchRun streams a run's log from any position, live, and ends after the StateChange to a terminal state has been
     sent. NOT_FOUND when the run is deleted meanwhile; OUT_OF_RANGE when the position is beyond the log or was removed.
@@ -81,6 +87,12 @@ class RunServiceAsyncStub(RunServiceStub):
     """ListRunEvents returns a page of a run's log, forwards or backwards."""
     ListResults: _aio.UnaryUnaryMultiCallable[_run_service_pb2.ListResultsRequest, _run_service_pb2.ListResultsResponse]  # type: ignore[assignment]
     """ListResults returns the results of a run that stand, in the order they were recorded."""
+    VerifyRun: _aio.UnaryUnaryMultiCallable[_run_service_pb2.VerifyRunRequest, _run_service_pb2.VerifyRunResponse]  # type: ignore[assignment]
+    """VerifyRun reads a run's whole log, up to where it ends when the call begins, and checks every event of it: whether it
+    is there, whether it is as it was stored, and by the chained digest of each attempt whether it is all that was
+    recorded. Also for a live run, of what is there by then. A million events take it some ten seconds: give the call the
+    time. NOT_FOUND also when the run is deleted meanwhile.
+    """
     WatchRun: _aio.UnaryStreamMultiCallable[_run_service_pb2.WatchRunRequest, _run_service_pb2.WatchRunResponse]  # type: ignore[assignment]
     """WatchRun streams a run's log from any position, live, and ends after the StateChange to a terminal state has been
     sent. NOT_FOUND when the run is deleted meanwhile; OUT_OF_RANGE when the position is beyond the log or was removed.
@@ -150,6 +162,18 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_run_service_pb2.ListResultsResponse, _abc.Awaitable[_run_service_pb2.ListResultsResponse]]:
         """ListResults returns the results of a run that stand, in the order they were recorded."""
+
+    @_abc_1.abstractmethod
+    def VerifyRun(
+        self,
+        request: _run_service_pb2.VerifyRunRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_run_service_pb2.VerifyRunResponse, _abc.Awaitable[_run_service_pb2.VerifyRunResponse]]:
+        """VerifyRun reads a run's whole log, up to where it ends when the call begins, and checks every event of it: whether it
+        is there, whether it is as it was stored, and by the chained digest of each attempt whether it is all that was
+        recorded. Also for a live run, of what is there by then. A million events take it some ten seconds: give the call the
+        time. NOT_FOUND also when the run is deleted meanwhile.
+        """
 
     @_abc_1.abstractmethod
     def WatchRun(

@@ -28,6 +28,7 @@ from athanor_orchestrator.engine.runner_side import RunnerSide
 from athanor_orchestrator.engine.runs import Runs
 from athanor_orchestrator.engine.storage_health import StorageHealth
 from athanor_orchestrator.engine.subscription import Subscriptions
+from athanor_orchestrator.engine.verification import Verification
 from athanor_orchestrator.engine.wakeups import Wakeups
 from athanor_orchestrator.rpc import handlers, standard
 from athanor_orchestrator.rpc.dispatch import DispatchServicer
@@ -104,7 +105,9 @@ class Orchestrator:
         mounted: dict[ServiceDescriptor, object] = {
             _service(experiment_service_pb2, "ExperimentService"): ExperimentServicer(catalogue),
             _service(instance_service_pb2, "InstanceService"): InstanceServicer(Instances(database, catalogue)),
-            _service(run_service_pb2, "RunService"): RunServicer(Runs(database), RunLog(database), self.watches),
+            _service(run_service_pb2, "RunService"): RunServicer(
+                Runs(database), RunLog(database), Verification(database), self.watches
+            ),
             _service(runner_service_pb2, "RunnerService"): RunnerServicer(Fleet(database)),
         }
         for descriptor, servicer in mounted.items():

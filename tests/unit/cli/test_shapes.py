@@ -68,6 +68,33 @@ def test_a_run():
         "create_time": STAMP,
         "start_time": None,
         "end_time": None,
+        "log_incomplete": False,
+    }
+
+
+def test_a_certificate():
+    attempt = client.AttemptFinding(1, client.Verdict.DAMAGED, 5, 2, 7, b"\x01\xff", True, "")
+    fault = client.LogFault(client.LogFaultKind.MISSING, 4, 5, 0, "not there")
+    item = client.Verification("r", client.Verdict.DAMAGED, 8, 6, (attempt,), (fault,), 3)
+    assert text(shapes.verification(item)) == {
+        "run_id": "r",
+        "verdict": "DAMAGED",
+        "last_sequence": 8,
+        "event_count": 6,
+        "attempts": [
+            {
+                "number": 1,
+                "verdict": "DAMAGED",
+                "event_count": 5,
+                "first_sequence": 2,
+                "last_sequence": 7,
+                "digest": "01ff",
+                "log_complete": True,
+                "detail": "",
+            }
+        ],
+        "faults": [{"kind": "MISSING", "first_sequence": 4, "last_sequence": 5, "attempt": 0, "detail": "not there"}],
+        "more_fault_count": 3,
     }
 
 

@@ -3,8 +3,8 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from athanor.cli import words
-from athanor.client import Failure, FailureKind, Progress, Run, RunState
+from athanor.cli import lines, words
+from athanor.client import Attempt, AttemptOutcome, Failure, FailureKind, Progress, Run, RunState
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -34,6 +34,23 @@ def test_flags_are_said_with_the_state_while_the_run_is_live():
         "PENDING (next attempt from "
     )
     assert words.state(Run("r", "i", "e", RunState.COMPLETED, cancel_request_time=NOW)) == "COMPLETED"
+
+
+def test_a_log_that_is_not_complete_is_said_wherever_the_run_is():
+    lost = Attempt(1, "x", outcome=AttemptOutcome.FAILED, last_sequence=7)
+    whole = Attempt(2, "x", outcome=AttemptOutcome.COMPLETED, last_sequence=12, log_complete=True)
+    live = Attempt(3, "x", last_sequence=14)
+    assert [words.log_of(one) for one in (lost, whole, live)] == [
+        "NOT complete, it reaches to event 7",
+        "complete",
+        "event 14 so far",
+    ]
+    run = Run("r", "i", "e", RunState.FAILED, attempts=(lost, whole), log_incomplete=True)
+    assert words.state(run) == "FAILED (log not complete)"
+    assert words.incomplete(run) == "the log of this run is NOT complete: attempt 1 reaches to event 7"
+    assert words.incomplete(Run("r", "i", "e", RunState.FAILED, log_incomplete=True)).endswith("NOT complete")
+    assert words.incomplete(Run("r", "i", "e", RunState.FAILED, attempts=(whole,))) == ""
+    assert "NOT complete" in lines.summary(run)
 
 
 def test_progress_and_failures():

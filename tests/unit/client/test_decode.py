@@ -6,19 +6,33 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from athanor.client import (
     AttemptEnded,
+    AttemptFinding,
     AttemptOutcome,
     AttemptStarted,
     CheckpointSaved,
     FailureKind,
     LogEntry,
+    LogFault,
+    LogFaultKind,
     LogLevel,
     Result,
     RunState,
     StateChanged,
     UnknownEvent,
+    Verdict,
+    Verification,
     _decode,
 )
-from athanor.v1 import experiment_pb2, instance_pb2, run_event_pb2, run_pb2, run_policy_pb2, runner_pb2
+from athanor.v1 import (
+    experiment_pb2,
+    instance_pb2,
+    run_event_pb2,
+    run_pb2,
+    run_policy_pb2,
+    run_service_pb2,
+    runner_pb2,
+    verification_pb2,
+)
 from google.protobuf import duration_pb2, timestamp_pb2
 from google.protobuf.message import Message
 
@@ -61,6 +75,7 @@ def test_a_run_is_taken_over_whole():
         progress=run_pb2.Progress(current=73, total=100, message="m"),
         failure=run_pb2.Failure(kind=run_pb2.Failure.KIND_EXCEPTION, message="boom", detail="trace"),
         last_sequence=8,
+        log_incomplete=True,
         log_count=3,
         result_count=2,
         create_time=STAMP,
@@ -68,6 +83,7 @@ def test_a_run_is_taken_over_whole():
     run = _decode.run(message)
     assert run.state is RunState.FAILED
     assert run.ended
+    assert run.log_incomplete
     assert run.configuration == {"n": 9007199254740993}
     assert run.policy.timeout == timedelta(seconds=90.5)
     assert run.policy.cancel_grace_period is None
@@ -148,6 +164,8 @@ def test_what_a_newer_orchestrator_knows_becomes_unknown():
     assert isinstance(_decode.event(run_event_pb2.RunEvent(sequence=1)), UnknownEvent)
     assert _decode.run_state(99) is RunState.UNKNOWN
     assert _decode.failure(run_pb2.Failure(kind=99)).kind is FailureKind.UNKNOWN
+    assert a_certificate(verdict=99).verdict is Verdict.UNKNOWN
+    assert a_certificate(faults=[verification_pb2.LogFault(kind=99)]).faults[0].kind is LogFaultKind.UNKNOWN
 
 
 @pytest.mark.parametrize(
@@ -165,6 +183,44 @@ def test_every_name_of_the_contract_is_known():
     kinds = {name.removeprefix("KIND_"): number for name, number in run_pb2.Failure.Kind.items() if number}
     assert set(kinds) == {kind.value for kind in FailureKind} - {"UNKNOWN"}
     assert all(_decode.failure(run_pb2.Failure(kind=number)).kind.value == name for name, number in kinds.items())
+    verdicts = {name.removeprefix("VERDICT_"): number for name, number in verification_pb2.Verdict.items() if number}
+    assert set(verdicts) == {verdict.value for verdict in Verdict} - {"UNKNOWN"}
+    assert all(a_certificate(verdict=number).verdict.value == name for name, number in verdicts.items())
+    faults = {name.removeprefix("KIND_"): number for name, number in verification_pb2.LogFault.Kind.items() if number}
+    assert set(faults) == {kind.value for kind in LogFaultKind} - {"UNKNOWN"}
+    for name, number in faults.items():
+        (fault,) = a_certificate(faults=[verification_pb2.LogFault(kind=number)]).faults
+        assert fault.kind.value == name
+
+
+def a_certificate(**fields):
+    return _decode.verification("r", run_service_pb2.VerifyRunResponse(**fields))
+
+
+def test_a_certificate_is_taken_over_whole():
+    attempt = verification_pb2.AttemptFinding(
+        number=2,
+        verdict=verification_pb2.VERDICT_INCOMPLETE,
+        event_count=5,
+        first_sequence=3,
+        last_sequence=7,
+        digest=b"d",
+        log_complete=True,
+        detail="why",
+    )
+    fault = verification_pb2.LogFault(
+        kind=verification_pb2.LogFault.KIND_ALTERED, first_sequence=4, last_sequence=5, attempt=2, detail="how"
+    )
+    message = {"verdict": 3, "last_sequence": 8, "event_count": 6, "more_fault_count": 9}
+    assert a_certificate(**message, attempts=[attempt], faults=[fault]) == Verification(
+        "r",
+        Verdict.DAMAGED,
+        8,
+        6,
+        (AttemptFinding(2, Verdict.INCOMPLETE, 5, 3, 7, b"d", True, "why"),),
+        (LogFault(LogFaultKind.ALTERED, 4, 5, 2, "how"),),
+        9,
+    )
 
 
 def test_the_other_resources():

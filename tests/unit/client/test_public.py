@@ -7,8 +7,9 @@ import athanor.client
 
 EXPORTS = """
 AsyncClient Experiments Instances Runners Runs Listing Page RunWatch Interruption
-Attempt CodeVersion DiscoveryError Experiment Failure Instance Progress Run RunPolicy Runner Validation
-AttemptOutcome EventKind FailureKind LogLevel RunState
+Attempt AttemptFinding CodeVersion DiscoveryError Experiment Failure Instance LogFault Progress Run RunPolicy Runner
+Validation Verification
+AttemptOutcome EventKind FailureKind LogFaultKind LogLevel RunState Verdict
 AttemptEnded AttemptStarted CheckpointSaved Event EventFilter LogEntry ProgressUpdated Result RunUpdated StateChanged
 StopStep UnknownEvent WatchItem
 AthanorError TargetError UnavailableError DeadlineExceededError ProtocolError RefusedError InvalidArgumentError

@@ -13,11 +13,14 @@ from athanor.client._async.watch import Interruption, RunWatch, WatchCall
 from athanor.client.enums import EventKind, LogLevel, RunState
 from athanor.client.errors import ProtocolError
 from athanor.client.events import Event, EventFilter, LogEntry, Result
-from athanor.client.resources import Run, RunPolicy
+from athanor.client.resources import Run, RunPolicy, Verification
 from athanor.v1 import run_service_pb2 as pb
 
 if TYPE_CHECKING:
     from athanor.v1.run_service_pb2_grpc import RunServiceAsyncStub
+
+# A long log takes long to read, and an orchestrator that is gone is noticed without a deadline.
+_VERIFY_TIMEOUT = 3600.0  # seconds
 
 
 class Runs:
@@ -108,6 +111,17 @@ class Runs:
         """
         request = pb.DeleteRunRequest(id=id, allow_missing=allow_missing)
         await self._caller.call(self._stub.DeleteRun, request, timeout=timeout, repeatable=allow_missing)
+
+    async def verify(self, run_id: str, *, timeout: float | None = None) -> Verification:
+        """Have a run's whole log checked: is every event there, as it was stored, and is that all that was recorded.
+
+        A million events take some ten seconds; `timeout` is an hour unless given. Of a live run what is there by now is
+        checked. What is wrong is in the answer, not raised. Raises NotFoundError when there is no such run.
+        """
+        request = pb.VerifyRunRequest(id=run_id)
+        seconds = _VERIFY_TIMEOUT if timeout is None else timeout
+        response = await self._caller.call(self._stub.VerifyRun, request, timeout=seconds)
+        return _decode.verification(run_id, response)
 
     def events(
         self,

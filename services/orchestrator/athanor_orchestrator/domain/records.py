@@ -185,6 +185,18 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class AttemptAccount:
+    """What is kept of an attempt's log beside the log itself; of an attempt under way, what its lease has."""
+
+    number: int
+    outcome: AttemptOutcome
+    log_complete: bool
+    last_sequence: int
+    event_count: int | None  # the AttemptEnded included; None: it ended when this was not kept yet
+    digest: bytes | None  # chained over all but the AttemptEnded; None as above
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """One execution of an instance."""
 
@@ -211,6 +223,7 @@ class Run:
     unreachable_since_us: int | None = None
     start_time_us: int | None = None
     end_time_us: int | None = None
+    log_incomplete: bool = False  # an attempt has ended whose log is not known to be complete; derived when read
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +258,21 @@ class EventRow:
     key: str | None  # of results
     time_us: int
     payload: bytes  # the serialized RunEvent
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """An event's row as it is found. The database says so, and nobody has checked it."""
+
+    sequence: int
+    attempt: int
+    kind: int
+    level: int | None
+    key: str | None
+    time_us: int
+    payload: bytes
+    checksum: int | None  # None: stored when there was none yet
+    is_bytes: bool = True  # False: somebody has put text in the place of bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,10 @@
 Nothing here touches memory that outlives the call: a command may be carried out more than once.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from athanor_orchestrator.domain import append_rule
+from athanor_orchestrator.domain import append_rule, digests
 from athanor_orchestrator.domain.records import (
     Attempt,
     AttemptOutcome,
@@ -236,7 +235,7 @@ class _Ledger:
             run = replace(run, attempt_count=lease.attempt)
 
         before_end = rows[:-1] if batch.ended is not None else rows
-        digest = _chain(lease.digest, before_end)
+        digest = digests.chain(lease.digest, [row.payload for row in before_end])
         first, last = rows[0].sequence, rows[-1].sequence
         new_results = [result for result in batch.results if result.sequence >= first]
 
@@ -294,6 +293,7 @@ class _Ledger:
             lease,
             ending.AttemptEnd(
                 sequence=lease.last_sequence,
+                event_count=lease.event_count,
                 time_us=ended.time_us,
                 outcome=ended.outcome,
                 failure=failure,
@@ -318,10 +318,3 @@ class _Ledger:
         self.rows.extend(rows)
         self.run = replace(self.run, lease_id=None, last_sequence=rows[-1].sequence)
         self.lease = replace(self.lease, end=end)
-
-
-def _chain(digest: bytes, rows: Sequence[EventRow]) -> bytes:
-    sha256 = hashlib.sha256
-    for row in rows:
-        digest = sha256(digest + row.payload).digest()
-    return digest

@@ -115,6 +115,14 @@ def has_text(row: EventRow, text: str) -> bool:
     return not text or row.kind is not EventKind.LOG or text in log_message(row.payload)
 
 
+def new_state(payload: bytes) -> RunState | None:
+    """Return where a StateChange has moved the run; None for a state that this version does not know."""
+    try:
+        return RunState(run_event_pb2.RunEvent.FromString(payload).state_change.state)
+    except ValueError:
+        return None
+
+
 def checkpoint_state(payload: bytes) -> str:
     """Return the state that a checkpoint saved, as JSON text; empty for any other event."""
     return run_event_pb2.RunEvent.FromString(payload).checkpoint.state_json

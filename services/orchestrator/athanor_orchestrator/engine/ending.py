@@ -31,6 +31,7 @@ class AttemptEnd:
     """How an attempt ended, with its AttemptEnded at `sequence`."""
 
     sequence: int
+    event_count: int  # of the attempt, its AttemptEnded included
     time_us: int
     outcome: AttemptOutcome
     failure: Failure | None
@@ -59,6 +60,8 @@ def apply_end(tx: Transaction, run: Run, lease: Lease, end: AttemptEnd, progress
         process_gone=end.process_gone,
         log_complete=end.log_complete,
         last_sequence=end.sequence,
+        event_count=end.event_count,
+        digest=lease.digest,
     )
     if not (ended and leases.end_lease(tx, lease.id, end.lease_end)):
         raise LookupError(f"attempt {lease.attempt} of run {run.id} had ended already")
@@ -104,14 +107,15 @@ def give_up(
         runs.update_run(tx, run.id, attempt_count=lease.attempt)
         run = replace(run, attempt_count=lease.attempt)
 
-    sequence = run.last_sequence + 1
-    ended = codec.attempt_ended(sequence, lease.attempt, tx.now_us, failure, lease.event_count + 1)
+    sequence, event_count = run.last_sequence + 1, lease.event_count + 1
+    ended = codec.attempt_ended(sequence, lease.attempt, tx.now_us, failure, event_count)
     change = apply_end(
         tx,
         run,
         lease,
         AttemptEnd(
             sequence=sequence,
+            event_count=event_count,
             time_us=tx.now_us,
             outcome=AttemptOutcome.FAILED,
             failure=failure,

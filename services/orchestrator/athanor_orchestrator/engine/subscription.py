@@ -7,11 +7,11 @@ one batch; a reader that comes back says where it was.
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from athanor_orchestrator.domain.clock import Clock
 from athanor_orchestrator.domain.errors import NotFound, PositionOutOfRange
-from athanor_orchestrator.domain.records import EventFilter, EventRow, Progress, Run
+from athanor_orchestrator.domain.records import Attempt, EventFilter, EventRow, Progress, Run
 from athanor_orchestrator.domain.run_state import TERMINAL
 from athanor_orchestrator.engine import codec, progress
 from athanor_orchestrator.engine.progress import ProgressBoard
@@ -222,9 +222,14 @@ def _now() -> float:
 def _differs(before: Run, now: Run) -> bool:
     return (
         before.state is not now.state
-        or before.attempts != now.attempts
+        or _attempts(before) != _attempts(now)
         or before.cancel_request_time_us != now.cancel_request_time_us
         or before.cancel_reason != now.cancel_reason
         or before.unreachable_since_us != now.unreachable_since_us
         or before.next_attempt_time_us != now.next_attempt_time_us
     )
+
+
+def _attempts(run: Run) -> list[Attempt]:
+    """The attempts without how far they have reached: that changes with every event."""
+    return [replace(attempt, last_sequence=0) for attempt in run.attempts]

@@ -161,6 +161,7 @@ def run(record: Run, *, full: bool = True) -> run_pb2.Run:
         create_time=timestamp(record.create_time_us),
         start_time=timestamp(record.start_time_us),
         end_time=timestamp(record.end_time_us),
+        log_incomplete=record.log_incomplete,
     )
     if full:
         message.configuration_json = record.configuration_json

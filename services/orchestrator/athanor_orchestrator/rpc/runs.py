@@ -8,7 +8,8 @@ from athanor_orchestrator.domain.errors import NotBuilt
 from athanor_orchestrator.domain.records import Run, RunState
 from athanor_orchestrator.engine.run_log import RunLog
 from athanor_orchestrator.engine.runs import Order, Runs
-from athanor_orchestrator.rpc import convert, idempotency, paging, watch
+from athanor_orchestrator.engine.verification import Verification
+from athanor_orchestrator.rpc import convert, convert_certificate, idempotency, paging, watch
 from athanor_orchestrator.rpc.paging import DEFAULT_EVENTS, LARGEST_EVENTS
 from athanor_orchestrator.rpc.validate import REASON_CHARACTERS, Faults
 from athanor_orchestrator.rpc.watch import Watches
@@ -17,9 +18,10 @@ from athanor_orchestrator.rpc.watch import Watches
 class RunServicer:
     """Starts, observes and cancels runs."""
 
-    def __init__(self, runs: Runs, log: RunLog, watches: Watches) -> None:
+    def __init__(self, runs: Runs, log: RunLog, verification: Verification, watches: Watches) -> None:
         self._runs = runs
         self._log = log
+        self._verification = verification
         self._watches = watches
 
     async def StartRun(self, request: pb.StartRunRequest) -> bytes:
@@ -115,6 +117,12 @@ class RunServicer:
             results=[convert.result(row) for row in page.items],
             next_page_token=paging.token(request, page.items[-1].sequence if page.more else None),
         )
+
+    async def VerifyRun(self, request: pb.VerifyRunRequest) -> pb.VerifyRunResponse:
+        faults = Faults()
+        faults.id("id", request.id)
+        faults.settle()
+        return convert_certificate.certificate(await self._verification.verify(request.id))
 
     async def WatchRun(self, request: pb.WatchRunRequest) -> AsyncGenerator[pb.WatchRunResponse | bytes, None]:
         faults = Faults()

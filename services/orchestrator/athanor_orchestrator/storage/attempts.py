@@ -4,15 +4,17 @@ from collections import defaultdict
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import case, insert, select, update
+from sqlalchemy import ColumnElement, and_, case, func, insert, select, update
 
-from athanor_orchestrator.domain.records import Attempt, AttemptOutcome, Failure
-from athanor_orchestrator.storage.aliases import AnyRow
+from athanor_orchestrator.domain.records import Attempt, AttemptAccount, AttemptOutcome, Failure
+from athanor_orchestrator.storage.aliases import AnyRow, AnySelect
 from athanor_orchestrator.storage.columns import code_columns, code_of, failure_columns, failure_of
-from athanor_orchestrator.storage.schema import attempts, runs
+from athanor_orchestrator.storage.schema import attempts, leases, runs
 from athanor_orchestrator.storage.transaction import Transaction
 
 DETAILED = 8
+
+_UNDER_WAY = attempts.c.outcome == int(AttemptOutcome.UNSPECIFIED)
 
 
 def insert_attempt(tx: Transaction, run_id: str, lease_id: str, attempt: Attempt) -> None:
@@ -24,9 +26,7 @@ def insert_attempt(tx: Transaction, run_id: str, lease_id: str, attempt: Attempt
 
 def get_attempt(tx: Transaction, run_id: str, number: int) -> Attempt | None:
     """Return one attempt."""
-    row = tx.connection.execute(
-        select(attempts).where(attempts.c.run_id == run_id, attempts.c.number == number)
-    ).one_or_none()
+    row = tx.connection.execute(_select().where(attempts.c.run_id == run_id, attempts.c.number == number)).one_or_none()
     return None if row is None else _attempt(row)
 
 
@@ -53,15 +53,19 @@ def end_attempt(
     process_gone: bool,
     log_complete: bool,
     last_sequence: int,
+    event_count: int,
+    digest: bytes,
 ) -> bool:
-    """Write how an attempt ended, once; False when it had ended or is not there."""
+    """Write how an attempt ended, and its log as the orchestrator has chained it, once; False when it had ended or is
+    not there.
+    """
     return (
         tx.connection.execute(
             update(attempts)
             .where(
                 attempts.c.run_id == run_id,
                 attempts.c.number == number,
-                attempts.c.outcome == int(AttemptOutcome.UNSPECIFIED),
+                _UNDER_WAY,
             )
             .values(
                 end_time_us=end_time_us,
@@ -69,6 +73,8 @@ def end_attempt(
                 process_gone=process_gone,
                 log_complete=log_complete,
                 last_sequence=last_sequence,
+                event_count=event_count,
+                digest=digest,
                 **failure_columns(failure),
             )
         ).rowcount
@@ -86,15 +92,59 @@ def list_attempts(tx: Transaction, run_ids: Collection[str]) -> dict[str, tuple[
     if run_ids:
         is_new = runs.c.attempt_count - attempts.c.number < DETAILED
         detail = case((is_new, attempts.c.failure_detail), else_="").label("failure_detail")
-        others = [column for column in attempts.c if column.name != "failure_detail"]
         for row in tx.connection.execute(
-            select(*others, detail)
+            _select(detail=detail)
             .join(runs, runs.c.id == attempts.c.run_id)
             .where(attempts.c.run_id.in_(list(run_ids)))
             .order_by(attempts.c.run_id, attempts.c.number)
         ):
             found[row.run_id].append(_attempt(row))
     return {run_id: tuple(made) for run_id, made in found.items()}
+
+
+def with_incomplete_logs(tx: Transaction, run_ids: Collection[str]) -> set[str]:
+    """Return those of the runs of which an attempt has ended whose log is not known to be complete."""
+    if not run_ids:
+        return set()
+    query = select(attempts.c.run_id).where(
+        attempts.c.run_id.in_(list(run_ids)), ~_UNDER_WAY, attempts.c.log_complete.is_(False)
+    )
+    return set(tx.connection.execute(query).scalars())
+
+
+def accounts_of(tx: Transaction, run_id: str) -> list[AttemptAccount]:
+    """Return what is kept of each attempt's log beside the log itself, oldest first."""
+    rows = tx.connection.execute(
+        _select(
+            func.coalesce(leases.c.event_count, attempts.c.event_count).label("counted"),
+            func.coalesce(leases.c.digest, attempts.c.digest).label("chained"),
+        )
+        .where(attempts.c.run_id == run_id)
+        .order_by(attempts.c.number)
+    )
+    return [
+        AttemptAccount(
+            number=row.number,
+            outcome=AttemptOutcome(row.outcome),
+            log_complete=bool(row.log_complete),
+            last_sequence=row.reached,
+            event_count=row.counted,
+            digest=None if row.chained is None else bytes(row.chained),
+        )
+        for row in rows
+    ]
+
+
+def _select(*columns: ColumnElement[Any], detail: ColumnElement[Any] = attempts.c.failure_detail) -> AnySelect:
+    """Select attempts, each with how far its log has `reached`: of one under way its lease knows that.
+
+    `detail` stands for the detail of the failure, which may be left out.
+    """
+    reached = func.coalesce(leases.c.last_sequence, attempts.c.last_sequence).label("reached")
+    others = [column for column in attempts.c if column.name != "failure_detail"]
+    return select(*others, detail, reached, *columns).outerjoin(
+        leases, and_(leases.c.id == attempts.c.lease_id, _UNDER_WAY)
+    )
 
 
 def put_process_gone(tx: Transaction, lease_ids: Collection[str]) -> list[str]:
@@ -135,5 +185,5 @@ def _attempt(row: AnyRow) -> Attempt:
         failure=failure_of(row),
         process_gone=bool(row.process_gone),
         log_complete=bool(row.log_complete),
-        last_sequence=row.last_sequence,
+        last_sequence=row.reached,
     )

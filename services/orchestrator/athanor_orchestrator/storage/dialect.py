@@ -11,8 +11,8 @@ from sqlalchemy import Table, exc
 from athanor_orchestrator.domain.errors import StorageUnavailable
 from athanor_orchestrator.storage.aliases import AnyRow, AnySelect
 
-EventTuple = tuple[str, int, int, int, int | None, str | None, int, bytes]
-"""A row of run_events: run id, sequence, attempt, kind, level, key, time, payload."""
+EventTuple = tuple[str, int, int, int, int | None, str | None, int, bytes, int]
+"""A row of run_events: run id, sequence, attempt, kind, level, key, time, payload, checksum."""
 
 ResultTuple = tuple[str, int, int, str | None, str | None, int, bool]
 """A row of run_results: run id, sequence, attempt, key, value, time, superseded."""

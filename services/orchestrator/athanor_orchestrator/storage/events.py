@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
-from sqlalchemy import delete, func, or_, select
+from sqlalchemy import LargeBinary, cast, delete, func, or_, select
 
-from athanor_orchestrator.domain.records import EventFilter, EventKind, EventRow
+from athanor_orchestrator.domain.digests import checksum
+from athanor_orchestrator.domain.records import EventFilter, EventKind, EventRow, StoredEvent
 from athanor_orchestrator.storage.aliases import AnyRow, AnySelect
 from athanor_orchestrator.storage.columns import storable
 from athanor_orchestrator.storage.dialect import EventTuple
@@ -51,6 +52,7 @@ def _tuples(batches: Sequence[tuple[str, Sequence[EventRow]]]) -> Iterator[Event
                 key,
                 event.time_us,
                 event.payload,
+                checksum(event.payload),
             )
 
 
@@ -78,6 +80,30 @@ def read_events(
     return Page([_event(row) for row in rows[:limit]], cut_by_bytes or len(rows) > limit)
 
 
+def read_stored(
+    tx: Transaction, run_id: str, *, after_sequence: int, upto: int, limit: int, max_bytes: int
+) -> Page[StoredEvent]:
+    """Return rows as they are, `after_sequence` < sequence <= `upto`, cut like `read_events`: for who mistrusts them.
+
+    SQLite lets a column hold anything, and what was edited by hand may be text: it is read as bytes, and marked.
+    """
+    as_bytes = cast(run_events.c.payload, LargeBinary)
+    query = (
+        select(
+            *_COLUMNS[:-1],
+            as_bytes.label("payload"),
+            run_events.c.checksum,
+            (run_events.c.payload == as_bytes).label("is_bytes"),
+        )
+        .where(run_events.c.run_id == run_id, run_events.c.sequence > after_sequence, run_events.c.sequence <= upto)
+        .order_by(run_events.c.sequence)
+        .limit(limit + 1)
+    )
+    rows, cut_by_bytes = tx.dialect.fetch_capped(tx.connection, query, "payload", max_bytes, descending=False)
+    found = [StoredEvent(*row[:9]) for row in rows[:limit]]
+    return Page(found, cut_by_bytes or len(rows) > limit)
+
+
 def payloads(tx: Transaction, run_id: str, first: int, last: int) -> list[bytes]:
     """Return the stored bytes of the events `first` to `last`, both included, in their order."""
     return list(
@@ -101,6 +127,15 @@ def first_sequence(tx: Transaction, run_id: str) -> int | None:
     return tx.connection.execute(
         select(func.min(run_events.c.sequence)).where(run_events.c.run_id == run_id)
     ).scalar_one()
+
+
+def extent(tx: Transaction, run_id: str) -> tuple[int, int] | None:
+    """Return the numbers of the first and the last event that is stored, None when there is none."""
+    # Each by itself: asked for both at once, SQLite goes through all that lies between.
+    of_run = run_events.c.run_id == run_id
+    first, last = (select(edge(run_events.c.sequence)).where(of_run).scalar_subquery() for edge in (func.min, func.max))
+    row = tx.connection.execute(select(first, last)).one()
+    return None if row[0] is None else (row[0], row[1])
 
 
 def delete_events(tx: Transaction, run_id: str, limit: int) -> int:

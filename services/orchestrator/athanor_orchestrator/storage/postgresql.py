@@ -58,9 +58,10 @@ _REPEAT = ("40001", "40P01")  # serialization failure, deadlock
 _REFUSED = (psycopg.DataError, psycopg.errors.StatementTooComplex)
 
 _COPY_EVENTS = (
-    "COPY run_events (run_id, sequence, attempt, kind, level, key, time_us, payload) FROM STDIN (FORMAT BINARY)"
+    "COPY run_events (run_id, sequence, attempt, kind, level, key, time_us, payload, checksum)"
+    " FROM STDIN (FORMAT BINARY)"
 )
-_EVENT_TYPES = ["varchar", "int8", "int4", "int4", "int4", "text", "int8", "bytea"]
+_EVENT_TYPES = ["varchar", "int8", "int4", "int4", "int4", "text", "int8", "bytea", "int8"]
 _INSERT_RESULT = (
     "INSERT INTO run_results (run_id, sequence, attempt, key, value, time_us, superseded)"
     " VALUES (%s, %s, %s, %s, %s, %s, %s)"

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import and_, delete, func, select, update
 
 from athanor_orchestrator.domain.records import ResultRow
 from athanor_orchestrator.storage.columns import storable
 from athanor_orchestrator.storage.pages import Page
-from athanor_orchestrator.storage.schema import run_results
+from athanor_orchestrator.storage.schema import run_events, run_results
 from athanor_orchestrator.storage.transaction import Transaction
 
 _KEY_BYTES = 500  # a longer one cannot be asked for, and an index may refuse it
@@ -20,7 +20,7 @@ def append_results(tx: Transaction, batches: Sequence[tuple[str, Sequence[Result
             run_id,
             result.sequence,
             result.attempt,
-            _key(result.key),
+            stored_key(result.key),
             storable(result.value_json),
             result.time_us,
             result.superseded,
@@ -32,7 +32,8 @@ def append_results(tx: Transaction, batches: Sequence[tuple[str, Sequence[Result
         tx.dialect.append_results(tx.connection, rows)
 
 
-def _key(key: str | None) -> str | None:
+def stored_key(key: str | None) -> str | None:
+    """Return a key as its column has it: None for one that the database would refuse."""
     key = storable(key)
     return None if key is None or len(key.encode()) > _KEY_BYTES else key
 
@@ -71,6 +72,32 @@ def list_results(
         for row in rows[:limit]
     ]
     return Page(found, cut_by_bytes or len(rows) > limit)
+
+
+def of_stored_events(tx: Transaction, run_id: str, first: int, last: int) -> list[ResultRow]:
+    """Return the rows, superseded ones too, of the events from `first` to `last` that are stored."""
+    rows = tx.connection.execute(
+        select(
+            run_results.c.sequence,
+            run_results.c.attempt,
+            run_results.c.key,
+            run_results.c.value,
+            run_results.c.time_us,
+            run_results.c.superseded,
+        )
+        .join(
+            run_events,
+            and_(run_events.c.run_id == run_results.c.run_id, run_events.c.sequence == run_results.c.sequence),
+        )
+        .where(run_results.c.run_id == run_id, run_results.c.sequence.between(first, last))
+    )
+    return [ResultRow(*row[:5], bool(row.superseded)) for row in rows]
+
+
+def last_sequence(tx: Transaction, run_id: str) -> int:
+    """Return the number of the newest result that has a row, 0 when there is none."""
+    newest = select(func.max(run_results.c.sequence)).where(run_results.c.run_id == run_id)
+    return tx.connection.execute(newest).scalar_one() or 0
 
 
 def supersede(tx: Transaction, run_id: str, after_sequence: int, before_attempt: int) -> int:

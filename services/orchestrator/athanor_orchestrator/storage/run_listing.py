@@ -50,7 +50,8 @@ def list_runs(
         else:
             query = _of_states(tx, query, wanted, limit + 1)
     page = cut(tx.connection.execute(query).all(), limit)
-    found = [run_of(row) for row in page.items]
+    incomplete = attempts.with_incomplete_logs(tx, [row.id for row in page.items])
+    found = [replace(run_of(row), log_incomplete=row.id in incomplete) for row in page.items]
     return _filled(tx, found, page.more, max_bytes) if full else Page(found, page.more)
 
 

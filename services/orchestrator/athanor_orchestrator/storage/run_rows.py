@@ -91,4 +91,5 @@ def run_of(row: AnyRow, configuration_json: str = "", made: tuple[Attempt, ...] 
         unreachable_since_us=row.unreachable_since_us,
         start_time_us=row.start_time_us,
         end_time_us=row.end_time_us,
+        log_incomplete=any(attempt.outcome and not attempt.log_complete for attempt in made),
     )

@@ -29,6 +29,7 @@ from athanor_orchestrator.storage.transaction import Transaction
 __all__ = [
     "RunColumns",
     "claimable",
+    "exists",
     "get_run",
     "hide_run",
     "insert_run",
@@ -97,6 +98,11 @@ def get_run(tx: Transaction, run_id: str) -> Run | None:
     if row is None:
         return None
     return run_of(row, row.configuration_json, attempts.list_attempts(tx, [run_id]).get(run_id, ()))
+
+
+def exists(tx: Transaction, run_id: str) -> bool:
+    """Tell whether there is such a run."""
+    return tx.connection.execute(select(runs.c.id).where(runs.c.id == run_id, VISIBLE)).first() is not None
 
 
 def lock_run(tx: Transaction, run_id: str) -> Run | None:

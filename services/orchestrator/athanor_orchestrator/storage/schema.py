@@ -28,7 +28,7 @@ from sqlalchemy.types import UserDefinedType
 
 from athanor_orchestrator.domain.records import EventKind, RunState
 
-REVISION = "0002"  # of the newest migration
+REVISION = "0003"  # of the newest migration
 
 Id = String(36).with_variant(postgresql.VARCHAR(36, collation="C"), "postgresql")
 Name = Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
@@ -301,6 +301,9 @@ attempts = Table(
     Column("process_gone", Boolean, nullable=False),
     Column("log_complete", Boolean, nullable=False),
     Column("last_sequence", BigInteger, nullable=False),
+    # As the orchestrator had them when the attempt ended; NULL while it is under way, and where it ended before 0002.
+    Column("event_count", BigInteger),
+    Column("digest", LargeBinary),
     PrimaryKeyConstraint("run_id", "number"),
     Index("ix_attempts_lease", "lease_id"),
 )
@@ -317,6 +320,7 @@ run_events = Table(
     Column("key", Name),
     Column("time_us", BigInteger, nullable=False),
     Column("payload", LargeBinary, nullable=False),
+    Column("checksum", BigInteger),  # CRC-32 of the payload; NULL in rows of before 0002
     PrimaryKeyConstraint("run_id", "sequence"),
 )
 

@@ -62,8 +62,8 @@ _OF_THE_CONNECTION = (
 _TO_READ = ("PRAGMA query_only = ON",)
 
 _INSERT_EVENT = (
-    "INSERT INTO run_events (run_id, sequence, attempt, kind, level, key, time_us, payload)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO run_events (run_id, sequence, attempt, kind, level, key, time_us, payload, checksum)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _INSERT_RESULT = (
     "INSERT INTO run_results (run_id, sequence, attempt, key, value, time_us, superseded) VALUES (?, ?, ?, ?, ?, ?, ?)"
