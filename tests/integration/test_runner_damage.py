@@ -11,7 +11,7 @@ import pytest
 from athanor.v1 import run_pb2
 
 from tests.support.runner import Granted, Orchestrator, processes_of
-from tests.support.runner_stage import Start, logging_run, numbers
+from tests.support.runner_stage import Start, another_boot, logging_run, numbers
 
 Kind = run_pb2.Failure
 
@@ -26,6 +26,7 @@ async def test_events_that_a_power_cut_took_from_the_spool(orchestrator: Orchest
     await asyncio.sleep(0.1)
     [segment] = (runner.state / "attempts" / lease.lease_id / "spool").glob("*.seg")
     os.truncate(segment, 1000)
+    another_boot(runner.state / "attempts" / lease.lease_id)
     stored = lease.last_sequence
     await start()
     await orchestrator.until(lambda: lease.ended)
@@ -86,6 +87,32 @@ async def test_a_damaged_event_that_was_not_shipped_is_not_passed_over(
         os.kill(runner.process.pid, signal.SIGCONT)
     await ended_as_damaged(orchestrator, lease, runner.state)
     assert lease.lines == ["ready"]
+
+
+@pytest.mark.parametrize("crash", [False, True], ids=["", "runner killed"])
+async def test_a_damaged_event_of_a_process_that_was_killed_is_not_taken_for_a_torn_tail(
+    orchestrator: Orchestrator, start: Start, crash: bool
+) -> None:
+    """It left no intent, and nobody had read so far: only the page knows that there was more."""
+    runner = await start()
+    lease = await logging_run(orchestrator, 100_000, 0.001)
+    folder = runner.state / "attempts" / lease.lease_id
+    [pid] = processes_of(lease.lease_id)
+    os.kill(runner.process.pid, signal.SIGSTOP)
+    [segment] = (folder / "spool").glob("*.seg")
+    size = segment.stat().st_size
+    await orchestrator.until(lambda: segment.stat().st_size > size + 5000)
+    os.kill(pid, signal.SIGKILL)
+    await orchestrator.until(lambda: "Z" in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2])
+    flip(segment, -1)
+    if crash:
+        runner.kill()
+        await runner.wait()
+        await start()
+    else:
+        os.kill(runner.process.pid, signal.SIGCONT)
+    await ended_as_damaged(orchestrator, lease, runner.state)
+    assert lease.ended.failure.kind == Kind.KIND_STORAGE
 
 
 @pytest.mark.parametrize("damage", [lambda path: flip(path, 20), lambda path: flip(path, 150), Path.unlink])

@@ -3,7 +3,8 @@
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+
+from athanor.experiment import files
 
 FILE_NAME = "assignment.json"
 FORMAT = 1
@@ -62,12 +63,11 @@ class Assignment:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Assignment":
-        """Read the text of `assignment.json`. Raises ValueError when it is not one of this format."""
-        document: Any = json.loads(text)
-        if not isinstance(document, dict) or document.get("format") != FORMAT:  # pyright: ignore[reportUnknownMemberType]
-            raise ValueError(f"not an assignment of format {FORMAT}")
-        values: dict[str, Any] = {**document}
-        del values["format"]
+        """Read the text of `assignment.json`. Raises ValueError when it is not one of this format.
+
+        NewerFormatError is one, for a later version's.
+        """
+        values = files.read_document(text, FILE_NAME, FORMAT)
         try:
             checkpoint = values.get("checkpoint")
             values["checkpoint"] = None if checkpoint is None else Checkpoint(**checkpoint)

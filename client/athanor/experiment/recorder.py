@@ -78,10 +78,10 @@ class Recorder:
         spool: Spool,
         attempt: int,
         *,
-        recorded: Callable[[], None] = lambda: None,
+        recorded: Callable[[int], None] = lambda _: None,
         time_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        """Args: what to record into, the attempt's number, what to call after each write, a clock."""
+        """Args: what to record into, the attempt's number, what to tell the last sequence after each write, a clock."""
         self._spool = spool
         self._recorded = recorded
         self._capture: OutputCapture | None = None
@@ -137,8 +137,9 @@ class Recorder:
                 now = self._time_ns()
                 if not 0 <= now - self._captured_ns < _CAPTURE_INTERVAL_NS:
                     self._record_output(now)
-                self._spool.append((self._event(self._spool.next_sequence, now, alternative, body),))
-                self._recorded()
+                sequence = self._spool.next_sequence
+                self._spool.append((self._event(sequence, now, alternative, body),))
+                self._recorded(sequence)
             finally:
                 self._busy = False
             if self._deferred:
@@ -161,7 +162,6 @@ class Recorder:
                 if not 0 <= now - self._captured_ns < _CAPTURE_INTERVAL_NS:
                     self._record_output(now)
                 self._append(now, [(alternative, body) for body in bodies])
-                self._recorded()
             finally:
                 self._busy = False
             if self._deferred:
@@ -240,6 +240,7 @@ class Recorder:
                 events, size = [], 0
         if events:
             self._spool.append(events)
+        self._recorded(sequence - 1)
 
     def _record_deferred(self) -> None:
         self._busy = True
@@ -247,7 +248,6 @@ class Recorder:
             while self._deferred:
                 entries, self._deferred = self._deferred, []
                 self._append(self._time_ns(), entries)
-            self._recorded()
         finally:
             self._busy = False
 
@@ -256,6 +256,7 @@ class Recorder:
         self._captured_ns = now
         if self._capture is not None and self._spool.has_room(4 * CHUNK_BYTES):
             self._capture.record(self._spool, self._attempt, now)
+            self._recorded(self._spool.next_sequence - 1)
 
     def forked(self) -> None:
         """Refuse everything from now on: this is a copy in a forked child, where nobody may ever release the lock."""

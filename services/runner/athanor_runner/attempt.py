@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from athanor.experiment import assignment as assignments
-from athanor.experiment import control
 from athanor.experiment.assignment import Assignment
 from athanor.experiment.control import ControlPage
 from athanor.experiment.spool import SpoolDamagedError, SpoolError
@@ -219,7 +218,7 @@ class Attempt:
     async def _prepare(self) -> ControlPage:
         content = self.assignment.to_json().encode()
         await self._run(write_new_folder, self.folder, assignments.FILE_NAME, content)
-        page = await self._run(ControlPage.create, self.folder / control.FILE_NAME)
+        page = await self._run(attempt_folder.new_control_page, self.folder)
         self._open_feed(page, self.assignment.next_sequence)
         return page
 
@@ -246,13 +245,19 @@ class Attempt:
         self._process_end = end
         now_ns = self._services.tools.clock.now_ns
         evidence = await self._run(self._evidence, end)
+        noted = await self._run(attempt_folder.noted_in_this_boot, self.folder)
         ending = how_it_ended(evidence)
         steps = end.steps if end is not None else []
 
         damaged, self._damage = self._damage, ""
         # Only after a crash, or when its spool is damaged, can the orchestrator have more of it than there is here.
         next_sequence = self._next_sequence if end is None else 0
-        recorded = evidence.intent.last_sequence if evidence.intent is not None else 0
+        recorded = max(
+            evidence.intent.last_sequence if evidence.intent is not None else 0,
+            noted.recorded_sequence if noted is not None else 0,
+        )
+        # After a power cut nobody knows what the end of the spool was: no digest is claimed of what is left.
+        whole = not damaged and (end is not None or noted is not None)
         if self.feed is not None:
             recorded = max(recorded, self.feed.highest_sequence, self.feed.window.committed)
         if damaged:
@@ -273,7 +278,7 @@ class Attempt:
                 self._services.feeds.news.set()
             if self.feed is not None:
                 self.feed.ending = True
-            self._last_sequence = await self._until_possible(tail.record_end, ending, steps, now_ns(), not damaged)
+            self._last_sequence = await self._until_possible(tail.record_end, ending, steps, now_ns(), whole)
         finally:
             await self._run(tail.close)
         self._services.feeds.news.set()

@@ -10,6 +10,7 @@ intent.json       how the experiment ended, in its own words
 """
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,32 @@ def control_page(folder: Path) -> ControlPage | None:
         return ControlPage(folder / control.FILE_NAME)
     except (OSError, ValueError):
         return None  # it holds latest values only: an attempt without processes can do without
+
+
+def new_control_page(folder: Path) -> ControlPage:
+    """Makes the page of a new attempt."""
+    return ControlPage.create(folder / control.FILE_NAME, intent.boot_id())
+
+
+@dataclass(frozen=True)
+class Noted:
+    """What the process noted beside its spool, in this boot of the machine."""
+
+    recorded_sequence: int  # of the last event that it recorded; 0 when it recorded none
+    dropped_entries: int  # that the log does not tell of yet
+
+
+def noted_in_this_boot(folder: Path) -> Noted | None:
+    """What the process noted in its page; None when it cannot be had, or the machine was started anew since."""
+    page = control_page(folder)
+    if page is None:
+        return None
+    try:
+        if page.boot_id != intent.boot_id():
+            return None
+        return Noted(page.recorded_sequence, page.dropped_entries)
+    finally:
+        page.close()
 
 
 def intent_of_this_boot(folder: Path) -> Intent | None:

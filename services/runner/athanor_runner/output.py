@@ -100,8 +100,8 @@ class SpoolTail:
     def record_end(self, ending: Ending, steps: Sequence[StopStep], time_ns: int, whole: bool) -> int:
         """Records the attempt's end, flushed to disk; returns its sequence. Raises MustWait or OSError.
 
-        `whole` is False when a part of the attempt was in a spool that had to be put aside: then no digest covers all
-        of it.
+        `whole` is False when a part of the attempt was in a spool that had to be put aside, or may have been lost by a
+        power cut: then no digest covers all of it.
         """
         position = self._writer.position
         body = wire.attempt_ended(

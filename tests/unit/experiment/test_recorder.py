@@ -77,15 +77,15 @@ def test_a_signal_handler_that_raises_leaves_the_recorder_usable() -> None:
     assert messages(spool) == ["next", "handler"]
 
 
-def test_the_doorbell_rings_after_the_write() -> None:
+def test_who_listens_is_told_after_the_write_how_far_it_is() -> None:
     spool = Memory()
-    rung: list[int] = []
-    recorder = Recorder(spool, 1, recorded=lambda: rung.append(len(spool.events)))
+    rung: list[tuple[int, int]] = []
+    recorder = Recorder(spool, 1, recorded=lambda last: rung.append((last, len(spool.events))))
 
     recorder.record(LOG, body("a"))
     recorder.record_many(LOG, [body("b"), body("c")])
 
-    assert rung == [1, 3]
+    assert rung == [(2, 1), (4, 3)]
 
 
 def test_many_large_events_are_written_in_pieces() -> None:

@@ -237,7 +237,7 @@ def test_a_doorbell_that_was_asked_for_is_not_asked_for_again(spool: Callable[..
     one = spool()
     assert one.feed.ask_to_ring()
     assert not one.feed.ask_to_ring()
-    one.control.ring_if_waited_for(lambda: None)
+    one.control.recorded(lambda: None, 2)
     assert one.feed.ask_to_ring()
 
 

@@ -1,0 +1,176 @@
+"""What a runner makes of an attempt that it finds: after a crash, and after a power cut at every byte of the spool."""
+
+import asyncio
+import shutil
+from collections.abc import Awaitable, Callable
+from contextlib import closing
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from athanor.experiment import intent, wire
+from athanor.experiment.assignment import Assignment
+from athanor.experiment.control import ControlPage
+from athanor.experiment.intent import Ended, Intent
+from athanor.experiment.spool import SpoolReader, SpoolWriter, segment
+from athanor.v1 import run_event_pb2, run_pb2
+from athanor_runner import attempt_folder
+from athanor_runner.attempt import Attempt, Limits, Phase, Services
+from athanor_runner.ports import ProcessId
+from athanor_runner.settings import Timings
+from athanor_runner.shipping import Feeds
+from athanor_runner.state import StateFolder, write_new_folder
+from athanor_runner.supervision import Tools
+
+from tests.support.runner_fakes import Clock, Disk, Processes
+from tests.support.virtual_time import virtual_time
+
+FIRST = 2
+EVENTS = 8
+STORED = 4  # events that the orchestrator has
+Kind = run_pb2.Failure
+ASSIGNMENT = Assignment("lease", "run", "instance", "name", 1, "digits", "m:digits", "{}", 7, FIRST)
+
+
+def event(sequence: int) -> bytes:
+    return wire.run_event(sequence, 1, 1_700_000_000_000_000_000, wire.LOG, wire.log_entry(20, "x" * (sequence % 5)))
+
+
+WRITTEN = [event(FIRST + index) for index in range(EVENTS)]
+
+
+@pytest.fixture
+def state(tmp_path: Path):
+    folder = StateFolder.open(tmp_path / "state")
+    yield folder
+    folder.close()
+
+
+def leave_behind(state: StateFolder, *, boot: str | None = None, said: Ended | None = None) -> Path:
+    """What a runner that crashed leaves of an attempt with EVENTS events."""
+    boot = intent.boot_id() if boot is None else boot
+    folder = state.attempts / "lease"
+    write_new_folder(folder, "assignment.json", ASSIGNMENT.to_json().encode())
+    attempt_folder.write_process(folder, ProcessId(1, 1))
+    with (
+        closing(ControlPage.create(folder / "control", boot)) as page,
+        closing(SpoolWriter.open(folder / "spool", FIRST)) as writer,
+    ):
+        for index, data in enumerate(WRITTEN):
+            writer.append([data])
+            page.recorded(lambda: None, FIRST + index)
+    if said is not None:
+        Intent(said, boot, last_sequence=FIRST + EVENTS - 1).write(folder)
+    return folder
+
+
+def cut_at(folder: Path, size: int) -> int:
+    """Takes the tail of the spool; answers how many events are left."""
+    path = segment.path_of(folder / "spool", FIRST)
+    content = path.read_bytes()
+    path.write_bytes(content[:size])
+    left, end = 0, segment.HEAD_BYTES
+    for data in WRITTEN:
+        end += segment.RECORD_HEAD_BYTES + len(data)
+        left += end <= size
+    return left
+
+
+async def recover(
+    state: StateFolder, next_sequence: int, look: Callable[[Attempt], Awaitable[None]] | None = None
+) -> list[bytes]:
+    """Lets the runner take up what it finds, with the verdict to resume; answers what it then has to ship."""
+    tools = Tools(Clock(), Disk(), Processes(), Timings(), "python", {})  # type: ignore[arg-type]
+    attempt = Attempt(ASSIGNMENT, Limits(), Services(state, Feeds(), tools), 0.0, found=True)
+    task = asyncio.create_task(attempt.recover(), name="recover")
+    if look is not None:
+        await look(attempt)
+    attempt.resume(next_sequence, 0.0)
+    while attempt.phase is not Phase.SHIPPING:
+        assert not task.done(), task.result()
+        await asyncio.sleep(0.1)
+    with closing(SpoolReader(attempt.folder / "spool")) as reader:
+        reader.rewind(next_sequence)
+        events = reader.read(1 << 20)
+    assert attempt.feed is not None
+    attempt.feed.acknowledged(wire.read_sequence_kind(events[-1])[0], rewind=False)
+    await task
+    assert attempt.phase is Phase.OVER
+    assert not attempt.folder.exists()
+    return events
+
+
+def end_of(events: list[bytes]) -> tuple[int, run_event_pb2.AttemptEnded]:
+    """The sequence of the attempt's end, which is its last event, and what it says."""
+    last = run_event_pb2.RunEvent.FromString(events[-1])
+    assert last.HasField("attempt_ended")
+    return last.sequence, last.attempt_ended
+
+
+def chain_over(events: list[bytes]) -> bytes:
+    chain = bytes(32)
+    for data in events:
+        chain = sha256(chain + data).digest()
+    return chain
+
+
+SIZE = segment.HEAD_BYTES + sum(segment.RECORD_HEAD_BYTES + len(data) for data in WRITTEN)
+
+
+@virtual_time
+async def test_after_a_power_cut_at_any_byte_the_end_is_above_all_and_nothing_is_shown_as_whole(
+    state: StateFolder,
+) -> None:
+    """Also where what is left ends between two events: then nobody can see that a tail is missing."""
+    next_sequence = FIRST + STORED
+    for size in range(SIZE + 1):
+        folder = leave_behind(state, boot="an earlier one", said=Ended.RETURNED)
+        left = cut_at(folder, size)
+        events = await recover(state, next_sequence)
+        sequence, end = end_of(events)
+        assert sequence == max(FIRST + left, next_sequence)
+        assert events[:-1] == WRITTEN[STORED : max(left, STORED)]
+        assert end.digest == b""
+        assert end.event_count == sequence - FIRST + 1
+        assert (end.outcome, end.failure.kind) == (run_pb2.ATTEMPT_OUTCOME_FAILED, Kind.KIND_RUNNER_RESTARTED)
+    assert list((state.root / "quarantine").iterdir()) == []
+
+
+@virtual_time
+async def test_in_the_same_boot_a_tail_that_is_missing_at_any_byte_is_damage(state: StateFolder) -> None:
+    """Its process was killed and left no intent; what it noted in the page says how far it had recorded."""
+    next_sequence = FIRST + STORED
+    for size in range(SIZE):
+        cut_at(leave_behind(state), size)
+        events = await recover(state, next_sequence)
+        sequence, end = end_of(events)
+        assert (sequence, end.digest) == (next_sequence, b"")
+        assert (end.outcome, end.failure.kind) == (run_pb2.ATTEMPT_OUTCOME_FAILED, Kind.KIND_STORAGE)
+        [aside] = (state.root / "quarantine").iterdir()
+        shutil.rmtree(aside)
+
+
+@virtual_time
+async def test_in_the_same_boot_a_whole_spool_is_a_whole_log(state: StateFolder) -> None:
+    """What is torn behind the last event that had been recorded is no loss."""
+    folder = leave_behind(state)
+    with segment.path_of(folder / "spool", FIRST).open("ab") as file:
+        file.write(b"half a record")
+    events = await recover(state, FIRST + STORED)
+    sequence, end = end_of(events)
+    assert sequence == FIRST + EVENTS
+    assert (end.digest, end.failure.kind) == (chain_over(WRITTEN), Kind.KIND_RUNNER_RESTARTED)
+
+
+@virtual_time
+async def test_nothing_is_numbered_before_the_verdict(state: StateFolder) -> None:
+    folder = leave_behind(state, said=Ended.RETURNED)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    async def look(attempt: Attempt) -> None:
+        await asyncio.sleep(3600.0)
+        assert attempt.phase is Phase.FOUND
+        assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+    _, end = end_of(await recover(state, FIRST + STORED, look))
+    assert end.outcome == run_pb2.ATTEMPT_OUTCOME_COMPLETED
