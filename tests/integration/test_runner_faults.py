@@ -75,7 +75,7 @@ async def test_what_outlives_the_runner_is_killed_though_its_assignment_cannot_b
     assert processes_of(lease.lease_id) == []
     assert not orchestrator.hellos[1].held_attempts
     assert assignment.exists()
-    assert "its assignment cannot be read" in second.log
+    assert "left alone, it cannot be read" in second.log
 
 
 async def test_one_that_had_ended_before_the_runner_was_killed(

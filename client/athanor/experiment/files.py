@@ -3,13 +3,14 @@
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 
 class NewerFormatError(ValueError):
     """A file was written by a later version. It is not damaged, and nothing may be done to what it belongs to."""
 
     def __init__(self, what: str, found: int, known: int) -> None:
+        self.found, self.known = found, known
         super().__init__(f"{what} is of format {found}, and this version reads up to {known}: it takes a later version")
 
 
@@ -18,11 +19,12 @@ def read_document(data: str | bytes, what: str, known: int) -> dict[str, Any]:
 
     Raises ValueError when it is not one; NewerFormatError, which is one, when its format is higher than `known`.
     """
-    document: Any = json.loads(data)
-    found: Any = document.pop("format", None) if isinstance(document, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    parsed: Any = json.loads(data)
+    document = cast("dict[str, Any]", parsed) if isinstance(parsed, dict) else {}
+    found = document.pop("format", None)
     if type(found) is int and found > known:
         raise NewerFormatError(what, found, known)
-    if found != known:
+    if type(found) is not int or found != known:
         raise ValueError(f"{what} is not of format {known}")
     return document
 

@@ -161,7 +161,7 @@ class Attempt:
         feed = self.feed
         if feed is not None and feed.highest_sequence > 0:
             return await self._run(feed.first_sequence), feed.highest_sequence
-        found = await self._run(output.look, self.folder)
+        found = await self._look()
         return found.first_sequence, found.last_sequence
 
     # Its task.
@@ -187,7 +187,7 @@ class Attempt:
     async def recover(self) -> None:
         """Everything, for one whose runner process crashed; `end_leftovers` has been called before."""
         try:
-            found = await self._run(output.look, self.folder)
+            found = await self._look()
             await self._verdict_given.wait()
             self._check_lease()
             if 0 < self._next_sequence < found.first_sequence:
@@ -214,6 +214,14 @@ class Attempt:
         await self.end_leftovers()
         await self._close_feed()
         self.phase = Phase.OVER
+
+    async def _look(self) -> output.Found:
+        """Looks at the spool. One that cannot be read at all has nothing, and ends as any that is damaged."""
+        try:
+            return await self._run(output.look, self.folder)
+        except (OSError, SpoolError) as error:
+            self._damage = f"the spool cannot be read: {error}"
+            return output.Found(0, 0, 0, ended=False)
 
     async def _prepare(self) -> ControlPage:
         content = self.assignment.to_json().encode()

@@ -9,7 +9,6 @@ spool/            its events
 intent.json       how the experiment ended, in its own words
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,19 +16,48 @@ from typing import Any
 from athanor.experiment import control, intent
 from athanor.experiment.assignment import Assignment
 from athanor.experiment.control import ControlPage
+from athanor.experiment.files import NewerFormatError, read_document
 from athanor.experiment.intent import Intent
+from athanor.experiment.spool import segment
 
 from athanor_runner.ports import ProcessId
-from athanor_runner.state import write_json
+from athanor_runner.state import FORMAT, write_json
 
 CANCEL = "cancel.json"
 PROCESS = "process.json"
 INTENT = intent.FILE_NAME
+SPOOL = "spool"
 
 
-def read_assignment(folder: Path) -> Assignment:
-    """The assignment of an attempt's folder. Raises OSError or ValueError. Blocks."""
-    return Assignment.read(folder)
+def read_found(folder: Path) -> Assignment:
+    """The assignment of a folder that was found, when everything in it may be worked on by this version.
+
+    What is damaged is for later, and each has its way to be dealt with. Raises OSError or ValueError for the
+    assignment, NewerFormatError for any file of a later version. Blocks.
+    """
+    assignment = Assignment.read(folder)
+    for read in (_read_page, Intent.read, _read_cancel, _read_process):
+        try:
+            read(folder)
+        except NewerFormatError:
+            raise
+        except (OSError, ValueError):
+            continue
+    for first in segment.first_sequences(folder / SPOOL):
+        segment.read_head(folder / SPOOL, first)
+    return assignment
+
+
+def _read_page(folder: Path) -> None:
+    ControlPage(folder / control.FILE_NAME).close()
+
+
+def _read_cancel(folder: Path) -> dict[str, Any]:
+    return read_document((folder / CANCEL).read_bytes(), str(folder / CANCEL), FORMAT)
+
+
+def _read_process(folder: Path) -> dict[str, Any]:
+    return read_document((folder / PROCESS).read_bytes(), str(folder / PROCESS), FORMAT)
 
 
 def control_page(folder: Path) -> ControlPage | None:
@@ -89,7 +117,7 @@ def write_cancel(folder: Path, reason: str) -> None:
 def first_process(folder: Path) -> ProcessId | None:
     """Which process was started, if it can be alive in this boot of the machine."""
     try:
-        document: Any = json.loads((folder / PROCESS).read_bytes())
+        document = _read_process(folder)
         if document["boot_id"] != intent.boot_id():
             return None
         return ProcessId(int(document["pid"]), int(document["start_ticks"]))

@@ -9,9 +9,9 @@ from athanor.experiment.assignment import Assignment
 from athanor.experiment.capture import OutputCapture
 from athanor.experiment.spool import SpoolReader, SpoolWriter, scan
 
+from athanor_runner.attempt_folder import SPOOL
 from athanor_runner.ending import Ending, Failure
 
-SPOOL = "spool"
 MESSAGE_CHARACTERS = 2_000  # of a failure's one line; a longer one is cut
 DETAIL_CHARACTERS = (
     60_000  # of a failure's detail: with every character at its longest a quarter of what an event may be

@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import json
+import logging
 import os
 import shutil
 import uuid
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from athanor.experiment import files
+
+log = logging.getLogger(__name__)
 
 FORMAT = 1
 UNREPORTED = (
@@ -65,6 +68,7 @@ class StateFolder:
             for name in ("attempts", "quarantine", "trash"):
                 (root / name).mkdir(exist_ok=True)
             state = cls(root, lock, _identity(root / "runner.json"))
+            _read(root / "session.json")  # better told now than at every session
             files.flush_folder(root)
             state._empty_trash()
         except BaseException:
@@ -98,10 +102,13 @@ class StateFolder:
         """
         folders: list[Path] = []
         for folder in sorted(self.attempts.iterdir()):
-            if (folder / "assignment.json").is_file():
-                folders.append(folder)
-            else:
-                self.delete(folder)
+            try:
+                if (folder / "assignment.json").is_file():
+                    folders.append(folder)
+                else:
+                    self.delete(folder)
+            except OSError as error:
+                log.error("%s is left alone, it cannot be looked at: %s", folder, error)
         return folders
 
     def delete(self, folder: Path) -> None:
@@ -126,15 +133,21 @@ class StateFolder:
 
     def unreported_quarantines(self) -> list[Quarantined]:
         """Fenced attempts of which the orchestrator does not know yet that nothing of them is left running."""
-        return [
-            Quarantined(_lease_of(folder), folder)
-            for folder in sorted((self.root / "quarantine").iterdir())
-            if (folder / UNREPORTED).exists()
-        ]
+        found: list[Quarantined] = []
+        for folder in sorted((self.root / "quarantine").iterdir()):
+            try:
+                if (folder / UNREPORTED).exists():
+                    found.append(Quarantined(_lease_of(folder), folder))
+            except OSError as error:
+                log.error("%s is left alone, it cannot be looked at: %s", folder, error)
+        return found
 
     def quarantine_reported(self, folder: Path) -> None:
-        """The orchestrator knows it now."""
-        (folder / UNREPORTED).unlink(missing_ok=True)
+        """The orchestrator knows it now. If that cannot be written down it is told again after the next start."""
+        try:
+            (folder / UNREPORTED).unlink(missing_ok=True)
+        except OSError as error:
+            log.error("%s stays marked as not reported: %s", folder, error)
 
     def _empty_trash(self) -> None:
         for grave in (self.root / "trash").iterdir():
@@ -155,14 +168,13 @@ def write_new_folder(folder: Path, name: str, content: bytes) -> None:
 
 def _read(path: Path) -> dict[str, Any] | None:
     try:
-        document = json.loads(path.read_bytes())
+        return files.read_document(path.read_bytes(), str(path), FORMAT)
     except FileNotFoundError:
         return None
-    except ValueError:
+    except json.JSONDecodeError:
         raise StateFolderDamaged(f"{path} is not JSON") from None
-    if not isinstance(document, dict) or document.get("format") != FORMAT:  # pyright: ignore[reportUnknownMemberType]
-        raise StateFolderDamaged(f"{path} is not of a format that this version reads")
-    return document  # pyright: ignore[reportUnknownVariableType]
+    except ValueError as error:
+        raise StateFolderDamaged(str(error)) from None
 
 
 def _identity(path: Path) -> str:

@@ -5,11 +5,12 @@ The run's process appends (`SpoolWriter`), its runner reads (`SpoolReader`) and 
 """
 
 from athanor.experiment.spool.reader import SpoolReader
-from athanor.experiment.spool.segment import Position, SpoolDamagedError, SpoolError
+from athanor.experiment.spool.segment import NewerSpoolError, Position, SpoolDamagedError, SpoolError
 from athanor.experiment.spool.upkeep import SpoolFlusher, SpoolScan, remove_acknowledged, scan
 from athanor.experiment.spool.writer import SpoolOptions, SpoolWriter
 
 __all__ = [
+    "NewerSpoolError",
     "Position",
     "SpoolDamagedError",
     "SpoolError",

@@ -22,6 +22,9 @@ Then one record for each event, a head of 24 bytes and the event:
 
 Numbers are little endian. A record counts only when its CRC fits and its sequence follows the one before: what a power
 cut leaves behind may be zeros, and the CRC of nothing is zero.
+
+A later version keeps the length of the head, its CRC, and what stands in it up to byte 12, so that it can be told from
+a head that is torn.
 """
 
 import struct
@@ -33,6 +36,7 @@ from typing import NamedTuple
 from zlib import crc32
 
 from athanor.experiment import wire
+from athanor.experiment.files import NewerFormatError
 
 SUFFIX = ".seg"
 LOCK_NAME = "lock"
@@ -56,6 +60,10 @@ class SpoolError(Exception):
 
 class SpoolDamagedError(SpoolError):
     """Events that had been recorded are no longer in the spool."""
+
+
+class NewerSpoolError(NewerFormatError, SpoolError):
+    """A segment was written by a later version: nothing is to be done to the spool."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +126,15 @@ def pack_head(position: Position) -> bytes:
 
 
 def unpack_head(data: bytes) -> Position | None:
-    """Read the head of a segment: the position in front of its first event. None when it is not whole."""
+    """Read the head of a segment: the position in front of its first event. None when it is not whole.
+
+    Raises NewerSpoolError when it is, and of a later version.
+    """
     if len(data) < HEAD_BYTES or crc32(data[: HEAD_BYTES - 4]) != _CRC.unpack_from(data, HEAD_BYTES - 4)[0]:
         return None
     magic, version, first, count, chain, stdout, stderr, size = _HEAD.unpack_from(data)
+    if magic == _MAGIC and version > _VERSION:
+        raise NewerSpoolError(f"segment {first}", version, _VERSION)
     if magic != _MAGIC or version != _VERSION:
         return None
     return Position(first - 1, count, chain, stdout, stderr, size)
@@ -167,12 +180,18 @@ def first_sequences(folder: Path) -> list[int]:
 
 
 def read_head(folder: Path, first_sequence: int) -> Position | None:
-    """Read the head of a segment; None when it is not there, not whole, or of another sequence than its name says."""
+    """Read the head of a segment; None when it is not there, not whole, or of another sequence than its name says.
+
+    Raises NewerSpoolError.
+    """
+    path = path_of(folder, first_sequence)
     try:
-        with path_of(folder, first_sequence).open("rb") as file:
+        with path.open("rb") as file:
             head = unpack_head(file.read(HEAD_BYTES))
     except FileNotFoundError:
         return None
+    except NewerSpoolError as error:
+        raise NewerSpoolError(str(path), error.found, error.known) from None
     return head if head is not None and head.last_sequence == first_sequence - 1 else None
 
 

@@ -95,24 +95,30 @@ class SpoolWriter:
         `recorded_sequence` is of an event that is known to have been recorded, and in this boot of the machine: then no
         power cut took it. When the spool ends before it, SpoolDamagedError is raised and everything stays as it is.
 
-        Raises SpoolError when another process holds the spool.
+        Raises SpoolError when another process holds the spool; NewerSpoolError, with everything as it is, when a later
+        version wrote it.
         """
         folder.mkdir(parents=True, exist_ok=True)
         lock = _take_lock(folder)
-        newest = segment.read_chain(folder).newest
-        start = newest or Position(last_sequence=first_sequence - 1)
+        start = Position(last_sequence=first_sequence - 1)
         writer = cls(folder, lock, start, options)
         try:
+            newest = segment.read_chain(folder).newest
+            # What does not follow from the rest is a torn tail, too.
+            torn = [
+                first for first in segment.first_sequences(folder) if newest is None or first > newest.last_sequence + 1
+            ]
+            for first in torn:
+                segment.read_head(folder, first)  # but for what a later version wrote
             if newest is not None:
                 writer._reopen(recorded_sequence)
             else:
                 _check_end(start, recorded_sequence)
-        except SpoolDamagedError:
+        except SpoolError:
             writer.close()
             raise
-        for first in segment.first_sequences(folder):  # what does not follow from the rest is a torn tail, too
-            if newest is None or first > newest.last_sequence + 1:
-                segment.path_of(folder, first).unlink()
+        for first in torn:
+            segment.path_of(folder, first).unlink()
         missing = next_sequence - writer.next_sequence
         if missing > 0:
             writer._skip(missing)
