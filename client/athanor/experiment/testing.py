@@ -23,7 +23,7 @@ from athanor.experiment.frame import Ending, run_to_end
 from athanor.experiment.intent import Ended
 from athanor.experiment.recorder import Recorder
 from athanor.experiment.running import record_start, recorded_output
-from athanor.experiment.spool import Position
+from athanor.experiment.spool import Claim, Position
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -234,13 +234,13 @@ class _MemorySpool:
     def position(self) -> Position:
         return Position(len(self.events), len(self.events))
 
-    def append(self, events: Sequence[bytes]) -> None:
+    def append(self, events: Sequence[bytes], *, claim: Claim = Claim.RECORD) -> None:
         self.events += events
         if self._after is not None and len(self.events) >= self._after:
             self._then()
 
     def append_output(
-        self, events: Sequence[bytes], offsets: Sequence[tuple[int, int]], *, reserve: bool = False
+        self, events: Sequence[bytes], offsets: Sequence[tuple[int, int]], *, claim: Claim = Claim.LOG
     ) -> None:
         self.append(events)
 

@@ -6,7 +6,10 @@ import contextlib
 import logging
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
+
+from athanor.experiment.assignment import WhenFull
 
 # Before grpc is imported: its fork handlers are not needed, because no process is started by a bare fork.
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
@@ -88,6 +91,17 @@ def _parse(arguments: list[str] | None) -> settings.Settings:
         "--stop-grace", type=float, default=settings.Settings.stop_grace, metavar="SECONDS",
         help="how long runs may go on after the runner was told to stop (default: %(default)g)",
     )  # fmt: skip
+    parser.add_argument(
+        "--spool-limit", metavar="SIZE", default=None,
+        help="what one run may hold unshipped before its spool is full, such as 500MiB "
+        "(default: $ATHANOR_RUNNER_SPOOL_LIMIT_BYTES, then 1GiB)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--when-spool-full", choices=[choice.value for choice in WhenFull],
+        default=os.environ.get("ATHANOR_RUNNER_WHEN_SPOOL_FULL") or settings.Settings.when_spool_full.value,
+        help="whether log entries then wait, or are dropped and counted; results always wait "
+        "(default: $ATHANOR_RUNNER_WHEN_SPOOL_FULL, then wait)",
+    )  # fmt: skip
     told = parser.parse_args(arguments)
     host, _, port = told.target.rpartition(":")
     if not host or not port.isdigit():
@@ -99,10 +113,17 @@ def _parse(arguments: list[str] | None) -> settings.Settings:
     for path in told.path:
         if not path.is_dir():
             parser.error(f"--path {path} is not a folder")
+    if told.when_spool_full not in list(WhenFull):  # a default is not checked by the parser
+        parser.error(f"ATHANOR_RUNNER_WHEN_SPOOL_FULL must be wait or drop, not {told.when_spool_full!r}")
     try:
         timings = settings.timings_from(os.environ)
     except ValueError as error:
         parser.error(str(error))
+    if told.spool_limit is not None:
+        try:
+            timings = replace(timings, spool_limit_bytes=settings.size_from(told.spool_limit))
+        except ValueError as error:
+            parser.error(f"--spool-limit: {error}")
     return settings.Settings(
         target=told.target,
         state_folder=Path(told.state).absolute(),
@@ -111,6 +132,7 @@ def _parse(arguments: list[str] | None) -> settings.Settings:
         slots=told.slots,
         display_name=told.name,
         stop_grace=told.stop_grace,
+        when_spool_full=WhenFull(told.when_spool_full),
         timings=timings,
     )
 

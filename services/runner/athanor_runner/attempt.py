@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from athanor.experiment import assignment as assignments
-from athanor.experiment.assignment import Assignment
+from athanor.experiment.assignment import Assignment, WhenFull
 from athanor.experiment.control import ControlPage
 from athanor.experiment.spool import SpoolDamagedError, SpoolError
 
@@ -65,6 +65,7 @@ class Services:
     state: StateFolder
     feeds: Feeds
     tools: Tools
+    when_spool_full: WhenFull = WhenFull.WAIT
 
 
 async def end_leftovers(tools: Tools, folder: Path) -> None:
@@ -226,6 +227,7 @@ class Attempt:
     async def _prepare(self) -> ControlPage:
         content = self.assignment.to_json().encode()
         await self._run(write_new_folder, self.folder, assignments.FILE_NAME, content)
+        await self._run(attempt_folder.keep_reserve, self.folder)
         page = await self._run(attempt_folder.new_control_page, self.folder)
         self._open_feed(page, self.assignment.next_sequence)
         return page
@@ -284,6 +286,9 @@ class Attempt:
                 self._open_feed(await self._run(attempt_folder.control_page, self.folder), self._next_to_commit())
             while not damaged and await self._until_possible(tail.record_output, now_ns()):
                 self._services.feeds.news.set()
+            if noted is not None and noted.dropped_entries:
+                await self._until_possible(tail.record_dropped, noted.dropped_entries, now_ns())
+                await self._run(attempt_folder.dropped_told, self.folder)
             if self.feed is not None:
                 self.feed.ending = True
             self._last_sequence = await self._until_possible(tail.record_end, ending, steps, now_ns(), whole)

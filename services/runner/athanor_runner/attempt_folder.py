@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from athanor.experiment import control, intent
+from athanor.experiment import control, intent, spool
 from athanor.experiment.assignment import Assignment
 from athanor.experiment.control import ControlPage
 from athanor.experiment.files import NewerFormatError, read_document
@@ -73,6 +73,12 @@ def new_control_page(folder: Path) -> ControlPage:
     return ControlPage.create(folder / control.FILE_NAME, intent.boot_id())
 
 
+def keep_reserve(folder: Path) -> None:
+    """Sets room aside for the end of a new attempt. Raises OSError when there is none: then it had better not begin."""
+    (folder / SPOOL).mkdir()
+    spool.keep_reserve(folder / SPOOL)
+
+
 @dataclass(frozen=True)
 class Noted:
     """What the process noted beside its spool, in this boot of the machine."""
@@ -91,6 +97,14 @@ def noted_in_this_boot(folder: Path) -> Noted | None:
             return None
         return Noted(page.recorded_sequence, page.dropped_entries)
     finally:
+        page.close()
+
+
+def dropped_told(folder: Path) -> None:
+    """The log tells now of all entries that were dropped."""
+    page = control_page(folder)
+    if page is not None:
+        page.dropped_entries = 0
         page.close()
 
 

@@ -277,6 +277,7 @@ class Roster:
             checkpoint=checkpoint,
             segment_bytes=timings.segment_bytes,
             spool_limit_bytes=timings.spool_limit_bytes,
+            when_spool_full=self._services.when_spool_full,
         )
 
 

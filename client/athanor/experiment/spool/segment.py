@@ -40,7 +40,6 @@ from athanor.experiment.files import NewerFormatError
 
 SUFFIX = ".seg"
 LOCK_NAME = "lock"
-RESERVE_NAME = "reserve"
 
 HEAD_BYTES = 128
 RECORD_HEAD_BYTES = 24
