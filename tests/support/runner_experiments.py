@@ -164,6 +164,17 @@ def logs(ctx: RunContext[Settings]) -> None:
 
 
 @experiment
+def logs_and_results(ctx: RunContext[Settings]) -> None:
+    for number in range(ctx.config.count):
+        ctx.log("info", f"{number} " + "y" * ctx.config.size)
+        if number % 100 == 0:
+            ctx.result("at", number)
+    if ctx.config.folder:
+        Path(ctx.config.folder, "all").touch()
+        time.sleep(600)
+
+
+@experiment
 def waits_for_go(ctx: RunContext[Settings]) -> None:
     ctx.info("ready")
     while not Path(ctx.config.folder, "go").exists():

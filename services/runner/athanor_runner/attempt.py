@@ -16,8 +16,9 @@ from athanor.experiment.control import ControlPage
 from athanor.experiment.spool import SpoolDamagedError, SpoolError
 
 from athanor_runner import attempt_folder, lease, output
+from athanor_runner.complaints import Complaints
 from athanor_runner.ending import Evidence, StopCause, how_it_ended
-from athanor_runner.output import MustWait, SpoolTail
+from athanor_runner.output import DiskFull, MustWait, SpoolTail
 from athanor_runner.shipping import Feed, Feeds
 from athanor_runner.state import StateFolder, write_new_folder
 from athanor_runner.supervision import ProcessEnd, Requests, Supervision, Tools
@@ -27,7 +28,6 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 SPOOL_PATIENCE = 30.0  # seconds that a spool may be in use by a process that nobody knows of
-COMPLAINTS = 60.0  # seconds between two complaints about the same disk
 TRY_AGAIN = 0.5  # seconds after which a full spool, or a full disk, is tried again when nothing else happens
 
 
@@ -93,6 +93,7 @@ class Attempt:
         self._services = services
         self._renewed_at = renewed_at
         self._requests = Requests()
+        self._complaints = Complaints()
         self._verdict_given = asyncio.Event()
         self._next_sequence = 0  # the newest verdict; 0 when there was none
         self._damage = ""  # why its spool cannot be read on
@@ -409,21 +410,19 @@ class Attempt:
         """
         loop = asyncio.get_running_loop()
         give_up_at = loop.time() + SPOOL_PATIENCE
-        complain_at = loop.time()
         while True:
             try:
                 return await self._run(work, *arguments)
-            except MustWait:
-                pass
             except SpoolDamagedError:
                 raise
             except SpoolError:
                 if loop.time() >= give_up_at:
                     raise
-            except OSError as error:
-                if loop.time() >= complain_at:
+            except (OSError, DiskFull) as error:
+                if self._complaints.due("end"):
                     log.error("%s: its end cannot be recorded, trying on: %s", self, error)
-                    complain_at = loop.time() + COMPLAINTS
+            except MustWait:
+                pass
             await self._news()
 
     async def _run(self, work: Callable[..., T], *arguments: object) -> T:

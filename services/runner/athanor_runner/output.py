@@ -23,6 +23,10 @@ class MustWait(Exception):
     """The spool, or the disk, is full: try again when more is acknowledged, or in a while."""
 
 
+class DiskFull(MustWait):
+    """It is the disk."""
+
+
 @dataclass(frozen=True)
 class StopStep:
     """One thing that was done to stop an attempt."""
@@ -161,5 +165,6 @@ def _cut(text: str, characters: int) -> str:
     return text if len(text) <= characters else f"[{len(text) - characters} characters left out]\n{text[-characters:]}"
 
 
-def _must_wait(seconds: float) -> None:
-    raise MustWait(f"for {seconds:g} s")
+def _must_wait(_: float) -> None:
+    # Beyond what the end of an attempt may claim there is only the disk.
+    raise DiskFull("the disk is full")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from athanor.experiment import files
+from athanor.experiment.spool import free_reserve
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ class StateFolder:
     """One runner's folder, owned from `open` to `close`.
 
     runner.json             who the runner is, drawn once
-    session.json            number of its newest session
+    session.json            number of its newest session; beside it the file that the next one is written into
     attempts/<lease>/       attempts that are not finished with
     quarantine/<lease>/     attempts whose lease was over: for the operator, never read again
     trash/                  being deleted
@@ -92,7 +93,7 @@ class StateFolder:
         number = document.get("number", 0) if document is not None else 0
         if not isinstance(number, int) or number < 0:
             raise StateFolderDamaged(f"{path} holds no session number; a folder without it would repeat old numbers")
-        write_json(path, {"number": number + 1})
+        _replace_in_place(path, _document({"number": number + 1}))
         return number + 1
 
     def attempt_folders(self) -> list[Path]:
@@ -123,9 +124,15 @@ class StateFolder:
         aside = self.root / "quarantine" / name
         if aside.exists():
             aside = aside.with_name(f"{name}-{uuid.uuid4().hex[:8]}")
-        if not part:
-            files.write_durably(folder / UNREPORTED, b"")
-        files.write_durably(folder / "NOTE.txt", note.encode())
+        for spool in (folder, folder / "spool"):
+            with contextlib.suppress(OSError):
+                free_reserve(spool)  # nothing more is recorded; on a full disk it is room for what is written here
+        try:
+            if not part:
+                files.write_durably(folder / UNREPORTED, b"")
+            files.write_durably(folder / "NOTE.txt", note.encode())
+        except OSError as error:
+            log.error("%s goes to quarantine without a note: %s", folder, error)
         folder.rename(aside)
         files.flush_folder(aside.parent)
         files.flush_folder(folder.parent)
@@ -156,7 +163,39 @@ class StateFolder:
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Writes a JSON file of this format so that after any crash either the old or the new one is there whole."""
-    files.write_durably(path, json.dumps({"format": FORMAT, **content}, indent=1).encode())
+    files.write_durably(path, _document(content))
+
+
+def _document(content: dict[str, Any]) -> bytes:
+    return json.dumps({"format": FORMAT, **content}, indent=1).encode()
+
+
+def _replace_in_place(path: Path, data: bytes) -> None:
+    """Like `files.write_durably`, and on a full disk, too, once it was done before: the old file is kept as a spare.
+
+    A session has to be possible then, because it is what empties the disk.
+    """
+    spare, old = path.with_name(path.name + ".spare"), path.with_name(path.name + ".old")
+    if old.exists():  # a crash came in between
+        if path.samefile(old):
+            old.unlink()  # before the new one was in place
+        else:
+            old.rename(spare)
+    descriptor = os.open(spare, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        os.pwrite(descriptor, data, 0)
+        os.ftruncate(descriptor, len(data))
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    if path.exists():
+        os.link(path, old)
+        spare.rename(path)
+        old.rename(spare)
+    else:
+        spare.rename(path)
+        files.write_durably(spare, data)
+    files.flush_folder(path.parent)
 
 
 def write_new_folder(folder: Path, name: str, content: bytes) -> None:

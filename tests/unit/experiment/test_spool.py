@@ -448,9 +448,11 @@ def test_a_new_segment_on_a_full_disk_waits_too(spool: Path, monkeypatch: pytest
     with closing(SpoolWriter.open(spool, FIRST, segment_bytes=1, sleep=slept.append)) as writer:
         writer.append([event(FIRST)])
         full_disk(monkeypatch, [50, None])()
+        descriptors = len(os.listdir("/proc/self/fd"))
 
         writer.append([event(FIRST + 1)])
 
+        assert len(os.listdir("/proc/self/fd")) == descriptors  # each try had left one open, and its file on the disk
     assert len(slept) == 2
     assert read_all(spool) == [event(FIRST), event(FIRST + 1)]
 

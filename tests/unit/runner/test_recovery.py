@@ -1,6 +1,7 @@
 """What a runner makes of an attempt that it finds: after a crash, and after a power cut at every byte of the spool."""
 
 import asyncio
+import os
 import shutil
 from collections.abc import Awaitable, Callable
 from contextlib import closing
@@ -16,6 +17,8 @@ from athanor.experiment.spool import SpoolReader, SpoolWriter, segment
 from athanor.v1 import run_event_pb2, run_pb2
 from athanor_runner import attempt_folder
 from athanor_runner.attempt import Attempt, Limits, Phase, Services
+from athanor_runner.ending import Ending, Outcome
+from athanor_runner.output import SpoolTail
 from athanor_runner.ports import ProcessId
 from athanor_runner.settings import Timings
 from athanor_runner.shipping import Feeds
@@ -174,3 +177,23 @@ async def test_nothing_is_numbered_before_the_verdict(state: StateFolder) -> Non
 
     _, end = end_of(await recover(state, FIRST + STORED, look))
     assert end.outcome == run_pb2.ATTEMPT_OUTCOME_COMPLETED
+
+
+def test_an_end_that_could_not_be_flushed_is_not_recorded_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The runner tries until it can, and each try appended one more."""
+    tail = SpoolTail(tmp_path, ASSIGNMENT, 0, 0, lambda: 0)
+    flush = os.fdatasync
+
+    def failing(file: int) -> None:
+        monkeypatch.setattr(os, "fdatasync", flush)
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "fdatasync", failing)
+    with closing(tail):
+        with pytest.raises(OSError, match="Input/output"):
+            tail.record_end(Ending(Outcome.COMPLETED), [], 0, True)
+        assert tail.record_end(Ending(Outcome.COMPLETED), [], 0, True) == FIRST
+    with closing(SpoolReader(tmp_path / "spool")) as reader:
+        assert len(reader.read(1 << 20)) == 1

@@ -326,15 +326,7 @@ class SpoolWriter:
     def _begin_segment(self, position: Position, claim: Claim) -> None:
         path = segment.path_of(self._folder, position.last_sequence + 1)
         head = segment.pack_head(position)
-        while True:
-            try:
-                file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o644)
-                if os.write(file, head) == len(head):
-                    break
-                os.close(file)
-            except OSError as error:
-                if error.errno not in room.NO_ROOM:
-                    raise
+        while (file := _create(path, head)) < 0:
             self._make_room(claim)
         files.flush_folder(self._folder)
         if self._file >= 0:
@@ -372,6 +364,23 @@ def _check_end(end: Position, recorded_sequence: int) -> None:
         raise SpoolDamagedError(
             f"the spool is damaged: event {recorded_sequence} had been recorded, and it ends at {end.last_sequence}"
         )
+
+
+def _create(path: Path, content: bytes) -> int:
+    """Make a file to append to; answer its descriptor, or -1 when the disk is full."""
+    file = -1
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        if os.write(file, content) == len(content):
+            return file
+    except OSError as error:
+        if error.errno not in room.NO_ROOM:
+            if file >= 0:
+                os.close(file)
+            raise
+    if file >= 0:
+        os.close(file)  # what it holds is given back only then
+    return -1
 
 
 def _take_lock(folder: Path) -> int:
