@@ -4,6 +4,7 @@ import asyncio
 import json
 from pathlib import Path
 
+import pytest
 from athanor.v1 import run_pb2
 
 from tests.support.runner import Orchestrator
@@ -105,3 +106,31 @@ async def test_an_event_arrives_at_once(orchestrator: Orchestrator, start: Start
         assert loop.time() - began < 10  # seconds; how fast it is, the acceptance tests measure
         await orchestrator.end_of(lease)
         (tmp_path / "go").unlink()
+
+
+@pytest.mark.timeout(120)
+async def test_the_runner_grows_neither_with_a_large_spool_nor_with_shipping_it(
+    orchestrator: Orchestrator, start: Start
+) -> None:
+    """120 MB are recorded while the orchestrator is away."""
+    runner = await start()
+    await orchestrator.run("logs", configuration=json.dumps({"count": 500, "size": 20_000}))
+    before = memory_of(runner.process.pid)
+    lease = await orchestrator.give("logs", configuration=json.dumps({"count": 6000, "size": 20_000}))
+    await orchestrator.until(lambda: lease.events)
+    await orchestrator.stop()
+    intent = runner.state / "attempts" / lease.lease_id / "intent.json"
+    await orchestrator.until(intent.exists, timeout=40)
+    assert memory_of(runner.process.pid) - before < 48 << 20
+    await orchestrator.start()
+    await orchestrator.end_of(lease, timeout=50)
+    assert numbers(lease) == list(range(6000))
+    # What a delivery and a window take, a few times over; not what the spool had.
+    assert memory_of(runner.process.pid) - before < 64 << 20
+
+
+def memory_of(pid: int) -> int:
+    """The most memory that a process ever had, in bytes."""
+    text = Path(f"/proc/{pid}/status").read_text()
+    [line] = [line for line in text.splitlines() if line.startswith("VmHWM:")]
+    return int(line.split()[1]) * 1024

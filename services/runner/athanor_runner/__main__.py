@@ -14,7 +14,7 @@ from athanor.experiment.assignment import WhenFull
 # Before grpc is imported: its fork handlers are not needed, because no process is started by a bare fork.
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 
-from athanor_runner import process, settings, state
+from athanor_runner import process, settings, spool_commands, state
 from athanor_runner.agent import Agent, serve
 from athanor_runner.catalogue import EnvironmentBroken
 from athanor_runner.link import dialer
@@ -24,6 +24,9 @@ from athanor_runner.session import Refused
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs a runner; returns its exit status: 0 stopped, 1 it cannot work, 2 it was told nonsense."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["spool"]:
+        return spool_commands.main(arguments[1:])
     told = _parse(arguments)
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s"
@@ -62,9 +65,11 @@ async def _run(told: settings.Settings, folder: state.StateFolder) -> None:
     await serve(agent)
 
 
-def _parse(arguments: list[str] | None) -> settings.Settings:
+def _parse(arguments: list[str]) -> settings.Settings:
     parser = argparse.ArgumentParser(
-        prog="athanor-runner", description="Executes runs for an Athanor orchestrator, each in a process of its own."
+        prog="athanor-runner",
+        description="Executes runs for an Athanor orchestrator, each in a process of its own.",
+        epilog="`athanor-runner spool --help`: read what a runner holds of attempts, its quarantine included.",
     )
     parser.add_argument(
         "--target", default=os.environ.get("ATHANOR_TARGET") or settings.Settings.target, metavar="HOST:PORT",

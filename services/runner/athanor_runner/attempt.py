@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import shutil
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -369,7 +370,9 @@ class Attempt:
         spool = self.folder / output.SPOOL
         if spool.exists():
             note = attempt_folder.note(self.assignment, reason)
-            await self._run(self._services.state.quarantine, spool, f"{self.lease_id}-spool", note, True)
+            aside = await self._run(self._services.state.quarantine, spool, f"{self.lease_id}-spool", note, True)
+            with contextlib.suppress(OSError):  # it says whose it is
+                await self._run(shutil.copy, self.folder / assignments.FILE_NAME, aside)
 
     def _next_to_commit(self) -> int:
         if self.feed is not None:

@@ -154,6 +154,6 @@ instance   {assignment.instance_id} ({assignment.instance_name})
 lease      {assignment.lease_id}
 reason     {reason}
 
-The events are in the *.seg files, each a serialized athanor.v1.RunEvent behind a head of 24 bytes; what the process
-wrote to its standard output and error is in `stdout` and `stderr`. Nothing reads this folder again: it may be deleted.
+The events are in the *.seg files: `athanor-runner spool export FOLDER` prints them. What the process wrote to its
+standard output and error is in `stdout` and `stderr`. The runner never reads this folder again: it may be deleted.
 """

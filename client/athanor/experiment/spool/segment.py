@@ -51,6 +51,8 @@ _HEAD = struct.Struct("<8sI4xQQ32sQQQ36x")
 _MAGIC = b"ATHSPOOL"
 _VERSION = 1
 _CRC = struct.Struct("<I")
+# A segment is read in pieces of this size, in bytes; more than any record.
+_PIECE_BYTES = 4 * wire.MAX_EVENT_BYTES
 
 
 class SpoolError(Exception):
@@ -231,8 +233,15 @@ def read_chain(folder: Path) -> Chain:
 
 def read_end(folder: Path, head: Position) -> tuple[Position, int]:
     """Read a segment to its last whole event; answer the position behind it and the offset of that in the file."""
-    data = path_of(folder, head.last_sequence + 1).read_bytes()
-    position, offset = head, HEAD_BYTES
-    for record in unpack_records(data, head.last_sequence, HEAD_BYTES):
-        position, offset = after(position, record), record.end
+    position, offset, data = head, HEAD_BYTES, b""
+    with path_of(folder, head.last_sequence + 1).open("rb") as file:
+        file.seek(HEAD_BYTES)
+        while more := file.read(_PIECE_BYTES):
+            data += more
+            end = 0
+            for record in unpack_records(data, position.last_sequence):
+                position, end = after(position, record), record.end
+            if end == 0:  # a piece is larger than any record: what stands here is none
+                break
+            data, offset = data[end:], offset + end
     return position, offset
