@@ -113,6 +113,20 @@ async def test_the_intent_is_written_on_a_disk_that_stays_full(
     assert lease.lines == ["ready", "gone"]
 
 
+async def test_last_words_are_recorded_on_a_disk_that_stays_full(
+    orchestrator: Orchestrator, runner: Runner, small: SmallDisk, tmp_path: Path
+) -> None:
+    """More than fits behind the last event, less than what is kept for the end."""
+    configuration = {"folder": str(tmp_path), "count": 80, "size": 100}
+    lease = await orchestrator.give("says_and_waits", configuration=json.dumps(configuration))
+    await orchestrator.until(lambda: lease.progress)
+    small.fill()
+    (tmp_path / "go").touch()
+    await orchestrator.end_of(lease)
+    assert (lease.ended.outcome, lease.ended.failure.kind) == (FAILED, run_pb2.Failure.KIND_PROCESS_EXIT)
+    assert [int(line.split()[0]) for line in lease.lines[1:]] == list(range(80))
+
+
 async def test_an_assignment_for_which_there_is_no_room_is_declined(
     orchestrator: Orchestrator, runner: Runner, small: SmallDisk
 ) -> None:

@@ -183,6 +183,17 @@ def waits_for_go(ctx: RunContext[Settings]) -> None:
 
 
 @experiment
+def says_and_waits(ctx: RunContext[Settings]) -> None:
+    ctx.info("ready")
+    for number in range(ctx.config.count):
+        say(f"{number} last words " + "x" * ctx.config.size)
+    ctx.progress(1)
+    while not Path(ctx.config.folder, "go").exists():
+        time.sleep(0.005)
+    os._exit(3)
+
+
+@experiment
 def environment(ctx: RunContext[Nothing]) -> None:
     ctx.result("environment", dict(os.environ))
     ctx.result("open", sorted(os.listdir("/proc/self/fd")))

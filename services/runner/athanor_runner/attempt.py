@@ -21,7 +21,7 @@ from athanor_runner.complaints import Complaints
 from athanor_runner.ending import Evidence, StopCause, how_it_ended
 from athanor_runner.output import DiskFull, MustWait, SpoolTail
 from athanor_runner.shipping import Feed, Feeds
-from athanor_runner.state import StateFolder, write_new_folder
+from athanor_runner.state import StateFolder
 from athanor_runner.supervision import ProcessEnd, Requests, Supervision, Tools
 
 log = logging.getLogger(__name__)
@@ -227,10 +227,7 @@ class Attempt:
             return output.Found(0, 0, 0, ended=False)
 
     async def _prepare(self) -> ControlPage:
-        content = self.assignment.to_json().encode()
-        await self._run(write_new_folder, self.folder, assignments.FILE_NAME, content)
-        await self._run(attempt_folder.keep_reserve, self.folder)
-        page = await self._run(attempt_folder.new_control_page, self.folder)
+        page = await self._run(attempt_folder.make, self.folder, self.assignment)
         self._open_feed(page, self.assignment.next_sequence)
         return page
 

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from athanor.experiment import control, intent, spool
-from athanor.experiment.assignment import Assignment
+from athanor.experiment.assignment import FILE_NAME, Assignment
 from athanor.experiment.control import ControlPage
-from athanor.experiment.files import NewerFormatError, read_document
+from athanor.experiment.files import NewerFormatError, flush_folder, read_document
 from athanor.experiment.intent import Intent
 from athanor.experiment.spool import segment
 
 from athanor_runner.ports import ProcessId
-from athanor_runner.state import FORMAT, write_json
+from athanor_runner.state import FORMAT, write_json, write_new_folder
 
 CANCEL = "cancel.json"
 PROCESS = "process.json"
@@ -68,15 +68,22 @@ def control_page(folder: Path) -> ControlPage | None:
         return None  # it holds latest values only: an attempt without processes can do without
 
 
-def new_control_page(folder: Path) -> ControlPage:
-    """Makes the page of a new attempt."""
-    return ControlPage.create(folder / control.FILE_NAME, intent.boot_id())
+def make(folder: Path, assignment: Assignment) -> ControlPage:
+    """Makes the folder of a new attempt; answers the page in it.
 
-
-def keep_reserve(folder: Path) -> None:
-    """Sets room aside for the end of a new attempt. Raises OSError when there is none: then it had better not begin."""
+    When it returns all of it is on the disk, with room for the attempt's end: so a lease of which a power cut leaves no
+    folder was never executed, and what the process flushes into its spool has a name. Raises OSError.
+    """
+    write_new_folder(folder, FILE_NAME, assignment.to_json().encode())
     (folder / SPOOL).mkdir()
     spool.keep_reserve(folder / SPOOL)
+    page = ControlPage.create(folder / control.FILE_NAME, intent.boot_id())
+    try:
+        flush_folder(folder)
+    except BaseException:
+        page.close()
+        raise
+    return page
 
 
 @dataclass(frozen=True)

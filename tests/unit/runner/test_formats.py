@@ -81,11 +81,11 @@ def write(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             folder.next_session_number()
             folder.next_session_number()
     attempt = root / "attempts" / LEASE
-    state.write_new_folder(attempt, "assignment.json", ASSIGNMENT.to_json().encode())
+    page = attempt_folder.make(attempt, ASSIGNMENT)
     attempt_folder.write_process(attempt, ProcessId(4711, 815))
     attempt_folder.write_cancel(attempt, "enough")
     INTENT.write(attempt)
-    with closing(attempt_folder.new_control_page(attempt)) as page:
+    with closing(page):
         page.set_cancelled()
         page.acknowledged_bytes = 65
         page.recorded(lambda: None, 19)

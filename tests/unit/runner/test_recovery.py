@@ -29,8 +29,8 @@ from tests.support.runner_fakes import Clock, Disk, Processes
 from tests.support.virtual_time import virtual_time
 
 FIRST = 2
-EVENTS = 8
-STORED = 4  # events that the orchestrator has
+EVENTS = 6
+STORED = 3  # events that the orchestrator has
 Kind = run_pb2.Failure
 ASSIGNMENT = Assignment("lease", "run", "instance", "name", 1, "digits", "m:digits", "{}", 7, FIRST)
 
@@ -47,6 +47,13 @@ def state(tmp_path: Path):
     folder = StateFolder.open(tmp_path / "state")
     yield folder
     folder.close()
+
+
+@pytest.fixture
+def unflushed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was not flushed is what a test takes away; to flush for real takes only time."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+    monkeypatch.setattr(os, "fdatasync", lambda _: None)
 
 
 def leave_behind(state: StateFolder, *, boot: str | None = None, said: Ended | None = None) -> Path:
@@ -118,15 +125,16 @@ def chain_over(events: list[bytes]) -> bytes:
 
 
 SIZE = segment.HEAD_BYTES + sum(segment.RECORD_HEAD_BYTES + len(data) for data in WRITTEN)
+CUTS = [*range(0, segment.HEAD_BYTES, 16), *range(segment.HEAD_BYTES, SIZE)]  # of a head any part is as good as none
 
 
 @virtual_time
 async def test_after_a_power_cut_at_any_byte_the_end_is_above_all_and_nothing_is_shown_as_whole(
-    state: StateFolder,
+    state: StateFolder, unflushed: None
 ) -> None:
     """Also where what is left ends between two events: then nobody can see that a tail is missing."""
     next_sequence = FIRST + STORED
-    for size in range(SIZE + 1):
+    for size in [*CUTS, SIZE]:
         folder = leave_behind(state, boot="an earlier one", said=Ended.RETURNED)
         left = cut_at(folder, size)
         events = await recover(state, next_sequence)
@@ -140,10 +148,12 @@ async def test_after_a_power_cut_at_any_byte_the_end_is_above_all_and_nothing_is
 
 
 @virtual_time
-async def test_in_the_same_boot_a_tail_that_is_missing_at_any_byte_is_damage(state: StateFolder) -> None:
+async def test_in_the_same_boot_a_tail_that_is_missing_at_any_byte_is_damage(
+    state: StateFolder, unflushed: None
+) -> None:
     """Its process was killed and left no intent; what it noted in the page says how far it had recorded."""
     next_sequence = FIRST + STORED
-    for size in range(SIZE):
+    for size in CUTS:
         cut_at(leave_behind(state), size)
         events = await recover(state, next_sequence)
         sequence, end = end_of(events)
@@ -197,3 +207,37 @@ def test_an_end_that_could_not_be_flushed_is_not_recorded_twice(
         assert tail.record_end(Ending(Outcome.COMPLETED), [], 0, True) == FIRST
     with closing(SpoolReader(tmp_path / "spool")) as reader:
         assert len(reader.read(1 << 20)) == 1
+
+
+@virtual_time
+async def test_everything_is_on_the_disk_before_the_process_starts(
+    state: StateFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also the name of the spool in its folder: else a power cut could take a checkpoint that had been flushed."""
+    done: list[str] = []
+    flush, processes = os.fsync, Processes()
+
+    def flushed(file: int) -> None:
+        name = Path(os.readlink(f"/proc/self/fd/{file}")).relative_to(state.root)
+        names = ",".join(sorted(path.name for path in (state.root / name).iterdir())) if name.suffix == "" else ""
+        done.append(f"{name} {names}".strip())
+        flush(file)
+
+    def start(*_: object) -> None:
+        done.append("start")
+        raise OSError("enough")
+
+    monkeypatch.setattr(os, "fsync", flushed)
+    monkeypatch.setattr(processes, "start", start)
+    tools = Tools(Clock(), Disk(), processes, Timings(), "python", {})  # type: ignore[arg-type]
+    attempt = Attempt(ASSIGNMENT, Limits(), Services(state, Feeds(), tools), 0.0)
+    task = asyncio.create_task(attempt.execute(), name="execute")
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert done[: done.index("start")] == [
+        "attempts/lease/assignment.json.tmp",
+        "attempts/lease assignment.json",
+        "attempts lease",
+        "attempts/lease assignment.json,control,spool",
+    ]
