@@ -117,11 +117,14 @@ async def test_last_words_are_recorded_on_a_disk_that_stays_full(
     orchestrator: Orchestrator, runner: Runner, small: SmallDisk, tmp_path: Path
 ) -> None:
     """More than fits behind the last event, less than what is kept for the end."""
+    orchestrator.acknowledging = False
     configuration = {"folder": str(tmp_path), "count": 80, "size": 100}
     lease = await orchestrator.give("says_and_waits", configuration=json.dumps(configuration))
     await orchestrator.until(lambda: lease.progress)
     small.fill()
     (tmp_path / "go").touch()
+    await orchestrator.until(lambda: lease.ended)
+    orchestrator.acknowledge_all()
     await orchestrator.end_of(lease)
     assert (lease.ended.outcome, lease.ended.failure.kind) == (FAILED, run_pb2.Failure.KIND_PROCESS_EXIT)
     assert [int(line.split()[0]) for line in lease.lines[1:]] == list(range(80))
@@ -151,6 +154,36 @@ async def test_sessions_are_made_on_a_full_disk(orchestrator: Orchestrator, runn
     assert [hello.session_number for hello in orchestrator.hellos] == [1, 2, 3, 4]
     assert small.free == 0
     assert runner.log.count("cannot be written") == 0
+
+
+async def test_a_runner_starts_and_quarantines_on_a_full_disk(
+    orchestrator: Orchestrator, runner: Runner, small: SmallDisk, tmp_path: Path
+) -> None:
+    """What is there is shipped or put aside whatever the disk says: nothing else would empty it."""
+    assert not small.prefix, "this needs a disk that outlives a process: run the tests as root"
+    orchestrator.acknowledging = False
+    small.fill(leave=600_000)
+    lease = await flood(orchestrator)
+    await until_full(orchestrator, small, lease)
+    other = await orchestrator.give("returns")
+    await orchestrator.until(lambda: other.declined)
+    runner.kill()
+    await runner.wait()
+    small.fill()
+    lease.fenced = "given up"
+    orchestrator.acknowledging = True
+    orchestrator.definitions.clear()
+    again = await Runner.start(orchestrator.target, tmp_path, "--slots", "2")
+    try:
+        aside = small.path / "quarantine" / lease.lease_id
+        await orchestrator.until(lambda: lease.gone)
+        assert "given up" in (aside / "NOTE.txt").read_text()
+        assert list((aside / "spool").glob("*.seg"))
+        await orchestrator.until(lambda: any(one.error.error for one in orchestrator.definitions), "for no experiments")
+        small.give_back()
+        assert (await orchestrator.run("returns")).ended.outcome == COMPLETED
+    finally:
+        await again.close()
 
 
 async def test_an_end_that_cannot_be_recorded_is_complained_of_once_and_recorded_later(

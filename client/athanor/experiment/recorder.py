@@ -4,6 +4,7 @@ One lock, held for the numbering and the write. Code that interrupts a call in t
 signal handler or a finalizer may, does not wait for a lock that it holds: its event is put behind the one under way.
 """
 
+import contextlib
 import os
 import threading
 import time
@@ -325,7 +326,8 @@ class Recorder:
             if self._drop is not None:
                 self._drop(0)
         if self._capture is not None and self._spool.has_room(4 * CHUNK_BYTES):
-            self._capture.record(self._spool, self._attempt, now)
+            with contextlib.suppress(SpoolFullError):  # many short lines take more than that; they stay in their file
+                self._capture.record(self._spool, self._attempt, now)
             self._recorded(self._spool.next_sequence - 1)
 
     def forked(self) -> None:

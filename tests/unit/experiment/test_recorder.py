@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from athanor.experiment import wire
-from athanor.experiment.capture import OutputCapture
+from athanor.experiment.capture import CHUNK_BYTES, OutputCapture
 from athanor.experiment.errors import RunEndedError
 from athanor.experiment.recorder import LOG, RESULT, Recorder
 from athanor.experiment.spool import SpoolReader, SpoolWriter
@@ -234,6 +234,22 @@ class TestFullSpool:
         assert told.message == "5 log entries were dropped because the spool was full"
         assert [entry.message for entry in rest] == ["after", "and after"]
         assert stage.noted == [1, 2, 3, 5, 0]
+
+    def test_output_for_which_there_is_no_room_does_not_take_a_result_with_it(self, tmp_path: Path) -> None:
+        """As events short lines are larger than the file that they stand in."""
+        (tmp_path / "stdout").write_bytes(b"\n" * CHUNK_BYTES)
+        with (
+            closing(Stage(tmp_path, 4 * CHUNK_BYTES + 1000)) as stage,
+            closing(OutputCapture(tmp_path)) as capture,
+        ):
+            recorder = stage.recorder(drop=stage.noted.append)
+            recorder.record(LOG, body("takes the place of an empty spool"))
+            recorder.capture_output(capture)
+            recorder._captured_ns = 0
+            recorder.record(RESULT, wire.result("kept", "1"))
+
+            assert [event.WhichOneof("event") for event in stage.events] == ["log", "result"]
+            assert stage.noted == []
 
     def test_what_cannot_be_told_before_the_end_is_left_to_the_runner(self, stage: "Stage") -> None:
         recorder = stage.recorder(drop=stage.noted.append)
