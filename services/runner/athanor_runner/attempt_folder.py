@@ -19,6 +19,7 @@ from athanor.experiment.control import ControlPage
 from athanor.experiment.files import NewerFormatError, flush_folder, read_document
 from athanor.experiment.intent import Intent
 from athanor.experiment.spool import segment
+from athanor.experiment.spool.room import NO_ROOM
 
 from athanor_runner.ports import ProcessId
 from athanor_runner.state import FORMAT, write_json, write_new_folder
@@ -76,7 +77,11 @@ def make(folder: Path, assignment: Assignment) -> ControlPage:
     """
     write_new_folder(folder, FILE_NAME, assignment.to_json().encode())
     (folder / SPOOL).mkdir()
-    spool.keep_reserve(folder / SPOOL)
+    try:
+        spool.keep_reserve(folder / SPOOL)
+    except OSError as error:
+        if error.errno in NO_ROOM:  # else the file system cannot set room aside, and the end has to do without
+            raise
     page = ControlPage.create(folder / control.FILE_NAME, intent.boot_id())
     try:
         flush_folder(folder)

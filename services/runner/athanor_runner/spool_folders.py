@@ -43,7 +43,11 @@ class SpoolFolder:
     @property
     def bytes(self) -> int:
         """What the segments take."""
-        return sum(path.stat().st_size for path in self.segments.glob(f"*{segment.SUFFIX}"))
+        total = 0
+        for path in self.segments.glob(f"*{segment.SUFFIX}"):
+            with contextlib.suppress(FileNotFoundError):  # acknowledged meanwhile
+                total += path.stat().st_size
+        return total
 
     def recorded_sequence(self) -> int:
         """Of the last event that the process is known to have recorded, whatever became of it; 0 when none is known."""
