@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -179,7 +180,28 @@ async def test_a_runner_starts_and_quarantines_on_a_full_disk(
         await orchestrator.until(lambda: lease.gone)
         assert "given up" in (aside / "NOTE.txt").read_text()
         assert list((aside / "spool").glob("*.seg"))
-        await orchestrator.until(lambda: any(one.error.error for one in orchestrator.definitions), "for no experiments")
+        small.give_back()
+        assert (await orchestrator.run("returns")).ended.outcome == COMPLETED
+    finally:
+        await again.close()
+
+
+async def test_experiments_that_could_not_be_described_are_when_there_is_room(
+    orchestrator: Orchestrator, runner: Runner, small: SmallDisk, tmp_path: Path
+) -> None:
+    """They were not, until one of their files changed."""
+    assert not small.prefix, "this needs a disk that outlives a process: run the tests as root"
+    runner.kill()
+    await runner.wait()
+    shutil.rmtree(small.path / "describe")  # whose room the next description would take
+    small.fill()
+    orchestrator.definitions.clear()
+    again = await Runner.start(orchestrator.target, tmp_path)
+    try:
+        await orchestrator.until(
+            lambda: [one for one in orchestrator.definitions if one.error.module == "<environment>"]
+        )
+        assert not orchestrator.experiments
         small.give_back()
         assert (await orchestrator.run("returns")).ended.outcome == COMPLETED
     finally:

@@ -97,7 +97,8 @@ async def recover(
         await look(attempt)
     attempt.resume(next_sequence, 0.0)
     while attempt.phase is not Phase.SHIPPING:
-        assert not task.done(), task.result()
+        if task.done():
+            await task
         await asyncio.sleep(0.1)
     with closing(SpoolReader(attempt.folder / "spool")) as reader:
         reader.rewind(next_sequence)
@@ -241,3 +242,20 @@ async def test_everything_is_on_the_disk_before_the_process_starts(
         "attempts lease",
         "attempts/lease assignment.json,control,spool",
     ]
+
+
+@virtual_time
+async def test_what_was_dropped_is_told_once_though_the_runner_crashes_behind_it(
+    state: StateFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = leave_behind(state)
+    with closing(ControlPage(folder / "control")) as page:
+        page.dropped_entries = 3
+    with monkeypatch.context() as patch:
+        patch.setattr(SpoolTail, "record_end", lambda *_: (_ for _ in ()).throw(ZeroDivisionError))
+        with pytest.raises(ZeroDivisionError):
+            await recover(state, FIRST)
+    events = [run_event_pb2.RunEvent.FromString(data) for data in await recover(state, FIRST)]
+    told = [event.log.message for event in events if event.log.source == "athanor"]
+    assert told == ["3 log entries were dropped because the spool was full"]
+    assert events[-1].attempt_ended.digest

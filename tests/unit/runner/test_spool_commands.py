@@ -226,6 +226,19 @@ def test_what_is_just_being_written_is_no_break(state: StateFolder, monkeypatch:
     assert (found.last_sequence, found.breaks) == (13, ())
 
 
+def test_a_segment_that_is_acknowledged_and_goes_meanwhile_is_no_break(
+    state: StateFolder, spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = fill(state)
+    first, second, *_ = segment.first_sequences(folder / "spool")
+    for gone in (first, second):
+        segment.path_of(folder / "spool", gone).unlink()
+    listed = segment.first_sequences
+    monkeypatch.setattr(segment, "first_sequences", lambda at: sorted({first, second, *listed(at)}))
+    status, out, _ = spool("verify")
+    assert (status, "whole" in out) == (0, True)
+
+
 def test_exported_events_are_exactly_what_was_recorded(state: StateFolder, spool: Spool, tmp_path: Path) -> None:
     fill(state, end=True)
     status, out, _ = spool("export", LEASE)
