@@ -35,7 +35,6 @@ async def small(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 async def runner(orchestrator: Orchestrator, small: SmallDisk, tmp_path: Path) -> AsyncIterator[Runner]:
     write_experiments(tmp_path)
     runner = await Runner.start(orchestrator.target, tmp_path, "--slots", "2", prefix=small.prefix)
-    small.used_by(runner.process.pid)
     await orchestrator.knows("returns")
     yield runner
     await runner.close()
@@ -157,11 +156,11 @@ async def test_sessions_are_made_on_a_full_disk(orchestrator: Orchestrator, runn
     assert runner.log.count("cannot be written") == 0
 
 
+@pytest.mark.parametrize("small", [False, True], indirect=True, ids=["", "in a namespace"])
 async def test_a_runner_starts_and_quarantines_on_a_full_disk(
     orchestrator: Orchestrator, runner: Runner, small: SmallDisk, tmp_path: Path
 ) -> None:
     """What is there is shipped or put aside whatever the disk says: nothing else would empty it."""
-    assert not small.prefix, "this needs a disk that outlives a process: run the tests as root"
     orchestrator.acknowledging = False
     small.fill(leave=600_000)
     lease = await flood(orchestrator)
@@ -174,7 +173,7 @@ async def test_a_runner_starts_and_quarantines_on_a_full_disk(
     lease.fenced = "given up"
     orchestrator.acknowledging = True
     orchestrator.definitions.clear()
-    again = await Runner.start(orchestrator.target, tmp_path, "--slots", "2")
+    again = await Runner.start(orchestrator.target, tmp_path, "--slots", "2", prefix=small.prefix)
     try:
         aside = small.path / "quarantine" / lease.lease_id
         await orchestrator.until(lambda: lease.gone)
@@ -190,13 +189,12 @@ async def test_experiments_that_could_not_be_described_are_when_there_is_room(
     orchestrator: Orchestrator, runner: Runner, small: SmallDisk, tmp_path: Path
 ) -> None:
     """They were not, until one of their files changed."""
-    assert not small.prefix, "this needs a disk that outlives a process: run the tests as root"
     runner.kill()
     await runner.wait()
     shutil.rmtree(small.path / "describe")  # whose room the next description would take
     small.fill()
     orchestrator.definitions.clear()
-    again = await Runner.start(orchestrator.target, tmp_path)
+    again = await Runner.start(orchestrator.target, tmp_path, prefix=small.prefix)
     try:
         await orchestrator.until(
             lambda: [one for one in orchestrator.definitions if one.error.module == "<environment>"]

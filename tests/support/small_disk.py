@@ -1,6 +1,6 @@
 """A disk of two megabytes, real enough to be full: a file system of its own under a runner's state folder.
 
-Root mounts it. Who is not root starts the runner in a namespace of its own in which it is, and sees what is in there by
+Root mounts it. Who is not root has it in a namespace in which it is, starts runners in there, and sees what is on it by
 way of /proc. A machine that allows neither cannot run these tests, and they fail there and say so.
 """
 
@@ -12,30 +12,32 @@ _MOUNT = 'mount -t tmpfs -o size={size} none "{path}"'
 
 
 class SmallDisk:
-    """A disk at a path. `prefix` goes before the command of the one process that is to use it."""
+    """A disk at a path. `prefix` goes before the command of whatever is to use it."""
 
     def __init__(self, path: Path, size: int, *, in_namespace: bool = False) -> None:
         self._path = path
-        self._mounted = False
-        self._pid = 0
+        self._holder: subprocess.Popen[str] | None = None
         self.prefix: tuple[str, ...] = ()
         path.mkdir()
         mount = _MOUNT.format(size=size, path=path)
         if not in_namespace and subprocess.run(["sh", "-c", mount], capture_output=True).returncode == 0:
-            self._mounted = True
             return
-        self.prefix = ("unshare", "-Urm", "sh", "-c", f'{mount} && exec "$@"', "sh")
-        tried = subprocess.run([*self.prefix, "true"], capture_output=True, text=True)
-        assert tried.returncode == 0, f"neither mount nor a user namespace is allowed here: {tried.stderr}"
-
-    def used_by(self, pid: int) -> None:
-        """Tells which process was started with the prefix."""
-        self._pid = pid
+        self._holder = subprocess.Popen(
+            ["unshare", "-Urm", "sh", "-c", f"{mount} && echo mounted && exec sleep infinity"],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._holder.stdout is not None
+        said = self._holder.stdout.readline()
+        assert said == "mounted\n", (
+            "neither mount nor a user namespace is allowed here, and a disk has to be full for real"
+        )
+        self.prefix = ("nsenter", "-t", str(self._holder.pid), "-U", "-m", "--preserve-credentials")
 
     @property
     def path(self) -> Path:
         """Where it is for this process."""
-        return self._path if self._mounted else Path(f"/proc/{self._pid}/root{self._path}")
+        return self._path if self._holder is None else Path(f"/proc/{self._holder.pid}/root{self._path}")
 
     @property
     def free(self) -> int:
@@ -59,5 +61,8 @@ class SmallDisk:
 
     def close(self) -> None:
         """Takes it away."""
-        if self._mounted:
+        if self._holder is None:
             subprocess.run(["umount", "-l", str(self._path)], check=True)
+        else:
+            self._holder.kill()
+            self._holder.communicate()
