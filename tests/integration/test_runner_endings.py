@@ -18,14 +18,6 @@ Kind = run_pb2.Failure
 
 
 @pytest.fixture
-async def orchestrator() -> AsyncIterator[Orchestrator]:
-    double = Orchestrator()
-    await double.start()
-    yield double
-    await double.stop()
-
-
-@pytest.fixture
 async def runner(orchestrator: Orchestrator, tmp_path: Path, request: Any) -> AsyncIterator[Runner]:
     write_experiments(tmp_path)
     process = await Runner.start(orchestrator.target, tmp_path, "--slots", "4", env=getattr(request, "param", {}))

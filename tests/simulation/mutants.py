@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from types import FunctionType
 from typing import Any
 
-from athanor.experiment.spool import writer as spool_writer
 from athanor_orchestrator.domain import append_rule
 from athanor_orchestrator.engine import appending, dispatcher, ending, intake, observation, subscription, wakeups
 from athanor_orchestrator.storage import writer
@@ -221,7 +220,7 @@ MUTANTS = (
     Mutant(
         "name_of_a_spool_not_flushed",
         "what is flushed in a folder does not go with the folder's name",
-        [Edit(spool_writer._make_folder, "    files.flush_folder(folder.parent)\n", "")],
+        [Edit(attempt_folder.make, "        flush_folder(folder)\n", "        pass\n")],
     ),
     Mutant(
         "no_resume_beyond_the_spools_end",

@@ -14,7 +14,7 @@ from athanor.experiment.assignment import Assignment
 from athanor.experiment.capture import OutputCapture
 from athanor.experiment.control import ControlPage
 from athanor.experiment.intent import Intent
-from athanor.experiment.spool import SpoolReader, SpoolWriter
+from athanor.experiment.spool import Claim, SpoolReader, SpoolWriter
 from athanor.v1 import run_event_pb2
 
 TIMEOUT = 30.0  # seconds
@@ -110,7 +110,7 @@ class Attempt:
             closing(SpoolWriter.resume(self.folder / "spool", self.assignment.next_sequence)) as writer,
             closing(OutputCapture(self.folder, writer.position)) as capture,
         ):
-            while capture.record(writer, self.assignment.attempt, 0, final=True, reserve=True):
+            while capture.record(writer, self.assignment.attempt, 0, final=True, claim=Claim.END):
                 pass
 
     def logs(self) -> list[tuple[str, str]]:

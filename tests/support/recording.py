@@ -5,7 +5,7 @@ from typing import Any
 
 from athanor.experiment.context import InstanceInfo, RunContext, RunInfo
 from athanor.experiment.recorder import Recorder
-from athanor.experiment.spool import Position
+from athanor.experiment.spool import Claim, Position
 from athanor.v1 import run_event_pb2
 
 
@@ -28,7 +28,7 @@ class Memory:
     def position(self) -> Position:
         return Position(self.next_sequence - 1, len(self.events))
 
-    def append(self, events: Iterable[bytes]) -> None:
+    def append(self, events: Iterable[bytes], *, claim: Claim = Claim.RECORD) -> None:
         interrupt, self.interrupt = self.interrupt, None
         if interrupt is not None:
             interrupt()
@@ -36,7 +36,7 @@ class Memory:
         self.events += added
         self.writes.append(len(added))
 
-    def append_output(self, events: Iterable[bytes], offsets: Any, *, reserve: bool = False) -> None:
+    def append_output(self, events: Iterable[bytes], offsets: Any, *, claim: Claim = Claim.LOG) -> None:
         self.append(events)
 
     def has_room(self, size: int) -> bool:

@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -397,9 +397,25 @@ class Runner:
         self._log = log
 
     @classmethod
-    async def start(cls, target: str, folder: Path, *arguments: str, env: Mapping[str, str] | None = None) -> "Runner":
+    async def start(
+        cls,
+        target: str,
+        folder: Path,
+        *arguments: str,
+        env: Mapping[str, str] | None = None,
+        prefix: Sequence[str] = (),
+    ) -> "Runner":
         """Starts one; its state is in `folder`/state, its experiments in `folder`/experiments if that is there."""
-        command = [sys.executable, "-m", "athanor_runner", "--target", target, "--state", str(folder / "state")]
+        command = [
+            *prefix,
+            sys.executable,
+            "-m",
+            "athanor_runner",
+            "--target",
+            target,
+            "--state",
+            str(folder / "state"),
+        ]
         if (folder / "experiments").is_dir():
             command += ["--path", str(folder / "experiments")]
         log = folder / "runner.log"

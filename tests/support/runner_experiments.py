@@ -171,11 +171,33 @@ def logs(ctx: RunContext[Settings]) -> None:
 
 
 @experiment
+def logs_and_results(ctx: RunContext[Settings]) -> None:
+    for number in range(ctx.config.count):
+        ctx.log("info", f"{number} " + "y" * ctx.config.size)
+        if number % 100 == 0:
+            ctx.result("at", number)
+    if ctx.config.folder:
+        Path(ctx.config.folder, "all").touch()
+        time.sleep(600)
+
+
+@experiment
 def waits_for_go(ctx: RunContext[Settings]) -> None:
     ctx.info("ready")
     while not Path(ctx.config.folder, "go").exists():
         time.sleep(0.005)
     ctx.info("gone")
+
+
+@experiment
+def says_and_waits(ctx: RunContext[Settings]) -> None:
+    ctx.info("ready")
+    for number in range(ctx.config.count):
+        say(f"{number} last words " + "x" * ctx.config.size)
+    ctx.progress(1)
+    while not Path(ctx.config.folder, "go").exists():
+        time.sleep(0.005)
+    os._exit(3)
 
 
 @experiment

@@ -2,16 +2,25 @@
 
 import json
 from dataclasses import asdict, dataclass, field
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
+
+from athanor.experiment import files
 
 FILE_NAME = "assignment.json"
 FORMAT = 1
 
 # A segment of the spool is closed once it is this large, in bytes.
 SEGMENT_BYTES = 64 << 20
-# Recording waits while more than this is not acknowledged, in bytes.
+# The spool is full while more than this is not acknowledged, in bytes.
 SPOOL_LIMIT_BYTES = 1 << 30
+
+
+class WhenFull(StrEnum):
+    """What becomes of a log entry for which the spool has no room. Everything else waits."""
+
+    WAIT = "wait"  # the call returns when there is room
+    DROP = "drop"  # the entry is left out, and the log says how many were
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +64,7 @@ class Assignment:
     checkpoint: Checkpoint | None = None
     segment_bytes: int = SEGMENT_BYTES
     spool_limit_bytes: int = SPOOL_LIMIT_BYTES
+    when_spool_full: WhenFull = WhenFull.WAIT
 
     def to_json(self) -> str:
         """Write it as the text of `assignment.json`."""
@@ -62,16 +72,16 @@ class Assignment:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Assignment":
-        """Read the text of `assignment.json`. Raises ValueError when it is not one of this format."""
-        document: Any = json.loads(text)
-        if not isinstance(document, dict) or document.get("format") != FORMAT:  # pyright: ignore[reportUnknownMemberType]
-            raise ValueError(f"not an assignment of format {FORMAT}")
-        values: dict[str, Any] = {**document}
-        del values["format"]
+        """Read the text of `assignment.json`. Raises ValueError when it is not one of this format.
+
+        NewerFormatError is one, for a later version's.
+        """
+        values = files.read_document(text, FILE_NAME, FORMAT)
         try:
             checkpoint = values.get("checkpoint")
             values["checkpoint"] = None if checkpoint is None else Checkpoint(**checkpoint)
             values["code"] = Code(**values.get("code", {}))
+            values["when_spool_full"] = WhenFull(values.get("when_spool_full", WhenFull.WAIT))
             values["search_path"] = tuple(values.get("search_path", ()))
             return cls(**values)
         except TypeError as error:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from athanor.experiment import text, wire
-from athanor.experiment.spool import Position
+from athanor.experiment.spool import Claim, Position
 
 STDOUT, STDERR = "stdout", "stderr"
 
@@ -80,7 +80,7 @@ class Writer(Protocol):
         ...
 
     def append_output(
-        self, events: Sequence[bytes], offsets: Sequence[tuple[int, int]], *, reserve: bool = False
+        self, events: Sequence[bytes], offsets: Sequence[tuple[int, int]], *, claim: Claim = Claim.LOG
     ) -> None:
         """Record events, each with the offsets of the captured files behind it."""
         ...
@@ -99,18 +99,21 @@ class OutputCapture:
         """How many bytes have not become events."""
         return sum(self._size(index) - offset for index, offset in enumerate(self._offsets))
 
-    def record(self, writer: Writer, attempt: int, time_ns: int, *, final: bool = False, reserve: bool = False) -> int:
+    def record(
+        self, writer: Writer, attempt: int, time_ns: int, *, final: bool = False, claim: Claim = Claim.LOG
+    ) -> int:
         """Record what is new as log events of the given time, at most CHUNK_BYTES of each file.
 
         Args:
-            writer: takes the events; with `reserve` it does not wait for acknowledgements.
+            writer: takes the events.
             attempt: number of the attempt.
             time_ns: the time to put on them, nanoseconds since the epoch.
             final: nothing is written to the files any more; an unfinished last line is recorded, too.
+            claim: on the room of the spool, as the writer has it.
 
-        Returns: how many bytes were dealt with. With `final`, call until it is 0.
+        Returns: how many bytes were dealt with. With `final`, call until it is 0. Raises as the writer does.
         """
-        return sum(self._record_file(index, writer, attempt, time_ns, final, reserve) for index in (0, 1))
+        return sum(self._record_file(index, writer, attempt, time_ns, final, claim) for index in (0, 1))
 
     def close(self) -> None:
         """Let go of the files."""
@@ -119,7 +122,7 @@ class OutputCapture:
                 os.close(file)
         self._files = [-1, -1]
 
-    def _record_file(self, index: int, writer: Writer, attempt: int, time_ns: int, final: bool, reserve: bool) -> int:
+    def _record_file(self, index: int, writer: Writer, attempt: int, time_ns: int, final: bool, claim: Claim) -> int:
         # What the spool says counts: an append may have been broken off behind the writing.
         here = writer.position
         start = max(self._offsets[index], (here.stdout_offset, here.stderr_offset)[index])
@@ -138,7 +141,7 @@ class OutputCapture:
             for count, line in enumerate(lines)
         ]
         offsets = [self._behind(index, start + line.end) for line in lines]
-        writer.append_output(events, offsets, reserve=reserve)
+        writer.append_output(events, offsets, claim=claim)
         self._offsets[index] = start + end
         return end
 

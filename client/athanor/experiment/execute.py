@@ -7,7 +7,6 @@ there is no intent.
 """
 
 import contextlib
-import errno
 import faulthandler
 import json
 import os
@@ -15,11 +14,12 @@ import signal
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from athanor.experiment import configuration, loading, provenance
-from athanor.experiment.assignment import Assignment, Code
+from athanor.experiment.assignment import Assignment, Code, WhenFull
 from athanor.experiment.capture import OutputCapture
 from athanor.experiment.configuration import Configuration, ConfigurationError
 from athanor.experiment.context import InstanceInfo, RunContext, RunInfo
@@ -31,6 +31,7 @@ from athanor.experiment.intent import Ended, Intent, boot_id
 from athanor.experiment.recorder import Recorder
 from athanor.experiment.running import record_start, recorded_output
 from athanor.experiment.spool import SpoolWriter
+from athanor.experiment.spool.room import NO_ROOM
 
 # In the environment, set by the runner; a value counts for this process alone and is taken out.
 DOORBELL_VARIABLE = "ATHANOR_DOORBELL_FD"
@@ -72,8 +73,7 @@ def execute(folder: Path) -> int:
         ending, seen = prepared, False
     else:
         ending, seen = _run(folder, assignment, prepared, writer, control)
-    writer.flush()
-    _write_intent(
+    _leave_intent(
         folder,
         writer,
         Intent(
@@ -125,7 +125,12 @@ def _run(
     folder: Path, assignment: Assignment, prepared: _Prepared, writer: SpoolWriter, control: "_Control"
 ) -> tuple[Ending, bool]:
     """Record the start, call the experiment; say how it ended, and whether it saw a cancellation."""
-    record = Recorder(writer, assignment.attempt, recorded=control.recorded)
+    record = Recorder(
+        writer,
+        assignment.attempt,
+        recorded=control.recorded,
+        drop=control.note_dropped if assignment.when_spool_full is WhenFull.DROP else None,
+    )
     checkpoint = assignment.checkpoint
     record_start(
         record,
@@ -168,12 +173,14 @@ def _end_forked_child(ending: Ending) -> NoReturn:
     os._exit(0 if ending.ended in _GOOD_ENDS else 1)
 
 
-def _write_intent(folder: Path, writer: SpoolWriter, intent: Intent) -> None:
+def _leave_intent(folder: Path, writer: SpoolWriter, intent: Intent) -> None:
+    """Flush the spool, then say how it ended, however long the disk is full."""
     while True:
         try:
+            writer.flush()
             return intent.write(folder)
         except OSError as error:
-            if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            if error.errno not in NO_ROOM:
                 raise
         writer.free_reserve()
         time.sleep(_DISK_WAIT_S)
@@ -189,7 +196,7 @@ class _Control:
         self._doorbell = int(os.environ.pop(DOORBELL_VARIABLE, "-1"))
         if self._doorbell >= 0:
             os.set_inheritable(self._doorbell, False)
-        self.recorded = lambda: self.page.ring_if_waited_for(self._ring)
+        self.recorded = partial(self.page.recorded, self._ring)
 
     @property
     def cancelled(self) -> bool:
@@ -198,6 +205,9 @@ class _Control:
     def write_progress(self, current: int, total: int, message: bytes) -> None:
         with self._progress_lock:
             self.page.write_progress(current, total, message)
+
+    def note_dropped(self, count: int) -> None:
+        self.page.dropped_entries = count
 
     def cancel_reason(self) -> str:
         try:

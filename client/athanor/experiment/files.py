@@ -1,7 +1,32 @@
-"""Small files that are there whole or not at all, and survive a power cut once written."""
+"""Small files that are there whole or not at all, survive a power cut once written, and say their format."""
 
+import json
 import os
 from pathlib import Path
+from typing import Any, cast
+
+
+class NewerFormatError(ValueError):
+    """A file was written by a later version. It is not damaged, and nothing may be done to what it belongs to."""
+
+    def __init__(self, what: str, found: int, known: int) -> None:
+        self.found, self.known = found, known
+        super().__init__(f"{what} is of format {found}, and this version reads up to {known}: it takes a later version")
+
+
+def read_document(data: str | bytes, what: str, known: int) -> dict[str, Any]:
+    """Read the JSON object of a file that says its `format`; answer the rest of it.
+
+    Raises ValueError when it is not one; NewerFormatError, which is one, when its format is higher than `known`.
+    """
+    parsed: Any = json.loads(data)
+    document = cast("dict[str, Any]", parsed) if isinstance(parsed, dict) else {}
+    found = document.pop("format", None)
+    if type(found) is int and found > known:
+        raise NewerFormatError(what, found, known)
+    if type(found) is not int or found != known:
+        raise ValueError(f"{what} is not of format {known}")
+    return document
 
 
 def write_durably(path: Path, data: bytes) -> None:

@@ -9,7 +9,6 @@ import json
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 from athanor.experiment import files
 
@@ -47,12 +46,11 @@ class Intent:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Intent":
-        """Read the text of `intent.json`. Raises ValueError when it is not one of this format."""
-        document: Any = json.loads(text)
-        if not isinstance(document, dict) or document.get("format") != FORMAT:  # pyright: ignore[reportUnknownMemberType]
-            raise ValueError(f"not an intent of format {FORMAT}")
-        values: dict[str, Any] = {**document}
-        del values["format"]
+        """Read the text of `intent.json`. Raises ValueError when it is not one of this format.
+
+        NewerFormatError is one, for a later version's.
+        """
+        values = files.read_document(text, FILE_NAME, FORMAT)
         values["ended"] = Ended(values.get("ended"))
         try:
             return cls(**values)

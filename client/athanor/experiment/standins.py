@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from athanor.experiment.spool import Position
+from athanor.experiment.spool import Claim, Position
 
 
 class Killed(BaseException):
@@ -61,7 +61,7 @@ class MemorySpool:
         """How far it goes."""
         return Position(self.next_sequence - 1, len(self.events))
 
-    def append(self, events: Sequence[bytes]) -> None:
+    def append(self, events: Sequence[bytes], *, claim: Claim = Claim.RECORD) -> None:
         """Keep events. Raises Killed when no more are to be kept; what came before it is."""
         room = len(events) if self._most is None else self._most - len(self.events)
         self.events += events[:room]
@@ -72,7 +72,7 @@ class MemorySpool:
             raise Killed
 
     def append_output(
-        self, events: Sequence[bytes], offsets: Sequence[tuple[int, int]], *, reserve: bool = False
+        self, events: Sequence[bytes], offsets: Sequence[tuple[int, int]], *, claim: Claim = Claim.LOG
     ) -> None:
         """Keep events of captured output."""
         self.append(events)

@@ -6,12 +6,15 @@ import contextlib
 import logging
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
+
+from athanor.experiment.assignment import WhenFull
 
 # Before grpc is imported: its fork handlers are not needed, because no process is started by a bare fork.
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 
-from athanor_runner import process, settings, state
+from athanor_runner import process, settings, spool_commands, state
 from athanor_runner.agent import Agent, serve
 from athanor_runner.catalogue import EnvironmentBroken
 from athanor_runner.link import GrpcConnection
@@ -21,6 +24,9 @@ from athanor_runner.session import Refused
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs a runner; returns its exit status: 0 stopped, 1 it cannot work, 2 it was told nonsense."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["spool"]:
+        return spool_commands.main(arguments[1:])
     told = _parse(arguments)
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s"
@@ -61,9 +67,11 @@ async def _run(told: settings.Settings, folder: state.StateFolder) -> None:
     await serve(agent)
 
 
-def _parse(arguments: list[str] | None) -> settings.Settings:
+def _parse(arguments: list[str]) -> settings.Settings:
     parser = argparse.ArgumentParser(
-        prog="athanor-runner", description="Executes runs for an Athanor orchestrator, each in a process of its own."
+        prog="athanor-runner",
+        description="Executes runs for an Athanor orchestrator, each in a process of its own.",
+        epilog="`athanor-runner spool --help`: read what a runner holds of attempts, its quarantine included.",
     )
     parser.add_argument(
         "--target", default=os.environ.get("ATHANOR_TARGET") or ",".join(settings.Settings.targets),
@@ -92,6 +100,17 @@ def _parse(arguments: list[str] | None) -> settings.Settings:
         "--stop-grace", type=float, default=settings.Settings.stop_grace, metavar="SECONDS",
         help="how long runs may go on after the runner was told to stop (default: %(default)g)",
     )  # fmt: skip
+    parser.add_argument(
+        "--spool-limit", metavar="SIZE", default=None,
+        help="what one run may hold unshipped before its spool is full, such as 500MiB "
+        "(default: $ATHANOR_RUNNER_SPOOL_LIMIT_BYTES, then 1GiB)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--when-spool-full", choices=[choice.value for choice in WhenFull],
+        default=os.environ.get("ATHANOR_RUNNER_WHEN_SPOOL_FULL") or settings.Settings.when_spool_full.value,
+        help="whether log entries then wait, or are dropped and counted; results always wait "
+        "(default: $ATHANOR_RUNNER_WHEN_SPOOL_FULL, then wait)",
+    )  # fmt: skip
     told = parser.parse_args(arguments)
     try:
         targets = settings.targets_from(told.target)
@@ -104,10 +123,17 @@ def _parse(arguments: list[str] | None) -> settings.Settings:
     for path in told.path:
         if not path.is_dir():
             parser.error(f"--path {path} is not a folder")
+    if told.when_spool_full not in list(WhenFull):  # a default is not checked by the parser
+        parser.error(f"ATHANOR_RUNNER_WHEN_SPOOL_FULL must be wait or drop, not {told.when_spool_full!r}")
     try:
         timings = settings.timings_from(os.environ)
     except ValueError as error:
         parser.error(str(error))
+    if told.spool_limit is not None:
+        try:
+            timings = replace(timings, spool_limit_bytes=settings.size_from(told.spool_limit))
+        except ValueError as error:
+            parser.error(f"--spool-limit: {error}")
     return settings.Settings(
         targets=targets,
         state_folder=Path(told.state).absolute(),
@@ -116,6 +142,7 @@ def _parse(arguments: list[str] | None) -> settings.Settings:
         slots=told.slots,
         display_name=told.name,
         stop_grace=told.stop_grace,
+        when_spool_full=WhenFull(told.when_spool_full),
         timings=timings,
     )
 

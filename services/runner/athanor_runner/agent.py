@@ -87,6 +87,7 @@ class Agent:
             state,
             self._feeds,
             Tools(clock, disk, processes, settings.timings, settings.python, environment),
+            settings.when_spool_full,
         )
         self._identity = Identity(
             state.runner_id, settings.display_name, metadata.version("athanor-runner"), settings.slots

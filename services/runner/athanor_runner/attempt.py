@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import shutil
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,16 +12,16 @@ from pathlib import Path
 from typing import TypeVar
 
 from athanor.experiment import assignment as assignments
-from athanor.experiment import control
-from athanor.experiment.assignment import Assignment
+from athanor.experiment.assignment import Assignment, WhenFull
 from athanor.experiment.control import ControlPage
 from athanor.experiment.spool import SpoolDamagedError, SpoolError
 
 from athanor_runner import attempt_folder, lease, output
+from athanor_runner.complaints import Complaints
 from athanor_runner.ending import Evidence, StopCause, how_it_ended
-from athanor_runner.output import MustWait, SpoolTail
+from athanor_runner.output import DiskFull, MustWait, SpoolTail
 from athanor_runner.shipping import Feed, Feeds
-from athanor_runner.state import StateFolder, write_new_folder
+from athanor_runner.state import StateFolder
 from athanor_runner.supervision import ProcessEnd, Requests, Supervision, Tools
 
 log = logging.getLogger(__name__)
@@ -28,7 +29,6 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 SPOOL_PATIENCE = 30.0  # seconds that a spool may be in use by a process that nobody knows of
-COMPLAINTS = 60.0  # seconds between two complaints about the same disk
 TRY_AGAIN = 0.5  # seconds after which a full spool, or a full disk, is tried again when nothing else happens
 
 
@@ -66,6 +66,7 @@ class Services:
     state: StateFolder
     feeds: Feeds
     tools: Tools
+    when_spool_full: WhenFull = WhenFull.WAIT
 
 
 async def end_leftovers(tools: Tools, folder: Path) -> None:
@@ -93,6 +94,7 @@ class Attempt:
         self._services = services
         self._renewed_at = renewed_at
         self._requests = Requests()
+        self._complaints = Complaints()
         self._verdict_given = asyncio.Event()
         self._next_sequence = 0  # the newest verdict; 0 when there was none
         self._damage = ""  # why its spool cannot be read on
@@ -162,7 +164,7 @@ class Attempt:
         feed = self.feed
         if feed is not None and feed.highest_sequence > 0:
             return await self._run(feed.first_sequence), feed.highest_sequence
-        found = await self._run(output.look, self.folder)
+        found = await self._look()
         return found.first_sequence, found.last_sequence
 
     # Its task.
@@ -188,7 +190,7 @@ class Attempt:
     async def recover(self) -> None:
         """Everything, for one whose runner process crashed; `end_leftovers` has been called before."""
         try:
-            found = await self._run(output.look, self.folder)
+            found = await self._look()
             await self._verdict_given.wait()
             self._check_lease()
             if 0 < self._next_sequence < found.first_sequence:
@@ -216,10 +218,16 @@ class Attempt:
         await self._close_feed()
         self.phase = Phase.OVER
 
+    async def _look(self) -> output.Found:
+        """Looks at the spool. One that cannot be read at all has nothing, and ends as any that is damaged."""
+        try:
+            return await self._run(output.look, self.folder)
+        except (OSError, SpoolError) as error:
+            self._damage = f"the spool cannot be read: {error}"
+            return output.Found(0, 0, 0, ended=False)
+
     async def _prepare(self) -> ControlPage:
-        content = self.assignment.to_json().encode()
-        await self._run(write_new_folder, self.folder, assignments.FILE_NAME, content)
-        page = await self._run(ControlPage.create, self.folder / control.FILE_NAME)
+        page = await self._run(attempt_folder.make, self.folder, self.assignment)
         self._open_feed(page, self.assignment.next_sequence)
         return page
 
@@ -246,13 +254,19 @@ class Attempt:
         self._process_end = end
         now_ns = self._services.tools.clock.now_ns
         evidence = await self._run(self._evidence, end)
+        noted = await self._run(attempt_folder.noted_in_this_boot, self.folder)
         ending = how_it_ended(evidence)
         steps = end.steps if end is not None else []
 
         damaged, self._damage = self._damage, ""
         # Only after a crash, or when its spool is damaged, can the orchestrator have more of it than there is here.
         next_sequence = self._next_sequence if end is None else 0
-        recorded = evidence.intent.last_sequence if evidence.intent is not None else 0
+        recorded = max(
+            evidence.intent.last_sequence if evidence.intent is not None else 0,
+            noted.recorded_sequence if noted is not None else 0,
+        )
+        # After a power cut nobody knows what the end of the spool was: no digest is claimed of what is left.
+        whole = not damaged and (end is not None or noted is not None)
         if self.feed is not None:
             recorded = max(recorded, self.feed.highest_sequence, self.feed.window.committed)
         if damaged:
@@ -271,9 +285,12 @@ class Attempt:
                 self._open_feed(await self._run(attempt_folder.control_page, self.folder), self._next_to_commit())
             while not damaged and await self._until_possible(tail.record_output, now_ns()):
                 self._services.feeds.news.set()
+            if noted is not None and noted.dropped_entries:
+                await self._until_possible(tail.record_dropped, noted.dropped_entries, now_ns())
+                await self._run(attempt_folder.dropped_told, self.folder)
             if self.feed is not None:
                 self.feed.ending = True
-            self._last_sequence = await self._until_possible(tail.record_end, ending, steps, now_ns(), not damaged)
+            self._last_sequence = await self._until_possible(tail.record_end, ending, steps, now_ns(), whole)
         finally:
             await self._run(tail.close)
         self._services.feeds.news.set()
@@ -350,7 +367,9 @@ class Attempt:
         spool = self.folder / output.SPOOL
         if spool.exists():
             note = attempt_folder.note(self.assignment, reason)
-            await self._run(self._services.state.quarantine, spool, f"{self.lease_id}-spool", note, True)
+            aside = await self._run(self._services.state.quarantine, spool, f"{self.lease_id}-spool", note, True)
+            with contextlib.suppress(OSError):  # it says whose it is
+                await self._run(shutil.copy, self.folder / assignments.FILE_NAME, aside)
 
     def _next_to_commit(self) -> int:
         if self.feed is not None:
@@ -391,21 +410,19 @@ class Attempt:
         """
         loop = asyncio.get_running_loop()
         give_up_at = loop.time() + SPOOL_PATIENCE
-        complain_at = loop.time()
         while True:
             try:
                 return await self._run(work, *arguments)
-            except MustWait:
-                pass
             except SpoolDamagedError:
                 raise
             except SpoolError:
                 if loop.time() >= give_up_at:
                     raise
-            except OSError as error:
-                if loop.time() >= complain_at:
+            except (OSError, DiskFull) as error:
+                if self._complaints.due("end"):
                     log.error("%s: its end cannot be recorded, trying on: %s", self, error)
-                    complain_at = loop.time() + COMPLAINTS
+            except MustWait:
+                pass
             await self._news()
 
     async def _run(self, work: Callable[..., T], *arguments: object) -> T:

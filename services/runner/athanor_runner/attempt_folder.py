@@ -9,26 +9,56 @@ spool/            its events
 intent.json       how the experiment ended, in its own words
 """
 
-import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from athanor.experiment import control, intent
-from athanor.experiment.assignment import Assignment
+from athanor.experiment import control, intent, spool
+from athanor.experiment.assignment import FILE_NAME, Assignment
 from athanor.experiment.control import ControlPage
+from athanor.experiment.files import NewerFormatError, flush_folder, read_document
 from athanor.experiment.intent import Intent
+from athanor.experiment.spool import segment
+from athanor.experiment.spool.room import NO_ROOM
 
 from athanor_runner.ports import ProcessId
-from athanor_runner.state import write_json
+from athanor_runner.state import FORMAT, write_json, write_new_folder
 
 CANCEL = "cancel.json"
 PROCESS = "process.json"
 INTENT = intent.FILE_NAME
+SPOOL = "spool"
 
 
-def read_assignment(folder: Path) -> Assignment:
-    """The assignment of an attempt's folder. Raises OSError or ValueError. Blocks."""
-    return Assignment.read(folder)
+def read_found(folder: Path) -> Assignment:
+    """The assignment of a folder that was found, when everything in it may be worked on by this version.
+
+    What is damaged is for later, and each has its way to be dealt with. Raises OSError or ValueError for the
+    assignment, NewerFormatError for any file of a later version. Blocks.
+    """
+    assignment = Assignment.read(folder)
+    for read in (_read_page, Intent.read, _read_cancel, _read_process):
+        try:
+            read(folder)
+        except NewerFormatError:
+            raise
+        except (OSError, ValueError):
+            continue
+    for first in segment.first_sequences(folder / SPOOL):
+        segment.read_head(folder / SPOOL, first)
+    return assignment
+
+
+def _read_page(folder: Path) -> None:
+    ControlPage(folder / control.FILE_NAME).close()
+
+
+def _read_cancel(folder: Path) -> dict[str, Any]:
+    return read_document((folder / CANCEL).read_bytes(), str(folder / CANCEL), FORMAT)
+
+
+def _read_process(folder: Path) -> dict[str, Any]:
+    return read_document((folder / PROCESS).read_bytes(), str(folder / PROCESS), FORMAT)
 
 
 def control_page(folder: Path) -> ControlPage | None:
@@ -37,6 +67,57 @@ def control_page(folder: Path) -> ControlPage | None:
         return ControlPage(folder / control.FILE_NAME)
     except (OSError, ValueError):
         return None  # it holds latest values only: an attempt without processes can do without
+
+
+def make(folder: Path, assignment: Assignment) -> ControlPage:
+    """Makes the folder of a new attempt; answers the page in it.
+
+    When it returns all of it is on the disk, with room for the attempt's end: so a lease of which a power cut leaves no
+    folder was never executed, and what the process flushes into its spool has a name. Raises OSError.
+    """
+    write_new_folder(folder, FILE_NAME, assignment.to_json().encode())
+    (folder / SPOOL).mkdir()
+    try:
+        spool.keep_reserve(folder / SPOOL)
+    except OSError as error:
+        if error.errno in NO_ROOM:  # else the file system cannot set room aside, and the end has to do without
+            raise
+    page = ControlPage.create(folder / control.FILE_NAME, intent.boot_id())
+    try:
+        flush_folder(folder)
+    except BaseException:
+        page.close()
+        raise
+    return page
+
+
+@dataclass(frozen=True)
+class Noted:
+    """What the process noted beside its spool, in this boot of the machine."""
+
+    recorded_sequence: int  # of the last event that it recorded; 0 when it recorded none
+    dropped_entries: int  # that the log does not tell of yet
+
+
+def noted_in_this_boot(folder: Path) -> Noted | None:
+    """What the process noted in its page; None when it cannot be had, or the machine was started anew since."""
+    page = control_page(folder)
+    if page is None:
+        return None
+    try:
+        if page.boot_id != intent.boot_id():
+            return None
+        return Noted(page.recorded_sequence, page.dropped_entries)
+    finally:
+        page.close()
+
+
+def dropped_told(folder: Path) -> None:
+    """The log tells now of all entries that were dropped."""
+    page = control_page(folder)
+    if page is not None:
+        page.dropped_entries = 0
+        page.close()
 
 
 def intent_of_this_boot(folder: Path) -> Intent | None:
@@ -62,7 +143,7 @@ def write_cancel(folder: Path, reason: str) -> None:
 def first_process(folder: Path) -> ProcessId | None:
     """Which process was started, if it can be alive in this boot of the machine."""
     try:
-        document: Any = json.loads((folder / PROCESS).read_bytes())
+        document = _read_process(folder)
         if document["boot_id"] != intent.boot_id():
             return None
         return ProcessId(int(document["pid"]), int(document["start_ticks"]))
@@ -85,6 +166,6 @@ instance   {assignment.instance_id} ({assignment.instance_name})
 lease      {assignment.lease_id}
 reason     {reason}
 
-The events are in the *.seg files, each a serialized athanor.v1.RunEvent behind a head of 24 bytes; what the process
-wrote to its standard output and error is in `stdout` and `stderr`. Nothing reads this folder again: it may be deleted.
+The events are in the *.seg files: `athanor-runner spool export FOLDER` prints them. What the process wrote to its
+standard output and error is in `stdout` and `stderr`. The runner never reads this folder again: it may be deleted.
 """

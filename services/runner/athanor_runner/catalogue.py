@@ -12,6 +12,7 @@ from typing import Any
 
 from athanor.experiment.assignment import Code
 
+from athanor_runner.complaints import Complaints
 from athanor_runner.ending import describe_exit
 from athanor_runner.ports import Command, Disk, Processes, ProcessId
 from athanor_runner.process import LEASE_MARKER
@@ -20,6 +21,7 @@ from athanor_runner.settings import Settings
 log = logging.getLogger(__name__)
 
 FORMAT = 1
+LOOKS_AFTER_FAILURE = 20  # at the files, before they are described again although none has changed
 ENVIRONMENT_MODULE = "<environment>"  # stands for a module where the fault is not one module's
 
 # Files of the describing process.
@@ -130,6 +132,7 @@ class Catalogue:
         disk: Disk,
     ) -> None:
         self.current: Description | None = None  # None: not known yet
+        self._complaints = Complaints()
         self._settings = settings
         self._folder = folder
         self._marker = marker  # marks describing processes, so that one which outlived a crash is found
@@ -160,10 +163,12 @@ class Catalogue:
             except EnvironmentBroken as error:
                 if self.current is None:
                     raise
-                log.error("the experiments are as they were: %s", error)
+                if self._complaints.due("environment"):
+                    log.error("the experiments are as they were: %s", error)
                 found = self._with_error(str(error))
             except OSError as error:
-                log.error("the experiments cannot be described now: %s", error)
+                if self._complaints.due("disk"):
+                    log.error("the experiments cannot be described now: %s", error)
                 found = self._with_error(str(error))
             if self.current != found:
                 self._publish(found)
@@ -172,9 +177,12 @@ class Catalogue:
             now = await self._disk.run(fingerprint, found.watch, roots)
             seen = {**now, **{name: mark for name, mark in seen.items() if name in now}}
             now = seen
-            while now == seen:
+            # What kept them from being described, a full disk for example, may go without a file being changed.
+            looks = LOOKS_AFTER_FAILURE if ENVIRONMENT_MODULE in found.errors else -1
+            while now == seen and looks != 0:
                 await asyncio.sleep(self._settings.timings.watch)
                 now = await self._disk.run(fingerprint, found.watch, roots)
+                looks -= 1
             seen = now
 
     def _publish(self, found: Description) -> None:

@@ -4,15 +4,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from athanor.experiment import capture, wire
+from athanor.experiment import capture, dropped, wire
 from athanor.experiment.assignment import Assignment
 from athanor.experiment.capture import OutputCapture
-from athanor.experiment.spool import SpoolReader, SpoolWriter, scan
+from athanor.experiment.spool import Claim, SpoolFullError, SpoolReader, SpoolWriter, scan
 
+from athanor_runner.attempt_folder import SPOOL
 from athanor_runner.ending import Ending, Failure
 
-SPOOL = "spool"
 MESSAGE_CHARACTERS = 2_000  # of a failure's one line; a longer one is cut
+LITTLE_OUTPUT = 64 << 10  # bytes of captured output that may use the room that is kept for the end
 DETAIL_CHARACTERS = (
     60_000  # of a failure's detail: with every character at its longest a quarter of what an event may be
 )
@@ -20,6 +21,10 @@ DETAIL_CHARACTERS = (
 
 class MustWait(Exception):
     """The spool, or the disk, is full: try again when more is acknowledged, or in a while."""
+
+
+class DiskFull(MustWait):
+    """It is the disk."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,7 @@ class SpoolTail:
         are acknowledged. Raises SpoolError, SpoolDamagedError when that event is not there, OSError or MustWait.
         """
         self._attempt = assignment.attempt
+        self._ended = False
         self._writer = SpoolWriter.resume(
             folder / SPOOL,
             assignment.next_sequence,
@@ -94,15 +100,31 @@ class SpoolTail:
         return self._writer.next_sequence - 1
 
     def record_output(self, time_ns: int) -> bool:
-        """Turns a piece of what was captured into log entries. False when nothing is left. Raises MustWait, OSError."""
-        return self._capture.record(self._writer, self._attempt, time_ns, final=True) > 0
+        """Turns a piece of what was captured into log entries. False when nothing is left. Raises MustWait, OSError.
+
+        What is little has room like the end: else the end of an attempt would wait for a disk that stays full.
+        """
+        claim = Claim.END if self._capture.pending() <= LITTLE_OUTPUT else Claim.LOG
+        try:
+            return self._capture.record(self._writer, self._attempt, time_ns, final=True, claim=claim) > 0
+        except SpoolFullError as error:
+            raise MustWait(str(error)) from None
+
+    def record_dropped(self, count: int, time_ns: int) -> None:
+        """Records that log entries were dropped, of which the process could not tell. Raises MustWait or OSError."""
+        sequence = self._writer.next_sequence
+        event = wire.run_event(sequence, self._attempt, time_ns, wire.LOG, dropped.entry(count))
+        self._writer.append([event], claim=Claim.END)
 
     def record_end(self, ending: Ending, steps: Sequence[StopStep], time_ns: int, whole: bool) -> int:
         """Records the attempt's end, flushed to disk; returns its sequence. Raises MustWait or OSError.
 
-        `whole` is False when a part of the attempt was in a spool that had to be put aside: then no digest covers all
-        of it.
+        `whole` is False when a part of the attempt was in a spool that had to be put aside, or may have been lost by a
+        power cut: then no digest covers all of it.
         """
+        if self._ended:  # recorded by a call that could not flush it
+            self._writer.flush()
+            return self.last_sequence
         position = self._writer.position
         body = wire.attempt_ended(
             ending.outcome,
@@ -113,7 +135,8 @@ class SpoolTail:
         )
         sequence = self._writer.next_sequence
         event = wire.run_event(sequence, self._attempt, time_ns, wire.ATTEMPT_ENDED, body)
-        self._writer.append([event], reserve=True)
+        self._writer.append([event], claim=Claim.END)
+        self._ended = True
         self._writer.flush()
         return sequence
 
@@ -142,5 +165,6 @@ def _cut(text: str, characters: int) -> str:
     return text if len(text) <= characters else f"[{len(text) - characters} characters left out]\n{text[-characters:]}"
 
 
-def _must_wait(seconds: float) -> None:
-    raise MustWait(f"for {seconds:g} s")
+def _must_wait(_: float) -> None:
+    # Beyond what the end of an attempt may claim there is only the disk.
+    raise DiskFull("the disk is full")

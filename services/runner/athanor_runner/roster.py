@@ -63,9 +63,9 @@ class Roster:
         found: list[Attempt] = []
         for folder in await disk.run(state.attempt_folders):
             try:
-                assignment = await disk.run(attempt_folder.read_assignment, folder)
+                assignment = await disk.run(attempt_folder.read_found, folder)
             except (OSError, ValueError) as error:
-                log.error("%s is left alone, its assignment cannot be read: %s", folder, error)
+                log.error("%s is left alone, it cannot be read: %s", folder, error)
                 await self._end_leftovers(folder)
                 continue
             found.append(Attempt(assignment, Limits(), self._services, 0.0, found=True))
@@ -277,6 +277,7 @@ class Roster:
             checkpoint=checkpoint,
             segment_bytes=timings.segment_bytes,
             spool_limit_bytes=timings.spool_limit_bytes,
+            when_spool_full=self._services.when_spool_full,
         )
 
 

@@ -1,13 +1,19 @@
 """What a runner is told: flags first, then the environment, then defaults."""
 
 import os
+import re
 import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+from athanor.experiment.assignment import WhenFull
+
 MEBIBYTE = 1024 * 1024
+
+_UNITS = ["", "K", "M", "G", "T"]
+_SIZE = re.compile(r"(?P<number>\d+(\.\d+)?)\s*(?P<unit>[KMGT]?)(i?B)?", re.IGNORECASE | re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,7 @@ class Settings:
     slots: int = 1  # runs executed at once
     display_name: str = ""
     stop_grace: float = 10.0  # seconds that runs may go on after SIGTERM to the runner
+    when_spool_full: WhenFull = WhenFull.WAIT
     timings: Timings = field(default_factory=Timings)
 
 
@@ -81,6 +88,18 @@ def default_slots() -> int:
 def default_name() -> str:
     """The host's name."""
     return socket.gethostname()
+
+
+def size_from(text: str) -> int:
+    """Reads a size for people: bytes, or a number with one of KiB, MiB, GiB, TiB (K, M, G, T mean the same).
+
+    Raises ValueError for anything else, and for less than one byte.
+    """
+    said = _SIZE.fullmatch(text.strip())
+    size = int(float(said["number"]) * 1024 ** _UNITS.index((said["unit"] or "").upper())) if said is not None else 0
+    if size < 1:
+        raise ValueError(f"{text!r} is no size such as 500MiB or 2GiB")
+    return size
 
 
 def timings_from(environ: Mapping[str, str]) -> Timings:

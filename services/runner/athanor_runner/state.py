@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import json
+import logging
 import os
 import shutil
 import uuid
@@ -11,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from athanor.experiment import files
+from athanor.experiment.spool import free_reserve
+
+log = logging.getLogger(__name__)
 
 FORMAT = 1
 UNREPORTED = (
@@ -38,7 +42,7 @@ class StateFolder:
     """One runner's folder, owned from `open` to `close`.
 
     runner.json             who the runner is, drawn once
-    session.json            number of its newest session
+    session.json            number of its newest session; beside it the file that the next one is written into
     attempts/<lease>/       attempts that are not finished with
     quarantine/<lease>/     attempts whose lease was over: for the operator, never read again
     trash/                  being deleted
@@ -65,6 +69,7 @@ class StateFolder:
             for name in ("attempts", "quarantine", "trash"):
                 (root / name).mkdir(exist_ok=True)
             state = cls(root, lock, _identity(root / "runner.json"))
+            _read(root / "session.json")  # better told now than at every session
             files.flush_folder(root)
             state._empty_trash()
         except BaseException:
@@ -88,7 +93,7 @@ class StateFolder:
         number = document.get("number", 0) if document is not None else 0
         if not isinstance(number, int) or number < 0:
             raise StateFolderDamaged(f"{path} holds no session number; a folder without it would repeat old numbers")
-        write_json(path, {"number": number + 1})
+        _replace_in_place(path, _document({"number": number + 1}))
         return number + 1
 
     def attempt_folders(self) -> list[Path]:
@@ -98,10 +103,13 @@ class StateFolder:
         """
         folders: list[Path] = []
         for folder in sorted(self.attempts.iterdir()):
-            if (folder / "assignment.json").is_file():
-                folders.append(folder)
-            else:
-                self.delete(folder)
+            try:
+                if (folder / "assignment.json").is_file():
+                    folders.append(folder)
+                else:
+                    self.delete(folder)
+            except OSError as error:
+                log.error("%s is left alone, it cannot be looked at: %s", folder, error)
         return folders
 
     def delete(self, folder: Path) -> None:
@@ -116,9 +124,15 @@ class StateFolder:
         aside = self.root / "quarantine" / name
         if aside.exists():
             aside = aside.with_name(f"{name}-{uuid.uuid4().hex[:8]}")
-        if not part:
-            files.write_durably(folder / UNREPORTED, b"")
-        files.write_durably(folder / "NOTE.txt", note.encode())
+        for spool in (folder, folder / "spool"):
+            with contextlib.suppress(OSError):
+                free_reserve(spool)  # nothing more is recorded; on a full disk it is room for what is written here
+        try:
+            if not part:
+                files.write_durably(folder / UNREPORTED, b"")
+            files.write_durably(folder / "NOTE.txt", note.encode())
+        except OSError as error:
+            log.error("%s goes to quarantine without a note: %s", folder, error)
         folder.rename(aside)
         files.flush_folder(aside.parent)
         files.flush_folder(folder.parent)
@@ -126,15 +140,21 @@ class StateFolder:
 
     def unreported_quarantines(self) -> list[Quarantined]:
         """Fenced attempts of which the orchestrator does not know yet that nothing of them is left running."""
-        return [
-            Quarantined(_lease_of(folder), folder)
-            for folder in sorted((self.root / "quarantine").iterdir())
-            if (folder / UNREPORTED).exists()
-        ]
+        found: list[Quarantined] = []
+        for folder in sorted((self.root / "quarantine").iterdir()):
+            try:
+                if (folder / UNREPORTED).exists():
+                    found.append(Quarantined(_lease_of(folder), folder))
+            except OSError as error:
+                log.error("%s is left alone, it cannot be looked at: %s", folder, error)
+        return found
 
     def quarantine_reported(self, folder: Path) -> None:
-        """The orchestrator knows it now."""
-        (folder / UNREPORTED).unlink(missing_ok=True)
+        """The orchestrator knows it now. If that cannot be written down it is told again after the next start."""
+        try:
+            (folder / UNREPORTED).unlink(missing_ok=True)
+        except OSError as error:
+            log.error("%s stays marked as not reported: %s", folder, error)
 
     def _empty_trash(self) -> None:
         for grave in (self.root / "trash").iterdir():
@@ -143,7 +163,39 @@ class StateFolder:
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Writes a JSON file of this format so that after any crash either the old or the new one is there whole."""
-    files.write_durably(path, json.dumps({"format": FORMAT, **content}, indent=1).encode())
+    files.write_durably(path, _document(content))
+
+
+def _document(content: dict[str, Any]) -> bytes:
+    return json.dumps({"format": FORMAT, **content}, indent=1).encode()
+
+
+def _replace_in_place(path: Path, data: bytes) -> None:
+    """Like `files.write_durably`, and on a full disk, too, once it was done before: the old file is kept as a spare.
+
+    A session has to be possible then, because it is what empties the disk.
+    """
+    spare, old = path.with_name(path.name + ".spare"), path.with_name(path.name + ".old")
+    if old.exists():  # a crash came in between
+        if path.samefile(old):
+            old.unlink()  # before the new one was in place
+        else:
+            old.rename(spare)
+    descriptor = os.open(spare, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        os.pwrite(descriptor, data, 0)
+        os.ftruncate(descriptor, len(data))
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    if path.exists():
+        os.link(path, old)
+        spare.rename(path)
+        old.rename(spare)
+    else:
+        spare.rename(path)
+        files.write_durably(spare, data)
+    files.flush_folder(path.parent)
 
 
 def write_new_folder(folder: Path, name: str, content: bytes) -> None:
@@ -155,14 +207,13 @@ def write_new_folder(folder: Path, name: str, content: bytes) -> None:
 
 def _read(path: Path) -> dict[str, Any] | None:
     try:
-        document = json.loads(path.read_bytes())
+        return files.read_document(path.read_bytes(), str(path), FORMAT)
     except FileNotFoundError:
         return None
-    except ValueError:
+    except json.JSONDecodeError:
         raise StateFolderDamaged(f"{path} is not JSON") from None
-    if not isinstance(document, dict) or document.get("format") != FORMAT:  # pyright: ignore[reportUnknownMemberType]
-        raise StateFolderDamaged(f"{path} is not of a format that this version reads")
-    return document  # pyright: ignore[reportUnknownVariableType]
+    except ValueError as error:
+        raise StateFolderDamaged(str(error)) from None
 
 
 def _identity(path: Path) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from athanor.experiment.spool import SpoolFlusher, remove_acknowledged
 
+from athanor_runner.complaints import Complaints
 from athanor_runner.output import SPOOL
 from athanor_runner.roster import Roster
 from athanor_runner.shipping import Feeds
@@ -23,6 +24,7 @@ class Upkeep:
         self._roster = roster
         self._feeds = feeds
         self._tools = tools
+        self._complaints = Complaints()
         self._flushers: dict[str, SpoolFlusher] = {}
         self._pruned: dict[str, int] = {}  # by lease: up to which event acknowledged segments were looked for
 
@@ -36,9 +38,19 @@ class Upkeep:
                     ("prune", timings.prune, self._prune_all),
                     ("trace", timings.tree_poll, self._trace),
                 ):
-                    group.create_task(_every(interval, work), name=name)
+                    group.create_task(self._every(interval, name, work), name=name)
         finally:
             await disk.run(self._flush, {})
+
+    async def _every(self, interval: float, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await asyncio.sleep(interval)
+            try:
+                await work()
+            except Exception:
+                # What is looked after every now and then is looked after again; the runs must not end for it.
+                if self._complaints.due(name):
+                    log.exception("a round of upkeep failed")
 
     async def _flush_all(self) -> None:
         # An attempt's end is flushed by who writes it, so only those that may have processes are looked at.
@@ -70,20 +82,11 @@ class Upkeep:
             except FileNotFoundError:
                 continue  # a segment that went meanwhile; the next round sees the one behind it
             except OSError as error:
-                log.error("the spool %s cannot be flushed to disk: %s", folder, error)
+                if self._complaints.due(lease_id):
+                    log.error("the spool %s cannot be flushed to disk, trying on: %s", folder, error)
 
 
 def _prune(due: dict[Path, int]) -> None:
     for folder, committed in due.items():
         with contextlib.suppress(OSError):
             remove_acknowledged(folder, committed)
-
-
-async def _every(interval: float, work: Callable[[], Awaitable[None]]) -> None:
-    while True:
-        await asyncio.sleep(interval)
-        try:
-            await work()
-        except Exception:
-            # What is looked after every now and then is looked after again; the runs must not end for it.
-            log.exception("a round of upkeep failed")

@@ -12,12 +12,15 @@ from typing import Any
 import pytest
 from athanor.experiment import wire
 from athanor.experiment.spool import (
+    Claim,
     SpoolDamagedError,
     SpoolError,
     SpoolFlusher,
+    SpoolFullError,
     SpoolReader,
     SpoolWriter,
     remove_acknowledged,
+    room,
     scan,
     segment,
 )
@@ -362,7 +365,7 @@ def test_a_full_spool_waits_for_acknowledgements_and_only_those_free_it(spool: P
         nonlocal acknowledged
         slept.append(seconds)
         if len(slept) == 3:
-            acknowledged = size
+            acknowledged = writer.position.record_bytes - size
 
     size = len(event(FIRST)) + 24
     with closing(
@@ -374,16 +377,24 @@ def test_a_full_spool_waits_for_acknowledgements_and_only_those_free_it(spool: P
         assert slept == []
         assert not writer.has_room(size)
 
-        writer.append([event(FIRST + 2)])
+        with pytest.raises(SpoolFullError):
+            writer.append([event(FIRST + 2)], claim=Claim.LOG)
+        assert slept == []
+        margin = event(FIRST + 2, "x" * (room.MARGIN_BYTES - 2 * size))
+        writer.append([margin])  # what is no log entry has a margin
+        assert slept == []
+
+        writer.append([event(FIRST + 3, "x" * 3 * size)])
 
         assert len(slept) == 3
-        writer.append([event(FIRST + 3)], reserve=True)  # the end of an attempt does not wait
+        writer.append([event(FIRST + 4, "x" * (room.MARGIN_BYTES - 8 * size))])
+        writer.append([event(FIRST + 5, "x" * 20 * size)], claim=Claim.END)  # the end of an attempt does not wait
         assert len(slept) == 3
 
 
 def test_an_event_beyond_the_limit_waits_until_it_is_alone(spool: Path) -> None:
     with closing(SpoolWriter.open(spool, FIRST, limit_bytes=10, sleep=lambda _: pytest.fail("waited"))) as writer:
-        writer.append([event(FIRST, "x" * 100)])
+        writer.append([event(FIRST, "x" * 100)], claim=Claim.LOG)
 
     assert len(read_all(spool)) == 1
 
@@ -426,7 +437,7 @@ def test_the_end_of_an_attempt_takes_the_room_that_was_kept_for_it(
         assert (spool / "reserve").stat().st_blocks > 0
         full_disk(monkeypatch, [None])()
 
-        writer.append([event(FIRST)], reserve=True)
+        writer.append([event(FIRST)], claim=Claim.END)
 
         assert not (spool / "reserve").exists()
     assert read_all(spool) == [event(FIRST)]
@@ -437,10 +448,33 @@ def test_a_new_segment_on_a_full_disk_waits_too(spool: Path, monkeypatch: pytest
     with closing(SpoolWriter.open(spool, FIRST, segment_bytes=1, sleep=slept.append)) as writer:
         writer.append([event(FIRST)])
         full_disk(monkeypatch, [50, None])()
+        descriptors = len(os.listdir("/proc/self/fd"))
 
         writer.append([event(FIRST + 1)])
 
+        assert len(os.listdir("/proc/self/fd")) == descriptors  # each try had left one open, and its file on the disk
     assert len(slept) == 2
+    assert read_all(spool) == [event(FIRST), event(FIRST + 1)]
+
+
+def test_on_a_full_disk_a_segment_of_which_all_is_acknowledged_is_closed_so_that_it_can_go(
+    spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is the spool itself that fills the disk, and a newest segment is never deleted: the run waited for ever."""
+    acknowledged = 0
+
+    def sleep(_: float) -> None:
+        nonlocal acknowledged
+        acknowledged = 1 << 20
+
+    with closing(SpoolWriter.open(spool, FIRST, acknowledged=lambda: acknowledged, sleep=sleep)) as writer:
+        writer.append([event(FIRST)])
+        full_disk(monkeypatch, [None, None, None])()  # the event twice, then the head of the new segment
+
+        writer.append([event(FIRST + 1)])
+
+        assert segment.first_sequences(spool) == [FIRST, FIRST + 1]
+        assert (spool / "reserve").stat().st_blocks > 0  # taken for the head, and set aside again
     assert read_all(spool) == [event(FIRST), event(FIRST + 1)]
 
 

@@ -116,6 +116,9 @@ def test_every_command_exists(command: Command) -> None:
             assert [word for word in arguments if "=" not in word and word not in targets] == []
         case "athanor":
             check_athanor(arguments)
+        case "athanor-runner" if arguments[:1] == ["spool"]:
+            options = set(re.findall(r"--[a-z-]+", help_of(SERVICES[program], *arguments[:2])))
+            assert {word.partition("=")[0] for word in arguments if word.startswith("--")} <= options
         case _ if program in SERVICES:
             options = set(re.findall(r"--[a-z-]+", help_of(SERVICES[program])))
             assert {word.partition("=")[0] for word in arguments if word.startswith("--")} <= options
@@ -203,8 +206,10 @@ def take_option(command: Any, word: str, words: Iterator[str]) -> None:
 
 
 @cache
-def help_of(module: str) -> str:
-    return subprocess.run([sys.executable, "-m", module, "--help"], capture_output=True, text=True, check=True).stdout
+def help_of(module: str, *words: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-m", module, *words, "--help"], capture_output=True, text=True, check=True
+    ).stdout
 
 
 def check_call(method: str, body: str) -> None:

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
+from athanor.experiment.assignment import WhenFull
 from athanor_runner import __main__ as program
-from athanor_runner.settings import Timings, default_state_folder, timings_from
+from athanor_runner.settings import Timings, default_state_folder, size_from, timings_from
 
 
 def test_timings_come_from_the_environment() -> None:
@@ -33,6 +34,8 @@ def test_the_default_state_folder_is_the_users_own() -> None:
         (["--target", "a:1,b"], "--target must be HOST:PORT, not 'b'"),
         (["--target", "a:1,"], "--target must be HOST:PORT, not ''"),
         (["--slots", "0"], "--slots must be at least 1, not 0"),
+        (["--spool-limit", "much"], "--spool-limit: 'much' is no size such as 500MiB or 2GiB"),
+        (["--spool-limit", "0"], "--spool-limit: '0' is no size such as 500MiB or 2GiB"),
         (["--stop-grace", "-1"], "--stop-grace must not be negative, not -1"),
         (["--stop-grace", "nan"], "--stop-grace must not be negative, not nan"),
         (["--path", "/no/such/folder"], "--path /no/such/folder is not a folder"),
@@ -50,3 +53,36 @@ def test_nonsense_is_refused_in_one_line(
 def test_several_targets_are_separated_by_commas() -> None:
     assert program._parse(["--target", "a:1, [::1]:2,a:1"]).targets == ("a:1", "[::1]:2")
     assert program._parse([]).targets == ("127.0.0.1:7400",)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("1", 1), ("65536B", 65536), ("2K", 2048), ("1.5MiB", 3 << 19), ("2 GiB", 2 << 30), ("1tb", 1 << 40)],
+)
+def test_sizes_are_read_as_people_write_them(text: str, size: int) -> None:
+    assert size_from(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "GiB", "-1", "1e9", "0.2", "1 XiB", "\u0661"])
+def test_what_is_no_size_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is no size"):
+        size_from(text)
+
+
+def test_what_a_full_spool_does_is_told_by_flag_then_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = program._parse(["--spool-limit", "3MiB"])
+    assert (told.timings.spool_limit_bytes, told.when_spool_full) == (3 << 20, WhenFull.WAIT)
+    monkeypatch.setenv("ATHANOR_RUNNER_WHEN_SPOOL_FULL", "drop")
+    monkeypatch.setenv("ATHANOR_RUNNER_SPOOL_LIMIT_BYTES", "1000")
+    told = program._parse([])
+    assert (told.timings.spool_limit_bytes, told.when_spool_full) == (1000, WhenFull.DROP)
+    assert program._parse(["--when-spool-full", "wait"]).when_spool_full is WhenFull.WAIT
+
+
+def test_a_variable_that_says_nonsense_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ATHANOR_RUNNER_WHEN_SPOOL_FULL", "explode")
+    with pytest.raises(SystemExit):
+        program._parse([])
+    assert "ATHANOR_RUNNER_WHEN_SPOOL_FULL must be wait or drop, not 'explode'" in capsys.readouterr().err

@@ -1,13 +1,18 @@
 """What goes into a delivery: windows, shares, going back; over real spools on disk."""
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from athanor.experiment import wire
 from athanor.experiment.control import ControlPage
 from athanor.experiment.spool import SpoolWriter
+from athanor_runner.report import Terms, _delivery
 from athanor_runner.shipping import Batch, Feed, Feeds, Window, fill
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 MEBIBYTE = 1 << 20
 
@@ -237,7 +242,7 @@ def test_a_doorbell_that_was_asked_for_is_not_asked_for_again(spool: Callable[..
     one = spool()
     assert one.feed.ask_to_ring()
     assert not one.feed.ask_to_ring()
-    one.control.ring_if_waited_for(lambda: None)
+    one.control.recorded(lambda: None, 2)
     assert one.feed.ask_to_ring()
 
 
@@ -273,3 +278,67 @@ def test_a_window_keeps_room_for_the_largest_event() -> None:
     window.acknowledged(2)
     assert window.room == 2 * MEBIBYTE
     assert window.acknowledged_bytes == 10
+
+
+SIZES = (0, 1, 30, 1000, 60_000, 400_000, 1_048_400)
+
+
+@given(
+    sizes=st.lists(
+        st.lists(st.sampled_from([0, 1, 30, 1000, 60_000, 400_000, 1_048_400]), max_size=25), min_size=1, max_size=6
+    ),
+    window=st.sampled_from([1, 500_000, MEBIBYTE, 3 * MEBIBYTE, 8 * MEBIBYTE]),
+    answers=st.lists(st.sampled_from(["nothing", "all", "half", "rewind"]), max_size=12),
+)
+@settings(max_examples=30, deadline=None)
+def test_whatever_the_sizes_windows_and_deliveries_are_kept_and_everything_arrives(
+    sizes: list[list[int]], window: int, answers: list[str]
+) -> None:
+    """A window that is smaller than an event lets one event through at a time; a message keeps its limit always."""
+    with TemporaryDirectory() as name, ExitStack() as opened:
+        spools = [Spool(Path(name) / str(number)) for number in range(len(sizes))]
+        for one, texts in zip(spools, sizes, strict=True):
+            assert one.writer is not None
+            opened.callback(one.feed.close)
+            opened.callback(one.writer.close)
+            one.feed.stream_opened(window)
+            for size in texts:
+                one.write(1, size)
+        stored = {one.feed: 1 for one in spools}
+        terms = Terms("session", 3 * MEBIBYTE, window)
+        for answer in [*answers, *["all"] * 200]:
+            ready = [one.feed for one in spools if one.feed.ready]
+            batches = [(entry.feed, entry.batch) for entry in fill(ready, terms.budget) if entry.batch is not None]
+            assert _delivery(batches, []).ByteSize() <= terms.max_delivery_bytes
+            for feed, batch in batches:
+                feed.was_sent(batch)
+                assert feed.window.in_flight <= max(window, len(batch.events[0]) if len(batch.events) == 1 else 0)
+            for one in spools:
+                feed = one.feed
+                to = feed.highest_sequence if answer != "half" else (stored[feed] + feed.highest_sequence) // 2
+                if answer == "nothing" or not feed.highest_sequence:
+                    continue
+                stored[feed] = stored[feed] if answer == "rewind" else max(stored[feed], to)
+                feed.acknowledged(stored[feed], rewind=answer == "rewind")
+        assert [stored[one.feed] for one in spools] == [one.next - 1 for one in spools]
+        assert all(one.feed.window.in_flight == 0 for one in spools)
+
+
+def test_of_fifty_runs_of_which_one_floods_none_waits(spool: Callable[..., Spool]) -> None:
+    """Whatever the others have to say goes with the next delivery."""
+    flood, *quiet = [spool(f"s{number}") for number in range(50)]
+    flood.write(60, 900_000)
+    turn = 0
+    for _ in range(12):
+        for one in quiet:
+            one.write(3, 200)
+        turn = (turn + 7) % 50
+        order = [flood, *quiet]
+        feeds = [one.feed for one in order[turn:] + order[:turn] if one.feed.ready]
+        had = {entry.feed: entry.batch for entry in fill(feeds, 2 * MEBIBYTE) if entry.batch is not None}
+        for one in quiet:
+            assert len(numbers(had[one.feed])) == 3
+        for feed, batch in had.items():
+            feed.was_sent(batch)
+            feed.acknowledged(batch.last_sequence, rewind=False)
+    assert flood.feed.highest_sequence > 12  # and it gets on

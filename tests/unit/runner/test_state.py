@@ -1,9 +1,12 @@
 """The state folder: one owner, one identity, sessions that only count up, folders that are there whole or not."""
 
+import contextlib
 import json
+import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from athanor_runner.state import StateFolder, StateFolderDamaged, StateFolderInUse, write_new_folder
@@ -39,6 +42,39 @@ def test_sessions_are_counted_over_restarts(tmp_path: Path) -> None:
         numbers += [folder.next_session_number(), folder.next_session_number()]
         folder.close()
     assert numbers == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("steps", range(12))
+def test_a_session_number_survives_a_crash_at_every_step(
+    state: StateFolder, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    """And is never given twice."""
+    for _ in range(3):
+        given = state.next_session_number()
+    left = steps
+
+    def until_the_crash(original: Any) -> Any:
+        def step(*arguments: Any, **options: Any) -> Any:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise KeyboardInterrupt
+            return original(*arguments, **options)
+
+        return step
+
+    with monkeypatch.context() as patch:
+        for owner, name in (
+            *((os, name) for name in ("open", "pwrite", "ftruncate", "fsync", "link")),
+            (Path, "rename"),
+        ):
+            patch.setattr(owner, name, until_the_crash(getattr(owner, name)))
+        with contextlib.suppress(KeyboardInterrupt):
+            given = state.next_session_number()
+    again = state.next_session_number()
+    assert again > given
+    assert state.next_session_number() == again + 1
+    assert sorted(path.name for path in state.root.glob("session.json*")) == ["session.json", "session.json.spare"]
 
 
 @pytest.mark.parametrize("content", ["", "null", '{"format": 2, "number": 4}', '{"format": 1, "number": "4"}'])

@@ -22,6 +22,9 @@ Then one record for each event, a head of 24 bytes and the event:
 
 Numbers are little endian. A record counts only when its CRC fits and its sequence follows the one before: what a power
 cut leaves behind may be zeros, and the CRC of nothing is zero.
+
+A later version keeps the length of the head, its CRC, and what stands in it up to byte 12, so that it can be told from
+a head that is torn.
 """
 
 import struct
@@ -33,10 +36,10 @@ from typing import NamedTuple
 from zlib import crc32
 
 from athanor.experiment import wire
+from athanor.experiment.files import NewerFormatError
 
 SUFFIX = ".seg"
 LOCK_NAME = "lock"
-RESERVE_NAME = "reserve"
 
 HEAD_BYTES = 128
 RECORD_HEAD_BYTES = 24
@@ -48,6 +51,8 @@ _HEAD = struct.Struct("<8sI4xQQ32sQQQ36x")
 _MAGIC = b"ATHSPOOL"
 _VERSION = 1
 _CRC = struct.Struct("<I")
+# A segment is read in pieces of this size, in bytes; more than any record.
+_PIECE_BYTES = 4 * wire.MAX_EVENT_BYTES
 
 
 class SpoolError(Exception):
@@ -56,6 +61,10 @@ class SpoolError(Exception):
 
 class SpoolDamagedError(SpoolError):
     """Events that had been recorded are no longer in the spool."""
+
+
+class NewerSpoolError(NewerFormatError, SpoolError):
+    """A segment was written by a later version: nothing is to be done to the spool."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +127,15 @@ def pack_head(position: Position) -> bytes:
 
 
 def unpack_head(data: bytes) -> Position | None:
-    """Read the head of a segment: the position in front of its first event. None when it is not whole."""
+    """Read the head of a segment: the position in front of its first event. None when it is not whole.
+
+    Raises NewerSpoolError when it is, and of a later version.
+    """
     if len(data) < HEAD_BYTES or crc32(data[: HEAD_BYTES - 4]) != _CRC.unpack_from(data, HEAD_BYTES - 4)[0]:
         return None
     magic, version, first, count, chain, stdout, stderr, size = _HEAD.unpack_from(data)
+    if magic == _MAGIC and version > _VERSION:
+        raise NewerSpoolError(f"segment {first}", version, _VERSION)
     if magic != _MAGIC or version != _VERSION:
         return None
     return Position(first - 1, count, chain, stdout, stderr, size)
@@ -167,12 +181,18 @@ def first_sequences(folder: Path) -> list[int]:
 
 
 def read_head(folder: Path, first_sequence: int) -> Position | None:
-    """Read the head of a segment; None when it is not there, not whole, or of another sequence than its name says."""
+    """Read the head of a segment; None when it is not there, not whole, or of another sequence than its name says.
+
+    Raises NewerSpoolError.
+    """
+    path = path_of(folder, first_sequence)
     try:
-        with path_of(folder, first_sequence).open("rb") as file:
+        with path.open("rb") as file:
             head = unpack_head(file.read(HEAD_BYTES))
     except FileNotFoundError:
         return None
+    except NewerSpoolError as error:
+        raise NewerSpoolError(str(path), error.found, error.known) from None
     return head if head is not None and head.last_sequence == first_sequence - 1 else None
 
 
@@ -213,8 +233,15 @@ def read_chain(folder: Path) -> Chain:
 
 def read_end(folder: Path, head: Position) -> tuple[Position, int]:
     """Read a segment to its last whole event; answer the position behind it and the offset of that in the file."""
-    data = path_of(folder, head.last_sequence + 1).read_bytes()
-    position, offset = head, HEAD_BYTES
-    for record in unpack_records(data, head.last_sequence, HEAD_BYTES):
-        position, offset = after(position, record), record.end
+    position, offset, data = head, HEAD_BYTES, b""
+    with path_of(folder, head.last_sequence + 1).open("rb") as file:
+        file.seek(HEAD_BYTES)
+        while more := file.read(_PIECE_BYTES):
+            data += more
+            end = 0
+            for record in unpack_records(data, position.last_sequence):
+                position, end = after(position, record), record.end
+            if end == 0:  # a piece is larger than any record: what stands here is none
+                break
+            data, offset = data[end:], offset + end
     return position, offset

@@ -1,7 +1,6 @@
 """Writing the spool: an event is recorded once `append` has returned, whatever is killed afterwards."""
 
 import contextlib
-import errno
 import fcntl
 import os
 from collections.abc import Callable, Sequence
@@ -13,27 +12,25 @@ from typing import Self, TypedDict, Unpack
 from zlib import crc32
 
 from athanor.experiment import files
-from athanor.experiment.spool import segment
+from athanor.experiment.spool import room, segment
+from athanor.experiment.spool.room import Claim, SpoolFullError
 from athanor.experiment.spool.segment import NO_DIGEST, Position, SpoolDamagedError, SpoolError
 
 SEGMENT_BYTES = 64 << 20
 LIMIT_BYTES = 1 << 30
 
-# Kept on the disk from the start, so that the end of an attempt can be recorded on a full one.
-_RESERVE_BYTES = 256 << 10
 # While the spool is full: look again after this long at first, and after twice as long each time up to the last;
 # seconds.
 _FIRST_WAIT_S = 0.002
 _LAST_WAIT_S = 0.1
 _DISK_WAIT_S = 0.2
-_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class SpoolOptions(TypedDict, total=False):
     """What may be said about a spool that is opened."""
 
     segment_bytes: int  # a segment is closed once it is this large; default 64 MiB
-    limit_bytes: int  # `append` waits while more than this would not be acknowledged; default 1 GiB
+    limit_bytes: int  # for log entries it is full while more than this would not be acknowledged; default 1 GiB
     acknowledged: Callable[[], int]  # how many bytes of records, heads included, are acknowledged; default none
     sleep: Callable[[float], None]  # how to wait, in seconds
 
@@ -51,6 +48,7 @@ class SpoolWriter:
         self._lock = lock
         self._segment_bytes = max(options.get("segment_bytes", SEGMENT_BYTES), segment.HEAD_BYTES + 1)
         self._limit_bytes = options.get("limit_bytes", LIMIT_BYTES)
+        self._hard_limit_bytes = room.hard_limit(self._limit_bytes)
         self._acknowledged = options.get("acknowledged", lambda: 0)
         self._sleep = options.get("sleep", time_sleep)
         self._file = -1
@@ -65,14 +63,14 @@ class SpoolWriter:
         `first_sequence` is that of the attempt's first event. Raises SpoolError when there are segments already, or
         another process holds the spool.
         """
-        _make_folder(folder)
+        folder.mkdir(parents=True, exist_ok=True)
         lock = _take_lock(folder)
         if segment.first_sequences(folder):
             os.close(lock)
             raise SpoolError(f"{folder} is not empty")
         writer = cls(folder, lock, Position(last_sequence=first_sequence - 1), options)
         writer._keep_reserve()
-        writer._begin_segment(writer.position, reserve=False)
+        writer._begin_segment(writer.position, Claim.RECORD)
         return writer
 
     @classmethod
@@ -95,29 +93,35 @@ class SpoolWriter:
         `recorded_sequence` is of an event that is known to have been recorded, and in this boot of the machine: then no
         power cut took it. When the spool ends before it, SpoolDamagedError is raised and everything stays as it is.
 
-        Raises SpoolError when another process holds the spool.
+        Raises SpoolError when another process holds the spool; NewerSpoolError, with everything as it is, when a later
+        version wrote it.
         """
-        _make_folder(folder)
+        folder.mkdir(parents=True, exist_ok=True)
         lock = _take_lock(folder)
-        newest = segment.read_chain(folder).newest
-        start = newest or Position(last_sequence=first_sequence - 1)
+        start = Position(last_sequence=first_sequence - 1)
         writer = cls(folder, lock, start, options)
         try:
+            newest = segment.read_chain(folder).newest
+            # What does not follow from the rest is a torn tail, too.
+            torn = [
+                first for first in segment.first_sequences(folder) if newest is None or first > newest.last_sequence + 1
+            ]
+            for first in torn:
+                segment.read_head(folder, first)  # but for what a later version wrote
             if newest is not None:
                 writer._reopen(recorded_sequence)
             else:
                 _check_end(start, recorded_sequence)
-        except SpoolDamagedError:
+        except SpoolError:
             writer.close()
             raise
-        for first in segment.first_sequences(folder):  # what does not follow from the rest is a torn tail, too
-            if newest is None or first > newest.last_sequence + 1:
-                segment.path_of(folder, first).unlink()
+        for first in torn:
+            segment.path_of(folder, first).unlink()
         missing = next_sequence - writer.next_sequence
         if missing > 0:
             writer._skip(missing)
         elif newest is None:
-            writer._begin_segment(start, reserve=True)
+            writer._begin_segment(start, Claim.END)
         writer._keep_reserve()
         return writer
 
@@ -136,7 +140,7 @@ class SpoolWriter:
         return self._position_as_held()
 
     def has_room(self, size: int) -> bool:
-        """Whether `size` more bytes of records could be appended without waiting."""
+        """Whether `size` more bytes of records could be appended as log entries."""
         acknowledged = self._acknowledged()
         return self._record_bytes + size <= acknowledged + self._limit_bytes or acknowledged >= self._record_bytes
 
@@ -146,16 +150,16 @@ class SpoolWriter:
         stdout_offset: int | None = None,
         stderr_offset: int | None = None,
         *,
-        reserve: bool = False,
+        claim: Claim = Claim.RECORD,
     ) -> None:
         """Record events, in one write. When it returns they survive the end of every process.
 
         The caller numbers them, beginning with `next_sequence`. The offsets say how far the captured files have become
-        events once these are recorded; None leaves them where they are. The call waits while the spool is full; with
-        `reserve`, which is for the end of an attempt, it does not. A full disk is waited for in any case. An event that
-        is larger than the limit waits until nothing else is unacknowledged.
+        events once these are recorded; None leaves them where they are. What happens when the spool is full is a matter
+        of the `claim`; a full disk is waited for in any case. An event that is larger than the limit has room when
+        nothing else is unacknowledged.
 
-        Raises OSError when the disk fails; nothing is recorded then.
+        Raises SpoolFullError for Claim.LOG; OSError when the disk fails. Nothing is recorded then.
         """
         if self._torn:
             self._reopen()
@@ -173,10 +177,10 @@ class SpoolWriter:
             data = _pack_record_head(length, crc, stdout_offset, stderr_offset) + event
         else:
             data = b"".join([segment.pack_record(event, stdout_offset, stderr_offset) for event in events])
-        self._put(data, events, stdout_offset, stderr_offset, reserve)
+        self._put(data, events, stdout_offset, stderr_offset, claim)
 
     def append_output(
-        self, events: Sequence[bytes], offsets: Sequence[tuple[int, int]], *, reserve: bool = False
+        self, events: Sequence[bytes], offsets: Sequence[tuple[int, int]], *, claim: Claim = Claim.LOG
     ) -> None:
         """Record events that captured output became, as `append` does.
 
@@ -187,24 +191,24 @@ class SpoolWriter:
             self._reopen()
         if events:
             data = b"".join([segment.pack_record(event, *at) for event, at in zip(events, offsets, strict=True)])
-            self._put(data, events, *offsets[-1], reserve)
+            self._put(data, events, *offsets[-1], claim)
 
-    def _put(self, data: bytes, events: Sequence[bytes], stdout_offset: int, stderr_offset: int, reserve: bool) -> None:
+    def _put(self, data: bytes, events: Sequence[bytes], stdout_offset: int, stderr_offset: int, claim: Claim) -> None:
         size = len(data)
-        if self._record_bytes + size > self._room_until and not reserve:
-            self._wait_for_room(size)
+        if self._record_bytes + size > self._room_until and claim is not Claim.END:
+            self._find_room(size, claim)
         if self._offset >= self._segment_bytes:
-            self._roll(reserve)
+            self._roll(claim)
 
         self._torn = True  # until everything below is done
         try:
             whole = os.write(self._file, data) == size
         except OSError as error:
-            if error.errno not in _NO_ROOM:
+            if error.errno not in room.NO_ROOM:
                 raise
             whole = False
         if not whole:
-            self._write_again(data, reserve)
+            self._write_again(data, claim)
         self._offset += size
         self._record_bytes += size
         self._last_sequence += len(events)
@@ -224,7 +228,7 @@ class SpoolWriter:
 
     def free_reserve(self) -> None:
         """Give back the room that is kept on the disk for the attempt's end."""
-        (self._folder / segment.RESERVE_NAME).unlink(missing_ok=True)
+        room.free_reserve(self._folder)
 
     def close(self) -> None:
         """Let go of the files and of the lock. In a forked child this leaves the parent's as they are."""
@@ -263,39 +267,50 @@ class SpoolWriter:
         self._adopt(position, offset)
         self._torn = False
 
-    def _wait_for_room(self, size: int) -> None:
+    def _find_room(self, size: int, claim: Claim) -> None:
+        limit = self._limit_bytes if claim is Claim.LOG else self._hard_limit_bytes
         wait = _FIRST_WAIT_S
         while True:
             acknowledged = self._acknowledged()
             self._room_until = acknowledged + self._limit_bytes
-            if self._record_bytes + size <= self._room_until or acknowledged >= self._record_bytes:
+            if self._record_bytes + size <= acknowledged + limit or acknowledged >= self._record_bytes:
                 return
+            if claim is Claim.LOG:
+                raise SpoolFullError(f"{self._record_bytes - acknowledged} bytes are not acknowledged")
             self._sleep(wait)
             wait = min(wait * 2, _LAST_WAIT_S)
 
-    def _write_again(self, data: bytes, reserve: bool) -> None:
+    def _write_again(self, data: bytes, claim: Claim) -> None:
         """The disk is full, and a part may have been written: cut back, make or await room, write all of it."""
         while True:
             os.ftruncate(self._file, self._offset)
-            self._make_room(reserve)
+            if self._offset > segment.HEAD_BYTES and self._all_acknowledged():
+                # Nobody needs what is in this segment; with another behind it the runner lets it go.
+                self._roll(claim)
+                self._torn = True
+            else:
+                self._make_room(claim)
             try:
                 if os.write(self._file, data) == len(data):
-                    return
+                    break
             except OSError as error:
-                if error.errno not in _NO_ROOM:
+                if error.errno not in room.NO_ROOM:
                     raise
+        if claim is not Claim.END:
+            self._keep_reserve()
 
-    def _make_room(self, reserve: bool) -> None:
-        if reserve and (self._folder / segment.RESERVE_NAME).exists():
-            self.free_reserve()
-        else:
+    def _make_room(self, claim: Claim) -> None:
+        if not ((claim is Claim.END or self._all_acknowledged()) and room.free_reserve(self._folder)):
             self._sleep(_DISK_WAIT_S)
 
-    def _roll(self, reserve: bool) -> None:
+    def _all_acknowledged(self) -> bool:
+        return 0 < self._record_bytes <= self._acknowledged()
+
+    def _roll(self, claim: Claim) -> None:
         # A segment exists only when all before it are on the disk, so that a power cut never leaves a hole.
         os.fdatasync(self._file)
         self._torn = True
-        self._begin_segment(self._position_as_held(), reserve=reserve)
+        self._begin_segment(self._position_as_held(), claim)
         self._torn = False
 
     def _position_as_held(self) -> Position:
@@ -308,19 +323,11 @@ class SpoolWriter:
             record_bytes=self._record_bytes,
         )
 
-    def _begin_segment(self, position: Position, *, reserve: bool) -> None:
+    def _begin_segment(self, position: Position, claim: Claim) -> None:
         path = segment.path_of(self._folder, position.last_sequence + 1)
         head = segment.pack_head(position)
-        while True:
-            try:
-                file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o644)
-                if os.write(file, head) == len(head):
-                    break
-                os.close(file)
-            except OSError as error:
-                if error.errno not in _NO_ROOM:
-                    raise
-            self._make_room(reserve)
+        while (file := _create(path, head)) < 0:
+            self._make_room(claim)
         files.flush_folder(self._folder)
         if self._file >= 0:
             os.close(self._file)
@@ -337,20 +344,15 @@ class SpoolWriter:
                 event_count=position.event_count + missing,
                 chain=NO_DIGEST,
             ),
-            reserve=True,
+            Claim.END,
         )
         for first in older:
             segment.path_of(self._folder, first).unlink()
 
     def _keep_reserve(self) -> None:
         """Set room aside. Without it, as on a disk that is full already, the end waits like everything else."""
-        path = self._folder / segment.RESERVE_NAME
         with contextlib.suppress(OSError):
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            try:
-                os.posix_fallocate(descriptor, 0, _RESERVE_BYTES)
-            finally:
-                os.close(descriptor)
+            room.keep_reserve(self._folder)
 
 
 _pack_record_head = segment.RECORD_HEAD.pack
@@ -364,13 +366,21 @@ def _check_end(end: Position, recorded_sequence: int) -> None:
         )
 
 
-def _make_folder(folder: Path) -> None:
-    """Make the folder, if need be, with its name flushed: what is flushed in it later must not go with its name."""
+def _create(path: Path, content: bytes) -> int:
+    """Make a file to append to; answer its descriptor, or -1 when the disk is full."""
+    file = -1
     try:
-        folder.mkdir(parents=True)
-    except FileExistsError:
-        return
-    files.flush_folder(folder.parent)
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        if os.write(file, content) == len(content):
+            return file
+    except OSError as error:
+        if error.errno not in room.NO_ROOM:
+            if file >= 0:
+                os.close(file)
+            raise
+    if file >= 0:
+        os.close(file)  # what it holds is given back only then
+    return -1
 
 
 def _take_lock(folder: Path) -> int:
