@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import sqlalchemy
 from athanor_orchestrator.domain.clock import Clock
-from athanor_orchestrator.storage import migration
+from athanor_orchestrator.storage import changes, migration
 from athanor_orchestrator.storage.sqlite import SqliteDialect
 from athanor_orchestrator.storage.transaction import Transaction
 
@@ -70,6 +70,7 @@ class InlineDatabase:
             with self._dialect.writer.connect() as connection, connection.begin():
                 transaction = Transaction(connection, self._dialect)
                 answer = command(transaction)
+                _record(transaction)
                 refused = self.refuse(command)
                 if refused is not None:
                     raise refused
@@ -102,9 +103,16 @@ class InlineDatabase:
             with connection.begin():
                 transaction = Transaction(connection, self._dialect)
                 answer = command(transaction)
+                _record(transaction)
             if transaction.topics:
                 self.on_commit(frozenset(transaction.topics))
             return answer
 
     def close(self) -> None:
         self._dialect.release()
+
+
+def _record(transaction: Transaction) -> None:
+    """Write the journal of changes, as the writer does."""
+    if transaction.noted:
+        transaction.topics |= changes.record(transaction, transaction.noted)

@@ -56,6 +56,21 @@ class EventKind(IntEnum):
     CHECKPOINT = 9
 
 
+class Resource(IntEnum):
+    """What can be watched as a whole."""
+
+    RUN = 1
+    INSTANCE = 2
+
+
+class ChangeKind(IntEnum):
+    """What happened to a resource."""
+
+    STATE = 1  # it was created, or something of it that watches tell of is different
+    AFTERMATH = 2  # of a run that may have ended before: its runner confirms that no process is left
+    DELETED = 3
+
+
 class LeaseEnd(StrEnum):
     """Why a lease is over."""
 
@@ -144,7 +159,8 @@ class Runner:
     session_number: int = 0
     session_id: str = ""
     connected: bool = False  # its session is live, at whichever orchestrator
-    draining: bool = False
+    draining: bool = False  # it says itself that it takes no more
+    drain_request_time_us: int | None = None  # set while an operator wants it to take no more
     last_seen_us: int = 0
     run_ids: tuple[str, ...] = ()  # runs it holds a live lease of; derived when read
     experiments: tuple[str, ...] = ()  # names; derived when read
@@ -265,6 +281,27 @@ class StoredRequest:
 
     body_hash: bytes
     answer: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One entry of the journal of changes: which resource, and what it is selected by."""
+
+    resource: Resource
+    id: str
+    kind: ChangeKind
+    experiment: str
+    labels: Mapping[str, str]
+    instance_id: str = ""  # of a run
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceFilter:
+    """Selects runs, or instances; what is empty selects everything."""
+
+    experiment: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    instance_id: str = ""  # of runs
 
 
 @dataclass(frozen=True, slots=True)

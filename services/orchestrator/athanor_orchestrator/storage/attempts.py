@@ -6,7 +6,8 @@ from typing import Any
 
 from sqlalchemy import insert, select, update
 
-from athanor_orchestrator.domain.records import Attempt, AttemptOutcome, Failure
+from athanor_orchestrator.domain.records import Attempt, AttemptOutcome, ChangeKind, Failure
+from athanor_orchestrator.storage import changes
 from athanor_orchestrator.storage.aliases import AnyRow
 from athanor_orchestrator.storage.columns import code_columns, code_of, failure_columns, failure_of
 from athanor_orchestrator.storage.schema import attempts
@@ -18,6 +19,7 @@ def insert_attempt(tx: Transaction, run_id: str, lease_id: str, attempt: Attempt
     tx.connection.execute(
         insert(attempts).values(run_id=run_id, number=attempt.number, lease_id=lease_id, **_columns(attempt))
     )
+    changes.note_runs(tx, [run_id])
 
 
 def get_attempt(tx: Transaction, run_id: str, number: int) -> Attempt | None:
@@ -89,13 +91,16 @@ def put_process_gone(tx: Transaction, lease_ids: Collection[str]) -> list[str]:
     """Note on the attempts under these leases that no process is left; returns the ids of the runs that changed."""
     if not lease_ids:
         return []
-    changed = tx.connection.execute(
-        update(attempts)
-        .where(attempts.c.lease_id.in_(list(lease_ids)), attempts.c.process_gone.is_(False))
-        .values(process_gone=True)
-        .returning(attempts.c.run_id)
-    ).scalars()
-    return sorted(set(changed))
+    changed = set(
+        tx.connection.execute(
+            update(attempts)
+            .where(attempts.c.lease_id.in_(list(lease_ids)), attempts.c.process_gone.is_(False))
+            .values(process_gone=True)
+            .returning(attempts.c.run_id)
+        ).scalars()
+    )
+    changes.note_runs(tx, changed, ChangeKind.AFTERMATH)
+    return sorted(changed)
 
 
 def _columns(attempt: Attempt) -> dict[str, Any]:
