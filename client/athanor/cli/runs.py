@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from athanor.cli import arguments, exits, ids, launch, options, output, session, shapes, words
+from athanor.cli import arguments, exits, ids, launch, options, output, session, shapes, watch, words
 
 if TYPE_CHECKING:
     from athanor.client import AsyncClient, Run
 
-app = typer.Typer(help="Start, show, cancel and delete runs.", no_args_is_help=True)
+app = typer.Typer(help="Start, show, watch, cancel and delete runs.", no_args_is_help=True)
 app.command()(launch.start)
+app.command()(watch.watch)
 
 
 class State(StrEnum):

@@ -25,10 +25,14 @@ COMMANDS = [
     "runs start",
     "runs list",
     "runs show",
+    "runs watch",
     "runs cancel",
     "runs delete",
     "runners",
     "runners list",
+    "runners drain",
+    "runners undrain",
+    "runners forget",
 ]
 WITHOUT_DATA = {"", "up", "experiments", "instances", "runs", "runners"}
 

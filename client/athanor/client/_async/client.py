@@ -38,7 +38,7 @@ class AsyncClient:
         self._channel = _channel.open_channel(self.target)
         caller = Caller(self.target, timeout=timeout, retry_for=retry_for, sleep=asyncio.sleep, clock=time.monotonic)
         self.experiments = Experiments(caller, ExperimentServiceStub(self._channel))
-        self.instances = Instances(caller, InstanceServiceStub(self._channel))
+        self.instances = Instances(caller, InstanceServiceStub(self._channel), connect_for=retry_for)
         self.runs = Runs(caller, RunServiceStub(self._channel), connect_for=retry_for)
         self.runners = Runners(caller, RunnerServiceStub(self._channel))
 
