@@ -205,7 +205,7 @@ async def test_a_reader_that_was_too_slow_is_told_to_begin_again(database_url: s
         made = [await api.start_run(instance.id) for _ in range(3)]
         watching = api.orchestrator.watches._watching
         items = watching.runs(ResourceFilter())  # not by way of gRPC, which reads ahead
-        while await anext(items) != Synced():
+        while Synced() not in await anext(items):
             pass
         await api.end(made[0].id, RunState.FAILED)
         await anext(items)

@@ -38,14 +38,15 @@ class Reader:
 
     async def run(self) -> None:
         try:
-            async for item in self.items:
-                self.told.append(item)
-                match item:
-                    case Standing(resource):
-                        self.picture[resource.id] = resource
-                    case Gone(id):
-                        self.picture.pop(id, None)
-                await self.may_read.wait()
+            async for part in self.items:
+                for item in part:
+                    self.told.append(item)
+                    match item:
+                        case Standing(resource):
+                            self.picture[resource.id] = resource
+                        case Gone(id):
+                            self.picture.pop(id, None)
+                    await self.may_read.wait()
         except Exception as error:
             self.error = error
         finally:

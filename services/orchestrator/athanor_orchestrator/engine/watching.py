@@ -14,7 +14,6 @@ at which a watch began happened to one that was live then, or was made later: th
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -69,35 +68,36 @@ class Watching:
 
     def runs(
         self, filter: ResourceFilter, *, active_only: bool = False, full: bool = False
-    ) -> AsyncGenerator[Standing[Run] | Gone | Synced, None]:
+    ) -> AsyncGenerator[Sequence[Standing[Run] | Gone | Synced], None]:
         """Yield the runs of the filter, Synced, then those that change state, attempts, cancellation or reachability.
 
-        `active_only` leaves out those that had ended before. Only `full` ones carry configuration and attempts. Raises
-        WatchOutrun when the reader was too slow to go on from where it is, and StorageUnavailable.
+        What is yielded is a few at a time, none twice in one of them. `active_only` leaves out those that had ended
+        before. Only `full` ones carry configuration and attempts. Raises WatchOutrun when the reader was too slow to go
+        on from where it is, and StorageUnavailable.
         """
         return self._follow(_Runs(filter, active_only, full))
 
-    def instances(self, filter: ResourceFilter) -> AsyncGenerator[Standing[Instance] | Gone | Synced, None]:
+    def instances(self, filter: ResourceFilter) -> AsyncGenerator[Sequence[Standing[Instance] | Gone | Synced], None]:
         """Yield the instances of the filter, Synced, then those that change, the state of their newest run included.
 
-        One whose labels no longer fit is yielded once more. Raises as `runs` does.
+        One whose labels no longer fit is yielded once more. Yields and raises as `runs` does.
         """
         return self._follow(_Instances(filter))
 
-    async def _follow(self, watched: "_Watched[T]") -> AsyncGenerator[Standing[T] | Gone | Synced, None]:
+    async def _follow(self, watched: "_Watched[T]") -> AsyncGenerator[Sequence[Standing[T] | Gone | Synced], None]:
         with self._wakeups.subscribe(changes.TOPICS[watched.resource]) as wakeup:
             place, page = await self._database.read(lambda tx: (changes.end_of_journal(tx), watched.page(tx, None)))
             while True:
                 last, more = page.items[-1].id if page.items else None, page.more
-                items = deque(page.items)
+                # Nothing here holds on to a page: while the next one is read, the reader has let go of this one.
+                standing = [Standing(resource) for resource in page.items]
                 del page
-                while items:
-                    # Taken off before it is handed on: while the next page is read, none of this one is held.
-                    yield Standing(items.popleft())
+                yield standing
+                del standing
                 if not more:
                     break
                 page = await self._database.read(partial(watched.page, before_id=last))
-            yield Synced()
+            yield [Synced()]
 
             clock = asyncio.get_running_loop()
             while True:
@@ -107,13 +107,13 @@ class Watching:
                     raise WatchOutrun
                 place, more = part.place, part.more
                 gone, changed = judge(part, watched)
-                for id in gone:
-                    yield Gone(id)
+                if gone:
+                    yield [Gone(id) for id in gone]
                 for start in range(0, len(changed), watched.at_once):
                     ids = changed[start : start + watched.at_once]
-                    items = deque(await self._database.read(partial(watched.named, ids=ids)))
-                    while items:
-                        yield Standing(items.popleft())
+                    found = await self._database.read(partial(watched.named, ids=ids))
+                    yield [Standing(resource) for resource in found]
+                    del found
                 if not more:
                     await wakeup.wait(self._timings.poll)
                     # The first is shown at once. Those behind it gather, else a busy system is read without a pause.
@@ -181,7 +181,7 @@ class _Runs(_Watched[Run]):
                 full=self._full,
             )
 
-        return gather(fetch, before_id, key=lambda run: run.id, size=run_calls.size, limit=_PAGE)
+        return gather(fetch, before_id, key=lambda run: run.id, size=run_calls.size, limit=_PAGE, at_once=self.at_once)
 
     def named(self, tx: Transaction, ids: Sequence[str]) -> list[Run]:
         return runs.named_runs(tx, ids, full=self._full)

@@ -65,11 +65,13 @@ class Watches:
                 case Synced():
                     return pb.WatchRunsResponse(synced=watch_pb2.Synced())
 
-        return self._serve("all runs", self._watching.runs(filter, active_only=active_only, full=full), sent)
+        return _one_by_one(
+            self._serve("all runs", self._watching.runs(filter, active_only=active_only, full=full), _each(sent))
+        )
 
     def instances(self, filter: ResourceFilter) -> AsyncGenerator[instance_service_pb2.WatchInstancesResponse, None]:
         """Send instances as they stand and as they change. Raises WatchOutrun, Stopping."""
-        return self._serve("all instances", self._watching.instances(filter), _instance_response)
+        return _one_by_one(self._serve("all instances", self._watching.instances(filter), _each(_instance_response)))
 
     async def _serve(
         self, what: str, items: AsyncGenerator[T, None], sent: Callable[[T], R]
@@ -107,6 +109,21 @@ async def _until(stopping: asyncio.Event, items: AsyncGenerator[T, None]) -> Asy
                 task.cancel()
                 await asyncio.wait({task})
         await items.aclose()
+
+
+async def _one_by_one(parts: AsyncGenerator[Iterable[R], None]) -> AsyncGenerator[R, None]:
+    """Pass on what comes a few at a time, each by itself."""
+    try:
+        async for part in parts:
+            for one in part:
+                yield one
+    finally:
+        await parts.aclose()
+
+
+def _each(sent: Callable[[T], R]) -> Callable[[Iterable[T]], Iterable[R]]:
+    """Make of each when it is asked for: of a page, no more than one is held as a message."""
+    return lambda items: map(sent, items)
 
 
 def _instance_response(item: Standing[Instance] | Gone | Synced) -> instance_service_pb2.WatchInstancesResponse:
