@@ -42,7 +42,7 @@ class FailureKind(IntEnum):
     STORAGE = 8  # its runner could not write the spool, or its log does not add up
     RUNNER_STOPPED = 9  # an operator stopped its runner
     RUNNER_RESTARTED = 10  # its runner crashed and came back
-    RUNNER_LOST = 11  # its runner was silent for too long, or lost its spool
+    RUNNER_LOST = 11  # its runner was silent for too long, was given up by an operator, or lost its spool
 
 
 class EventKind(IntEnum):
@@ -76,7 +76,7 @@ class LeaseEnd(StrEnum):
 
     ENDED = "ended"  # its AttemptEnded, sent by the runner, is stored
     RETURNED = "returned"  # declined, or never taken up: nothing of it is stored
-    LOST = "lost"  # the reaper, or a Hello that does not name it, ended it
+    LOST = "lost"  # the reaper, an operator (ForgetRunner), or a Hello that does not name it, ended it
     BROKEN = "broken"  # what its runner sent broke the append rule
     DELETED = "deleted"  # its run was deleted
 
