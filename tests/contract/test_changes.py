@@ -46,11 +46,11 @@ async def written_by(database: Database, command: Callable[[Transaction], object
 
 
 async def test_creating_runs_and_instances_is_a_change_and_carries_what_they_are_selected_by(database: Database):
-    assert await place_of(database) is None
+    place = await place_of(database)
     instance = an_instance(labels={"a": "ü"})
     run = a_run(instance, labels={"b": "2"})
     await store(database, instance, run)
-    found = await read(database, None)
+    found = await read(database, place)
     assert sorted(found, key=lambda change: change.resource) == [
         Change(RUN, run.id, STATE, "digits", {"b": "2"}, instance.id),
         Change(INSTANCE, instance.id, STATE, "digits", {"a": "ü"}),
@@ -156,6 +156,15 @@ async def test_a_commit_wakes_those_who_watch_what_it_changed(open_database: Ope
     assert woken.pop() == {"runs", "instances"}
 
 
+async def test_a_new_database_has_a_place_to_stand_on(empty_database_url: str, open_database: OpenDatabase):
+    database = await open_database(url=empty_database_url)
+    place = await place_of(database)
+    assert place is not None
+    assert await read(database, place) == []
+    run = await a_stored_run(database)
+    assert {change.id for change in await read(database, place)} == {run.id, run.instance_id}
+
+
 async def test_it_is_read_on_from_any_place(database: Database):
     instance = an_instance()
     await store(database, instance)
@@ -181,6 +190,7 @@ async def test_a_place_that_is_forgotten_or_never_was_is_told(database: Database
     first = await a_stored_run(database)
     place = await place_of(database)
     assert place is not None
+    await database.write(lambda tx: changes.purge_changes(tx, tx.now_us - 3_600_000_000, 9))  # what migrations left
     for other in (replace(place, position=place.position + 5), replace(place, time_us=place.time_us - 1)):
         assert await database.read(lambda tx, p=other: changes.read_changes(tx, p, 9)) is None
 

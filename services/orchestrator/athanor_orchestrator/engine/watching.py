@@ -3,7 +3,7 @@
 Everything as it stands, page by page; Synced; then each that changes, as it stands when it is looked at, and each that
 is deleted. Several changes of one are shown as one, when they came quicker than the reader took them.
 
-A watcher holds a page and a place in the journal of changes (`storage.changes`), whatever the number of resources and
+A watcher holds a page or two and a place in the journal of changes (`storage.changes`), whatever the number of runs and
 however slowly it reads. The place is taken in the same snapshot as the first page, so what changes while the pages are
 read comes behind Synced. Wake-ups only say when to look: one that is lost costs `poll` seconds, nothing else. What is
 in the journal is seen in the order of commits, by the orchestrators of one database alike.
@@ -88,15 +88,10 @@ class Watching:
         with self._wakeups.subscribe(changes.TOPICS[watched.resource]) as wakeup:
             place, page = await self._database.read(lambda tx: (changes.end_of_journal(tx), watched.page(tx, None)))
             while True:
-                last, more = page.items[-1].id if page.items else None, page.more
-                # Nothing here holds on to a page: while the next one is read, the reader has let go of this one.
-                standing = [Standing(resource) for resource in page.items]
-                del page
-                yield standing
-                del standing
-                if not more:
+                yield [Standing(resource) for resource in page.items]
+                if not page.more:
                     break
-                page = await self._database.read(partial(watched.page, before_id=last))
+                page = await self._database.read(partial(watched.page, before_id=page.items[-1].id))
             yield [Synced()]
 
             clock = asyncio.get_running_loop()
@@ -113,7 +108,6 @@ class Watching:
                     ids = changed[start : start + watched.at_once]
                     found = await self._database.read(partial(watched.named, ids=ids))
                     yield [Standing(resource) for resource in found]
-                    del found
                 if not more:
                     await wakeup.wait(self._timings.poll)
                     # The first is shown at once. Those behind it gather, else a busy system is read without a pause.

@@ -13,7 +13,7 @@ Id = sa.String(36).with_variant(sa.VARCHAR(36, collation="C"), "postgresql")
 
 def upgrade() -> None:
     """Make the table, and the column."""
-    op.create_table(
+    journal = op.create_table(
         "changes",
         sa.Column("position", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True),
         sa.Column("time_us", sa.BigInteger(), nullable=False),
@@ -24,4 +24,7 @@ def upgrade() -> None:
         sa.Column("experiment", sa.Text(), nullable=False),
         sa.Column("labels_json", sa.Text(), nullable=False),
     )
+    # Never empty: a watch always has an entry to stand behind, and sees by it that nothing was forgotten since.
+    first = {"time_us": 0, "resource": 1, "resource_id": "", "kind": 1}
+    op.bulk_insert(journal, [{**first, "instance_id": "", "experiment": "", "labels_json": "{}"}])
     op.add_column("runners", sa.Column("drain_request_time_us", sa.BigInteger()))
