@@ -73,6 +73,27 @@ async def test_only_the_newest_session_speaks_for_a_runner(database: Database) -
     assert (found.draining, found.connected) == (False, True)
 
 
+async def test_what_an_operator_wants_outlives_sessions_and_what_the_runner_says(database: Database) -> None:
+    runner = a_runner()
+    assert not await database.write(lambda tx: runners.request_drain(tx, runner.id, 5))
+    await register(database, runner)
+    assert await database.write(lambda tx: runners.request_drain(tx, runner.id, 5))
+    for command in (
+        lambda tx: runners.touch_runner(tx, runner.id, 1, 77, False),
+        lambda tx: runners.set_disconnected(tx, runner.id, 1),
+        lambda tx: runners.register_session(tx, replace(runner, session_number=2)),
+        lambda tx: runners.upsert_runner(tx, runner),
+    ):
+        await database.write(command)
+        found = await database.read(lambda tx: runners.get_runner(tx, runner.id))
+        assert found is not None
+        assert (found.drain_request_time_us, found.draining) == (5, False)
+    assert await database.write(lambda tx: runners.request_drain(tx, runner.id, None))
+    found = await database.write(lambda tx: runners.lock_runner(tx, runner.id))
+    assert found is not None
+    assert found.drain_request_time_us is None
+
+
 async def test_silent_runners_are_disconnected_once(database: Database) -> None:
     silent, speaking, gone = (a_runner(last_seen_us=seen) for seen in (100, 200, 50))
     for runner in (silent, speaking, replace(gone, connected=False)):

@@ -156,6 +156,9 @@ UNKNOWN = [
     missing("ListResults", R.ListResultsRequest(run_id=MISSING), "run"),
     missing("WatchRun", R.WatchRunRequest(id=MISSING), "run"),
     missing("GetRunner", N.GetRunnerRequest(id=MISSING), "runner"),
+    missing("DrainRunner", N.DrainRunnerRequest(id=MISSING), "runner"),
+    missing("UndrainRunner", N.UndrainRunnerRequest(id=MISSING), "runner"),
+    missing("ForgetRunner", N.ForgetRunnerRequest(id=MISSING), "runner"),
 ]
 
 CONFIGURATIONS = [
@@ -191,6 +194,10 @@ IDS = [
     bad("ListResults", R.ListResultsRequest(run_id="x"), "run_id", NOT_AN_ID),
     bad("WatchRun", R.WatchRunRequest(id="x"), "id", NOT_AN_ID),
     bad("GetRunner", N.GetRunnerRequest(id="x"), "id", NOT_AN_ID),
+    bad("DrainRunner", N.DrainRunnerRequest(id="x"), "id", NOT_AN_ID),
+    bad("UndrainRunner", N.UndrainRunnerRequest(id="x"), "id", NOT_AN_ID),
+    bad("ForgetRunner", N.ForgetRunnerRequest(id="x"), "id", NOT_AN_ID),
+    bad("WatchRuns", R.WatchRunsRequest(instance_id="x"), "instance_id", NOT_AN_ID),
     bad("GetExperiment", E.GetExperimentRequest(), "name", "is required"),
 ]
 
@@ -225,6 +232,7 @@ ENUMS = [
     bad("ListRuns", R.ListRunsRequest(states=[0]), "states",
         "must not contain the unspecified value; leave the list empty for any"),
     bad("ListRuns", R.ListRunsRequest(view=9), "view", "9 is not a value of RunView"),
+    bad("WatchRuns", R.WatchRunsRequest(view=9), "view", "9 is not a value of RunView"),
     bad("ListRunEvents", R.ListRunEventsRequest(filter=R.RunEventFilter(kinds=[9])), "filter.kinds",
         "9 is not a value of RunEventKind"),
     bad("WatchRun", R.WatchRunRequest(filter=R.RunEventFilter(minimum_level=15)), "filter.minimum_level",
@@ -253,6 +261,10 @@ LENGTHS = [
         "has a key of 201 characters; 1 to 200 are allowed"),
     bad("StartRun", lambda w: R.StartRunRequest(instance_id=w.instance.id, labels={"k": "v" * 201}), "labels",
         "has 201 characters under 'k'; at most 200 are allowed"),
+    bad("WatchRuns", R.WatchRunsRequest(experiment="e" * 201), "experiment",
+        "has 201 characters; at most 200 are allowed"),
+    bad("WatchInstances", I.WatchInstancesRequest(labels={"": ""}), "labels",
+        "has a key of 0 characters; 1 to 200 are allowed"),
     bad("ListRuns", R.ListRunsRequest(labels={"": ""}), "labels", "has a key of 0 characters; 1 to 200 are allowed"),
     bad("CreateInstance", I.CreateInstanceRequest(
             instance=instance_pb2.Instance(experiment="grid", name="n"), request_id="r" * 65),
@@ -328,20 +340,8 @@ STATES = [
 ]  # fmt: skip
 
 
-def unbuilt(method: str, request: Message, text: str) -> Case:
-    return Case(method, fixed(request), StatusCode.UNIMPLEMENTED, None, text, "")
-
-
-NOT_BUILT = [
-    unbuilt("WatchRuns", R.WatchRunsRequest(), "WatchRuns is not built yet; ListRuns shows how they stand"),
-    unbuilt("WatchInstances", I.WatchInstancesRequest(), "WatchInstances is not built yet; ListInstances shows"),
-    unbuilt("DrainRunner", N.DrainRunnerRequest(id=MISSING), "DrainRunner is not built yet; stop the runner"),
-    unbuilt("UndrainRunner", N.UndrainRunnerRequest(id=MISSING), "UndrainRunner is not built yet; start the runner"),
-    unbuilt("ForgetRunner", N.ForgetRunnerRequest(id=MISSING), "ForgetRunner is not built yet; a silent runner"),
-]
-
 CASES = [
-    *UNKNOWN, *CONFIGURATIONS, *IDS, *PAGES, *ENUMS, *MASKS, *LENGTHS, *NUL, *POLICIES, *STATES, *NOT_BUILT
+    *UNKNOWN, *CONFIGURATIONS, *IDS, *PAGES, *ENUMS, *MASKS, *LENGTHS, *NUL, *POLICIES, *STATES
 ]  # fmt: skip
 
 

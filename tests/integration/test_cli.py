@@ -487,6 +487,46 @@ def test_runners(athanor, server):
     assert "connected" in athanor("runners", "list").out
 
 
+@pytest.fixture
+def box(server) -> str:
+    """Of three runners, two of which begin alike, the one that is connected."""
+    ids = ["0a11aaaa-0000-4000-8000-000000000000", "0a12aaaa-0000-4000-8000-000000000000", "f" * 36]
+    for id in ids:
+        server.fake.runners[id] = runner_pb2.Runner(id=id, display_name="box", slots=2, run_ids=["r1", "r2"])
+    server.fake.runners[ids[1]].connected = True
+    return ids[1]
+
+
+def test_a_runner_is_drained_and_undrained_by_the_beginning_of_its_id(athanor, server, box):
+    done = athanor("runners", "drain", "0A12")
+    assert (done.status, done.out) == (0, f"runner {box} takes no more runs; it holds 2 runs, which go on\n")
+    assert "draining" in athanor("runners", "list").out
+    assert athanor("runners", "drain", "f" * 36, "--json").json["draining"] is True
+    assert [line for line in athanor("runners", "list").out.splitlines() if "away, draining" in line]
+    assert athanor("runners", "undrain", box).out == f"runner {box} takes runs\n"
+    assert athanor("runners", "undrain", "0a12", "--json").json["draining"] is False
+
+    done = athanor("runners", "drain", "0a1")
+    assert done.status == 2
+    assert "2 runners begin with '0a1'" in done.err
+    done = athanor("runners", "drain", "5")
+    assert (done.status, "there is no runner whose id begins with '5'" in done.err) == (5, True)
+
+
+def test_a_silent_runner_is_given_up_and_a_connected_one_is_not(athanor, server, box):
+    done = athanor("runners", "forget", "0a12")
+    assert (done.status, done.out) == (5, "")
+    assert f"runner {box} is connected: it was heard from 3 s ago" in done.err
+    done = athanor("runners", "forget", "0a11")
+    assert done.status == 0
+    assert done.out.splitlines()[0].endswith("; it held 2 runs")
+    assert done.out.splitlines()[1:] == ["ended the attempt of run r1", "ended the attempt of run r2"]
+    document = athanor("runners", "forget", "f" * 36, "--json").json
+    assert document == {"forgotten": "f" * 36, "run_ids": ["r1", "r2"]}
+    server.do(server.fake.runners["f" * 36].run_ids.__delitem__, slice(None))
+    assert athanor("runners", "forget", "ffff").out == f"gave up runner {'f' * 36}; it held no run\n"
+
+
 def test_every_violation_is_listed_with_its_path(athanor, server):
     server.fake.refusals["CreateInstance"] = [
         Refusal(

@@ -8,25 +8,32 @@ import grpc
 import pytest
 from athanor.client import (
     AsyncClient,
+    Begun,
     ConfigurationInvalidError,
     ConflictError,
     DeadlineExceededError,
     EventFilter,
     EventKind,
+    InstanceChanged,
+    InstanceDeleted,
     LogEntry,
     LogLevel,
     NotFoundError,
     PositionOutOfRangeError,
     Progress,
     ProgressUpdated,
+    RunChanged,
+    RunDeleted,
+    RunnerConnectedError,
     RunPolicy,
     RunState,
     RunTerminalError,
     RunUpdated,
+    Synced,
     UnavailableError,
 )
 from athanor.client.events import Event
-from athanor.v1 import experiment_service_pb2, run_pb2, runner_pb2
+from athanor.v1 import experiment_service_pb2, instance_service_pb2, run_pb2, run_service_pb2, runner_pb2
 
 from tests.support.fake_orchestrator import FakeOrchestrator, Refusal
 
@@ -256,6 +263,58 @@ async def test_runners(client, fake):
     fake.runners["x"] = runner_pb2.Runner(id="x", display_name="box", slots=2, connected=True)
     [runner] = await client.runners.list().all()
     assert (await client.runners.get("x")) == runner
+
+
+async def test_a_runner_is_drained_undrained_and_given_up(client, fake):
+    fake.runners["x"] = runner_pb2.Runner(id="x", connected=True, run_ids=["r1", "r2"])
+    fake.refusals["DrainRunner"] = [AWAY]
+    assert (await client.runners.drain("x")).draining
+    assert not (await client.runners.undrain("x")).draining
+    with pytest.raises(RunnerConnectedError) as caught:
+        await client.runners.forget("x")
+    assert caught.value.runner_id == "x"
+    fake.runners["x"].connected = False
+    assert await client.runners.forget("x") == ("r1", "r2")
+    for call in (client.runners.drain, client.runners.undrain, client.runners.forget):
+        with pytest.raises(NotFoundError):
+            await call("y")
+
+    # Made again it would answer with fewer runs than it ended.
+    fake.refusals["ForgetRunner"] = [AWAY]
+    with pytest.raises(UnavailableError):
+        await client.runners.forget("x")
+
+
+async def test_watching_all_runs_goes_on_over_a_restart(client, fake):
+    fake.send("WatchRuns", run_of("a"), run_service_pb2.WatchRunsResponse(synced={}))
+    async with client.runs.watch_all(experiment="hello", labels={"k": "v"}, active_only=True) as watch:
+        assert [type(await anext(watch)) for _ in range(3)] == [Begun, RunChanged, Synced]
+        fake.send("WatchRuns", run_service_pb2.WatchRunsResponse(deleted={"id": "a"}))
+        assert await anext(watch) == RunDeleted("a")
+        await fake.kill()
+        fake.watched["WatchRuns"] = [run_of("b"), run_service_pb2.WatchRunsResponse(synced={})]
+        await fake.start()
+        assert await anext(watch) == Begun()
+        item = await anext(watch)
+        assert isinstance(item, RunChanged)
+        assert item.run.id == "b"
+    [request, *_] = fake.called("WatchRuns")
+    assert (request.experiment, dict(request.labels), request.active_only) == ("hello", {"k": "v"}, True)
+    assert request.view == run_service_pb2.RUN_VIEW_BASIC
+
+
+def run_of(id: str):
+    return run_service_pb2.WatchRunsResponse(run={"id": id, "state": run_pb2.RUN_STATE_RUNNING})
+
+
+async def test_watching_all_instances(client, fake):
+    response = instance_service_pb2.WatchInstancesResponse
+    fake.send("WatchInstances", response(instance={"id": "i"}), response(synced={}), response(deleted={"id": "i"}))
+    async with client.instances.watch_all(experiment="hello", labels={"k": "v"}) as watch:
+        items = [await anext(watch) for _ in range(4)]
+    assert [type(item) for item in items] == [Begun, InstanceChanged, Synced, InstanceDeleted]
+    [request] = fake.called("WatchInstances")
+    assert (request.experiment, dict(request.labels)) == ("hello", {"k": "v"})
 
 
 async def test_watching_a_run_live(client, fake):

@@ -120,6 +120,8 @@ class FakeOrchestrator:
         self.answers: dict[str, Any] = {}  # by request_id
         self.certificates: dict[str, run_service_pb2.VerifyRunResponse] = {}  # by run
         self.batch_size = 3
+        self.watched: dict[str, list[Any]] = {"WatchRuns": [], "WatchInstances": []}  # what these streams send
+        self.watched_more = asyncio.Event()
         self.server: grpc.aio.Server | None = None
         self.port = 0
 
@@ -209,6 +211,23 @@ class FakeOrchestrator:
             fake.run.attempts[0].outcome = outcome
             fake.run.attempts[0].log_complete = True
         self.append(fake, state_change=run_event_pb2.StateChange(state=state, reason="its attempt ended"))
+
+    def send(self, method: str, *responses: Any) -> None:
+        """Have the streams of a watch of many send this."""
+        self.watched[method] += responses
+        self.watched_more.set()
+
+    async def sent(self, method: str, context: Any) -> AsyncIterator[Any]:
+        """What one stream of a watch of many sends, from the first; breaks where the test has said so."""
+        place = 0
+        while True:
+            if self.refusals[f"{method}.middle"]:
+                await self.refuse(context, self.refusals[f"{method}.middle"].pop(0))
+            self.watched_more.clear()
+            while place < len(self.watched[method]):
+                place += 1
+                yield self.watched[method][place - 1]
+            await self.watched_more.wait()
 
     def touch(self, fake: FakeRun) -> None:
         """Wake those who watch the run."""
@@ -318,6 +337,11 @@ class _Instances(instance_service_pb2_grpc.InstanceServiceServicer):
         await self.fake.find(context, self.fake.instances, "instance", request.id)
         del self.fake.instances[request.id]
         return instance_service_pb2.DeleteInstanceResponse()
+
+    async def WatchInstances(self, request, context):
+        await self.fake.enter("WatchInstances", request, context)
+        async for response in self.fake.sent("WatchInstances", context):
+            yield response
 
 
 class _Runs(run_service_pb2_grpc.RunServiceServicer):
@@ -445,6 +469,11 @@ class _Runs(run_service_pb2_grpc.RunServiceServicer):
                 return
             await found.changed.wait()
 
+    async def WatchRuns(self, request, context):
+        await self.fake.enter("WatchRuns", request, context)
+        async for response in self.fake.sent("WatchRuns", context):
+            yield response
+
 
 class _Runners(runner_service_pb2_grpc.RunnerServiceServicer):
     def __init__(self, fake: FakeOrchestrator) -> None:
@@ -460,6 +489,28 @@ class _Runners(runner_service_pb2_grpc.RunnerServiceServicer):
         rows = [self.fake.runners[id] for id in sorted(self.fake.runners)]
         items, token = self.fake.page(rows, request.page_size, request.page_token)
         return runner_service_pb2.ListRunnersResponse(runners=items, next_page_token=token)
+
+    async def DrainRunner(self, request, context):
+        await self.fake.enter("DrainRunner", request, context)
+        found = await self.fake.find(context, self.fake.runners, "runner", request.id)
+        found.draining = True
+        return runner_service_pb2.DrainRunnerResponse(runner=found)
+
+    async def UndrainRunner(self, request, context):
+        await self.fake.enter("UndrainRunner", request, context)
+        found = await self.fake.find(context, self.fake.runners, "runner", request.id)
+        found.draining = False
+        return runner_service_pb2.UndrainRunnerResponse(runner=found)
+
+    async def ForgetRunner(self, request, context):
+        await self.fake.enter("ForgetRunner", request, context)
+        found = await self.fake.find(context, self.fake.runners, "runner", request.id)
+        if found.connected:
+            metadata = {"runner_id": request.id}
+            text = f"runner {request.id} is connected: it was heard from 3 s ago"
+            code = grpc.StatusCode.FAILED_PRECONDITION
+            await self.fake.refuse(context, Refusal(code, text, "RUNNER_CONNECTED", metadata))
+        return runner_service_pb2.ForgetRunnerResponse(run_ids=found.run_ids)
 
 
 def selects(wanted: run_service_pb2.RunEventFilter, event: run_event_pb2.RunEvent) -> bool:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import sqlalchemy
 from athanor_orchestrator.domain.clock import Clock
 from athanor_orchestrator.domain.errors import StorageUnavailable
-from athanor_orchestrator.storage import migration
+from athanor_orchestrator.storage import changes, migration
 from athanor_orchestrator.storage.sqlite import SqliteDialect
 from athanor_orchestrator.storage.transaction import Transaction
 
@@ -77,6 +77,7 @@ class InlineDatabase:
             with self._dialect.writer.connect() as connection, connection.begin():
                 transaction = Transaction(connection, self._dialect)
                 answer = command(transaction)
+                _record(transaction)
                 refused = self.refuse(command)
                 if refused is not None:
                     if isinstance(refused, StorageUnavailable):
@@ -115,9 +116,16 @@ class InlineDatabase:
             with connection.begin():
                 transaction = Transaction(connection, self._dialect)
                 answer = command(transaction)
+                _record(transaction)
             if transaction.topics:
                 self.on_commit(frozenset(transaction.topics))
             return answer
 
     def close(self) -> None:
         self._dialect.release()
+
+
+def _record(transaction: Transaction) -> None:
+    """Write the journal of changes, as the writer does."""
+    if transaction.noted:
+        transaction.topics |= changes.record(transaction, transaction.noted)

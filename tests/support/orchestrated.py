@@ -22,12 +22,14 @@ from athanor_orchestrator.domain.records import (
 )
 from athanor_orchestrator.engine import codec
 from athanor_orchestrator.engine import runs as run_calls
+from athanor_orchestrator.engine.fleet import Fleet
 from athanor_orchestrator.engine.messages import Assignment, Heartbeat, HeartbeatReply, Hello, ToRunner, Welcome
 from athanor_orchestrator.engine.runner_side import RunnerSide
 from athanor_orchestrator.engine.sessions import Session
 from athanor_orchestrator.engine.subscription import Subscriptions
 from athanor_orchestrator.engine.timings import Timings
 from athanor_orchestrator.engine.wakeups import Wakeups
+from athanor_orchestrator.engine.watching import Watching
 from athanor_orchestrator.storage import events, instances, leases, results, runs
 from athanor_orchestrator.storage.database import Database
 from athanor_orchestrator.storage.transaction import Transaction
@@ -56,6 +58,8 @@ class Orchestrated:
         self.subscriptions = Subscriptions(
             self.typed_database, self.wakeups, self.side.progress, self.clock, self.timings
         )
+        self.watching = Watching(self.typed_database, self.wakeups, self.timings)
+        self.fleet = Fleet(self.typed_database, self.timings)
 
     @property
     def typed_database(self) -> Database:

@@ -31,6 +31,11 @@ async def instance(client: "AsyncClient", text: str) -> str:
     return await _resolve("instance", client.instances.list(page_size=1000), text)
 
 
+async def runner(client: "AsyncClient", text: str) -> str:
+    """Return the id of the runner that `text` means; a beginning is looked for among those seen in the last day."""
+    return await _resolve("runner", client.runners.list(page_size=1000), text, newest_first=False)
+
+
 def shortened(ids: Collection[str]) -> dict[str, str]:
     """Return for each id the shortest beginning, of at least 13 characters, that no other of them shares."""
     length = _SHORT
@@ -39,7 +44,7 @@ def shortened(ids: Collection[str]) -> dict[str, str]:
     return {id: id[:length] for id in ids}
 
 
-async def _resolve(what: str, newest_first: "Listing[_Item]", text: str) -> str:
+async def _resolve(what: str, listing: "Listing[_Item]", text: str, *, newest_first: bool = True) -> str:
     """Find the one id that begins with `text`. Raises typer.BadParameter when there is none, or more than one."""
     prefix = text.strip().lower()
     if len(prefix) >= _FULL:
@@ -47,10 +52,10 @@ async def _resolve(what: str, newest_first: "Listing[_Item]", text: str) -> str:
     if not prefix:
         raise typer.BadParameter(f"the id of the {what} is empty")
     found = list[str]()
-    async for item in newest_first:
+    async for item in listing:
         if item.id.startswith(prefix):
             found.append(item.id)
-        elif item.id < prefix:  # ids grow with time, and these come newest first: all others are smaller still
+        elif newest_first and item.id < prefix:  # ids grow with time: all others are smaller still
             break
     match found:
         case [id]:

@@ -18,6 +18,7 @@ RunId: TypeAlias = Annotated[str, typer.Argument(metavar="RUN", help="Id of the 
 InstanceId: TypeAlias = Annotated[
     str, typer.Argument(metavar="INSTANCE", help="Id of the instance, or the beginning of it.")
 ]
+RunnerId: TypeAlias = Annotated[str, typer.Argument(metavar="RUNNER", help="Id of the runner, or the beginning of it.")]
 Experiment: TypeAlias = Annotated[str, typer.Argument(metavar="EXPERIMENT", help="Name of the experiment.")]
 Set: TypeAlias = Annotated[
     list[str] | None,

@@ -5,13 +5,27 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from athanor.cli import arguments, attempts, exits, ids, launch, options, output, session, shapes, verify, words
+from athanor.cli import (
+    arguments,
+    attempts,
+    exits,
+    ids,
+    launch,
+    options,
+    output,
+    session,
+    shapes,
+    verify,
+    watch,
+    words,
+)
 
 if TYPE_CHECKING:
     from athanor.client import AsyncClient, Run
 
-app = typer.Typer(help="Start, show, verify, cancel and delete runs.", no_args_is_help=True)
+app = typer.Typer(help="Start, show, watch, verify, cancel and delete runs.", no_args_is_help=True)
 app.command()(launch.start)
+app.command()(watch.watch)
 app.command()(verify.verify)
 
 

@@ -239,6 +239,21 @@ def watch_item(item: "client.WatchItem") -> Document:
             return {"event": event(item)}
 
 
+def runs_item(item: "client.RunsItem") -> Document:
+    """One line of a watch of all runs: `{"begun": true}`, `{"run": ...}`, `{"deleted": ID}` or `{"synced": true}`."""
+    from athanor import client
+
+    match item:
+        case client.RunChanged():
+            return {"run": run(item.run)}
+        case client.RunDeleted():
+            return {"deleted": item.id}
+        case client.Begun():
+            return {"begun": True}
+        case _:
+            return {"synced": True}
+
+
 def time(value: datetime | None) -> str | None:
     """RFC 3339 in UTC, to the microsecond."""
     return None if value is None else value.isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -15,7 +15,7 @@
     asyncio.run(main())
 
 Errors are drawn in `athanor.client.errors`, resources are in `athanor.client.resources`, events in
-`athanor.client.events`.
+`athanor.client.events`, what a watch of many gives in `athanor.client.changes`.
 """
 
 from athanor.client._async.client import AsyncClient
@@ -25,6 +25,17 @@ from athanor.client._async.listing import Listing, Page
 from athanor.client._async.runners import Runners
 from athanor.client._async.runs import Runs
 from athanor.client._async.watch import Interruption, RunWatch
+from athanor.client._async.watch_all import ChangeWatch
+from athanor.client.changes import (
+    Begun,
+    InstanceChanged,
+    InstanceDeleted,
+    InstancesItem,
+    RunChanged,
+    RunDeleted,
+    RunsItem,
+    Synced,
+)
 from athanor.client.enums import AttemptOutcome, EventKind, FailureKind, LogFaultKind, LogLevel, RunState, Verdict
 from athanor.client.errors import (
     AlreadyExistsError,
@@ -41,6 +52,7 @@ from athanor.client.errors import (
     ProtocolError,
     RefusedError,
     RunLiveError,
+    RunnerConnectedError,
     RunTerminalError,
     TargetError,
     UnavailableError,
@@ -89,6 +101,7 @@ __all__ = [
     "Listing",
     "Page",
     "RunWatch",
+    "ChangeWatch",
     "Interruption",
     # Resources
     "Attempt",
@@ -127,6 +140,15 @@ __all__ = [
     "StopStep",
     "UnknownEvent",
     "WatchItem",
+    # What a watch of many gives
+    "Begun",
+    "InstanceChanged",
+    "InstanceDeleted",
+    "InstancesItem",
+    "RunChanged",
+    "RunDeleted",
+    "RunsItem",
+    "Synced",
     # Errors
     "AthanorError",
     "TargetError",
@@ -141,6 +163,7 @@ __all__ = [
     "FailedPreconditionError",
     "RunTerminalError",
     "RunLiveError",
+    "RunnerConnectedError",
     "ConflictError",
     "PositionOutOfRangeError",
     "PermissionDeniedError",

@@ -89,6 +89,7 @@ _BY_REASON: dict[str, Callable[..., errors.RefusedError]] = {
     "NOT_FOUND": errors.NotFoundError,
     "RUN_TERMINAL": errors.RunTerminalError,
     "RUN_LIVE": errors.RunLiveError,
+    "RUNNER_CONNECTED": errors.RunnerConnectedError,
     "ETAG_MISMATCH": errors.ConflictError,
     "REQUEST_ID_REUSED": errors.AlreadyExistsError,
     "POSITION_OUT_OF_RANGE": errors.PositionOutOfRangeError,

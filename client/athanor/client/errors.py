@@ -13,6 +13,7 @@
          +- FailedPreconditionError                 the state of the resource forbids it
          |   +- RunTerminalError                    the run has ended
          |   +- RunLiveError                        the run, or a run of the instance, has not ended
+         |   +- RunnerConnectedError                the runner is connected
          +- ConflictError                           the resource has changed since it was read
          +- PositionOutOfRangeError                 the run's log does not reach that position
          +- PermissionDeniedError                   the caller may not do that, or is not known
@@ -161,6 +162,15 @@ class RunLiveError(FailedPreconditionError):
     def run_id(self) -> str:
         """The run."""
         return self.metadata.get("run_id", "")
+
+
+class RunnerConnectedError(FailedPreconditionError):
+    """The runner is connected, or fell silent only just now: stop it first, or wait."""
+
+    @property
+    def runner_id(self) -> str:
+        """The runner."""
+        return self.metadata.get("runner_id", "")
 
 
 class ConflictError(RefusedError):

@@ -365,7 +365,9 @@ class WatchInstancesResponse(_message.Message):
     SYNCED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def instance(self) -> _instance_pb2.Instance:
-        """An instance as it stands now: first every existing one, then each that is created or changes."""
+        """An instance as it stands now: first every existing one, then each that is created or changes; once more when its
+        labels have changed and no longer fit.
+        """
 
     @_builtins.property
     def deleted(self) -> _watch_pb2.Deleted:

@@ -110,7 +110,8 @@ class InstanceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchInstances(self, request, context):
-        """WatchInstances streams the instances as they stand, then every change, until the caller cancels.
+        """WatchInstances streams the instances as they stand, then every change, until the caller cancels. It is interrupted and
+        begun again as WatchRuns is.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

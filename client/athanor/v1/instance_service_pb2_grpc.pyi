@@ -50,7 +50,9 @@ class InstanceServiceStub:
     steps. FAILED_PRECONDITION while a run is live.
     """
     WatchInstances: _grpc.UnaryStreamMultiCallable[_instance_service_pb2.WatchInstancesRequest, _instance_service_pb2.WatchInstancesResponse]
-    """WatchInstances streams the instances as they stand, then every change, until the caller cancels."""
+    """WatchInstances streams the instances as they stand, then every change, until the caller cancels. It is interrupted and
+    begun again as WatchRuns is.
+    """
 
 @_typing.type_check_only
 class InstanceServiceAsyncStub(InstanceServiceStub):
@@ -74,7 +76,9 @@ class InstanceServiceAsyncStub(InstanceServiceStub):
     steps. FAILED_PRECONDITION while a run is live.
     """
     WatchInstances: _aio.UnaryStreamMultiCallable[_instance_service_pb2.WatchInstancesRequest, _instance_service_pb2.WatchInstancesResponse]  # type: ignore[assignment]
-    """WatchInstances streams the instances as they stand, then every change, until the caller cancels."""
+    """WatchInstances streams the instances as they stand, then every change, until the caller cancels. It is interrupted and
+    begun again as WatchRuns is.
+    """
 
 class InstanceServiceServicer(metaclass=_abc_1.ABCMeta):
     """InstanceService keeps instances."""
@@ -131,6 +135,8 @@ class InstanceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _instance_service_pb2.WatchInstancesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_instance_service_pb2.WatchInstancesResponse], _abc.AsyncIterator[_instance_service_pb2.WatchInstancesResponse]]:
-        """WatchInstances streams the instances as they stand, then every change, until the caller cancels."""
+        """WatchInstances streams the instances as they stand, then every change, until the caller cancels. It is interrupted and
+        begun again as WatchRuns is.
+        """
 
 def add_InstanceServiceServicer_to_server(servicer: InstanceServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

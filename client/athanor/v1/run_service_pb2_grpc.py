@@ -161,7 +161,9 @@ class RunServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchRuns(self, request, context):
-        """WatchRuns streams runs as they stand, then every change of their state, until the caller cancels.
+        """WatchRuns streams runs as they stand, then every change of their state, until the caller cancels. Several changes of
+        one may come as one. After an interruption call it again: it begins again. ABORTED when it was read so slowly that it
+        cannot go on from where it is; UNAVAILABLE when the orchestrator stops.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

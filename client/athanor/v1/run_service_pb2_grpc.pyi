@@ -62,7 +62,10 @@ class RunServiceStub:
     sent. NOT_FOUND when the run is deleted meanwhile; OUT_OF_RANGE when the position is beyond the log or was removed.
     """
     WatchRuns: _grpc.UnaryStreamMultiCallable[_run_service_pb2.WatchRunsRequest, _run_service_pb2.WatchRunsResponse]
-    """WatchRuns streams runs as they stand, then every change of their state, until the caller cancels."""
+    """WatchRuns streams runs as they stand, then every change of their state, until the caller cancels. Several changes of
+    one may come as one. After an interruption call it again: it begins again. ABORTED when it was read so slowly that it
+    cannot go on from where it is; UNAVAILABLE when the orchestrator stops.
+    """
 
 @_typing.type_check_only
 class RunServiceAsyncStub(RunServiceStub):
@@ -98,7 +101,10 @@ class RunServiceAsyncStub(RunServiceStub):
     sent. NOT_FOUND when the run is deleted meanwhile; OUT_OF_RANGE when the position is beyond the log or was removed.
     """
     WatchRuns: _aio.UnaryStreamMultiCallable[_run_service_pb2.WatchRunsRequest, _run_service_pb2.WatchRunsResponse]  # type: ignore[assignment]
-    """WatchRuns streams runs as they stand, then every change of their state, until the caller cancels."""
+    """WatchRuns streams runs as they stand, then every change of their state, until the caller cancels. Several changes of
+    one may come as one. After an interruption call it again: it begins again. ABORTED when it was read so slowly that it
+    cannot go on from where it is; UNAVAILABLE when the orchestrator stops.
+    """
 
 class RunServiceServicer(metaclass=_abc_1.ABCMeta):
     """RunService starts, observes and cancels runs."""
@@ -191,6 +197,9 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _run_service_pb2.WatchRunsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_run_service_pb2.WatchRunsResponse], _abc.AsyncIterator[_run_service_pb2.WatchRunsResponse]]:
-        """WatchRuns streams runs as they stand, then every change of their state, until the caller cancels."""
+        """WatchRuns streams runs as they stand, then every change of their state, until the caller cancels. Several changes of
+        one may come as one. After an interruption call it again: it begins again. ABORTED when it was read so slowly that it
+        cannot go on from where it is; UNAVAILABLE when the orchestrator stops.
+        """
 
 def add_RunServiceServicer_to_server(servicer: RunServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

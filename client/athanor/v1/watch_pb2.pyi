@@ -19,7 +19,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Deleted(_message.Message):
-    """Deleted says that a resource is gone."""
+    """Deleted says that a resource is gone. It may be one that was never sent."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -30,6 +30,7 @@ from athanor_orchestrator.engine.storage_health import StorageHealth
 from athanor_orchestrator.engine.subscription import Subscriptions
 from athanor_orchestrator.engine.verification import Verification
 from athanor_orchestrator.engine.wakeups import Wakeups
+from athanor_orchestrator.engine.watching import Watching
 from athanor_orchestrator.rpc import handlers, standard
 from athanor_orchestrator.rpc.dispatch import DispatchServicer
 from athanor_orchestrator.rpc.experiments import ExperimentServicer
@@ -100,15 +101,17 @@ class Orchestrator:
         self._deletion = Deletion(database, wakeups)
         catalogue = Catalogue(database)
         subscriptions = Subscriptions(database, wakeups, self._runner_side.progress, self._clock, timings)
-        self.watches = Watches(subscriptions)
+        self.watches = Watches(subscriptions, Watching(database, wakeups, timings))
 
         mounted: dict[ServiceDescriptor, object] = {
             _service(experiment_service_pb2, "ExperimentService"): ExperimentServicer(catalogue),
-            _service(instance_service_pb2, "InstanceService"): InstanceServicer(Instances(database, catalogue)),
+            _service(instance_service_pb2, "InstanceService"): InstanceServicer(
+                Instances(database, catalogue), self.watches
+            ),
             _service(run_service_pb2, "RunService"): RunServicer(
                 Runs(database), RunLog(database), Verification(database), self.watches
             ),
-            _service(runner_service_pb2, "RunnerService"): RunnerServicer(Fleet(database)),
+            _service(runner_service_pb2, "RunnerService"): RunnerServicer(Fleet(database, timings)),
         }
         for descriptor, servicer in mounted.items():
             self._server.add_generic_rpc_handlers((handlers.mount(descriptor, servicer),))

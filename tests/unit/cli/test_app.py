@@ -26,10 +26,14 @@ COMMANDS = [
     "runs list",
     "runs show",
     "runs verify",
+    "runs watch",
     "runs cancel",
     "runs delete",
     "runners",
     "runners list",
+    "runners drain",
+    "runners undrain",
+    "runners forget",
 ]
 WITHOUT_DATA = {"", "up", "experiments", "instances", "runs", "runners"}
 

@@ -194,3 +194,11 @@ def test_the_lines_of_a_run_that_is_followed():
     assert text(shapes.watch_item(client.RunUpdated(run)))["run"]["id"] == "r"
     progress = text(shapes.watch_item(client.ProgressUpdated(client.Progress(1, 2))))
     assert progress == {"progress": {"current": 1, "total": 2, "message": ""}}
+
+
+def test_what_a_watch_of_all_runs_prints():
+    run = client.Run("r", "i", "e", client.RunState.RUNNING)
+    assert text(shapes.runs_item(client.RunChanged(run))) == {"run": text(shapes.run(run))}
+    assert text(shapes.runs_item(client.RunDeleted("r"))) == {"deleted": "r"}
+    assert text(shapes.runs_item(client.Begun())) == {"begun": True}
+    assert text(shapes.runs_item(client.Synced())) == {"synced": True}

@@ -6,15 +6,17 @@ import sys
 import athanor.client
 
 EXPORTS = """
-AsyncClient Experiments Instances Runners Runs Listing Page RunWatch Interruption
+AsyncClient Experiments Instances Runners Runs Listing Page RunWatch ChangeWatch Interruption
 Attempt AttemptFinding CodeVersion DiscoveryError Experiment Failure Instance LogFault Progress Run RunPolicy Runner
 Validation Verification
 AttemptOutcome EventKind FailureKind LogFaultKind LogLevel RunState Verdict
 AttemptEnded AttemptStarted CheckpointSaved Event EventFilter LogEntry ProgressUpdated Result RunUpdated StateChanged
 StopStep UnknownEvent WatchItem
+Begun InstanceChanged InstanceDeleted InstancesItem RunChanged RunDeleted RunsItem Synced
 AthanorError TargetError UnavailableError DeadlineExceededError ProtocolError RefusedError InvalidArgumentError
 ConfigurationInvalidError NotFoundError AlreadyExistsError FailedPreconditionError RunTerminalError RunLiveError
-ConflictError PositionOutOfRangeError PermissionDeniedError UnimplementedError InternalError Violation
+RunnerConnectedError ConflictError PositionOutOfRangeError PermissionDeniedError UnimplementedError InternalError
+Violation
 """
 
 

@@ -27,7 +27,7 @@ def raised(refusal: Refusal) -> errors.AthanorError:
         (S.NOT_FOUND, "", errors.NotFoundError),
         (S.FAILED_PRECONDITION, "RUN_TERMINAL", errors.RunTerminalError),
         (S.FAILED_PRECONDITION, "RUN_LIVE", errors.RunLiveError),
-        (S.FAILED_PRECONDITION, "RUNNER_CONNECTED", errors.FailedPreconditionError),
+        (S.FAILED_PRECONDITION, "RUNNER_CONNECTED", errors.RunnerConnectedError),
         (S.ABORTED, "ETAG_MISMATCH", errors.ConflictError),
         (S.ALREADY_EXISTS, "REQUEST_ID_REUSED", errors.AlreadyExistsError),
         (S.OUT_OF_RANGE, "POSITION_OUT_OF_RANGE", errors.PositionOutOfRangeError),

@@ -34,7 +34,7 @@ class Subscriptions:
 
 
 def watches(subscriptions: Subscriptions) -> Watches:
-    return Watches(subscriptions)  # type: ignore[arg-type]
+    return Watches(subscriptions, None)  # type: ignore[arg-type]
 
 
 def event(sequence: int, text: str) -> bytes:

@@ -41,7 +41,7 @@ class AsyncClient:
         channel = self._orchestrators.as_channel()
         caller = Caller(self.target, timeout=timeout, retry_for=retry_for, sleep=asyncio.sleep, clock=time.monotonic)
         self.experiments = Experiments(caller, ExperimentServiceStub(channel))
-        self.instances = Instances(caller, InstanceServiceStub(channel))
+        self.instances = Instances(caller, InstanceServiceStub(channel), connect_for=retry_for)
         self.runs = Runs(caller, RunServiceStub(channel), connect_for=retry_for)
         self.runners = Runners(caller, RunnerServiceStub(channel))
 

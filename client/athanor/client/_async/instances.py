@@ -1,14 +1,18 @@
 """`client.instances`: experiments with a name and a configuration."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import grpc.aio
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from athanor.client import _decode, _json
 from athanor.client._async.calls import Caller
 from athanor.client._async.listing import Listing, Page
+from athanor.client._async.watch import Interruption, WatchCall
+from athanor.client._async.watch_all import ChangeWatch, instances_item
+from athanor.client.changes import InstancesItem
 from athanor.client.resources import Instance
 from athanor.v1 import instance_pb2
 from athanor.v1 import instance_service_pb2 as pb
@@ -20,11 +24,12 @@ _CONFIGURATION = "instance.configuration_json"
 
 
 class Instances:
-    """Create, read, change and delete instances."""
+    """Create, read, change, delete and watch instances."""
 
-    def __init__(self, caller: Caller, stub: "InstanceServiceAsyncStub") -> None:
+    def __init__(self, caller: Caller, stub: "InstanceServiceAsyncStub", *, connect_for: float) -> None:
         self._caller = caller
         self._stub = stub
+        self._connect_for = connect_for
 
     async def create(
         self,
@@ -124,3 +129,35 @@ class Instances:
         """
         request = pb.DeleteInstanceRequest(id=id, etag=etag, allow_missing=allow_missing)
         await self._caller.call(self._stub.DeleteInstance, request, timeout=timeout, repeatable=allow_missing)
+
+    def watch_all(
+        self,
+        *,
+        experiment: str = "",
+        labels: Mapping[str, str] | None = None,
+        give_up_after: float | None = None,
+        on_interruption: Callable[[Interruption], None] | None = None,
+    ) -> ChangeWatch[InstancesItem]:
+        """Watch all instances that fit the filters: as they stand, then each that changes.
+
+        Its items are in `athanor.client.changes`. One whose labels are changed so that it no longer fits is given once
+        more. A lost orchestrator is waited for, for as long as it takes, or for `give_up_after` seconds
+        (UnavailableError); `on_interruption` is told of each time. One that has never answered is given up after the
+        client's `retry_for`.
+        """
+        request = pb.WatchInstancesRequest(experiment=experiment, labels=labels or {})
+
+        def open_call() -> WatchCall:
+            try:
+                return self._stub.WatchInstances(request)
+            except grpc.aio.UsageError as error:
+                raise RuntimeError("this client has been closed") from error
+
+        return ChangeWatch(
+            open_call,
+            instances_item,
+            target=self._caller.target,
+            connect_for=self._connect_for,
+            give_up_after=give_up_after,
+            on_interruption=on_interruption,
+        )

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Runners:
-    """The services that execute runs."""
+    """The services that execute runs: shown, drained, given up."""
 
     def __init__(self, caller: Caller, stub: "RunnerServiceAsyncStub") -> None:
         self._caller = caller
@@ -33,3 +33,23 @@ class Runners:
             return Page(tuple(map(_decode.runner, response.runners)), response.next_page_token)
 
         return Listing(fetch)
+
+    async def drain(self, id: str, *, timeout: float | None = None) -> Runner:
+        """Let a runner take no more runs, also after it restarts; those it holds finish. Raises NotFoundError."""
+        response = await self._caller.call(self._stub.DrainRunner, pb.DrainRunnerRequest(id=id), timeout=timeout)
+        return _decode.runner(response.runner)
+
+    async def undrain(self, id: str, *, timeout: float | None = None) -> Runner:
+        """Take `drain` back. Raises NotFoundError."""
+        response = await self._caller.call(self._stub.UndrainRunner, pb.UndrainRunnerRequest(id=id), timeout=timeout)
+        return _decode.runner(response.runner)
+
+    async def forget(self, id: str, *, timeout: float | None = None) -> tuple[str, ...]:
+        """Give a silent runner up: the attempts that it holds end at once. Returns the ids of their runs.
+
+        It is not made again when its answer is lost: that would answer with fewer runs. Raises NotFoundError, and
+        RunnerConnectedError while the runner is connected.
+        """
+        request = pb.ForgetRunnerRequest(id=id)
+        response = await self._caller.call(self._stub.ForgetRunner, request, timeout=timeout, repeatable=False)
+        return tuple(response.run_ids)

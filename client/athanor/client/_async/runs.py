@@ -10,6 +10,8 @@ from athanor.client import _decode, _encode
 from athanor.client._async.calls import Caller
 from athanor.client._async.listing import Listing, Page
 from athanor.client._async.watch import Interruption, RunWatch, WatchCall
+from athanor.client._async.watch_all import ChangeWatch, runs_item
+from athanor.client.changes import RunsItem
 from athanor.client.enums import EventKind, LogLevel, RunState
 from athanor.client.errors import ProtocolError
 from athanor.client.events import Event, EventFilter, LogEntry, Result
@@ -228,6 +230,45 @@ class Runs:
             target=self._caller.target,
             after_sequence=after_sequence,
             filtered=filter is not None and filter != EventFilter(),
+            connect_for=self._connect_for,
+            give_up_after=give_up_after,
+            on_interruption=on_interruption,
+        )
+
+    def watch_all(
+        self,
+        *,
+        instance_id: str = "",
+        experiment: str = "",
+        labels: Mapping[str, str] | None = None,
+        active_only: bool = False,
+        full: bool = False,
+        give_up_after: float | None = None,
+        on_interruption: Callable[[Interruption], None] | None = None,
+    ) -> ChangeWatch[RunsItem]:
+        """Watch all runs that fit every filter: as they stand, then each that changes; see `athanor.client.changes`.
+
+        `active_only` leaves out those that had ended when it began. `full` also brings configurations and attempts.
+        A lost orchestrator is waited for as in `watch`.
+        """
+        request = pb.WatchRunsRequest(
+            instance_id=instance_id,
+            experiment=experiment,
+            labels=labels or {},
+            active_only=active_only,
+            view=pb.RUN_VIEW_FULL if full else pb.RUN_VIEW_BASIC,
+        )
+
+        def open_call() -> WatchCall:
+            try:
+                return self._stub.WatchRuns(request)
+            except grpc.aio.UsageError as error:
+                raise RuntimeError("this client has been closed") from error
+
+        return ChangeWatch(
+            open_call,
+            runs_item,
+            target=self._caller.target,
             connect_for=self._connect_for,
             give_up_after=give_up_after,
             on_interruption=on_interruption,

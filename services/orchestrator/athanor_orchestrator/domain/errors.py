@@ -13,7 +13,7 @@
      +- PositionOutOfRange
      +- SessionSuperseded        to runners
      +- RunnerConnected
-     +- NotBuilt                 part of the contract that this version does not serve
+     +- WatchOutrun              the watcher was too slow, or the database went back: it begins again
      +- Stopping                 the orchestrator goes away; another one, or the next one, goes on
      +- StorageUnavailable       the database cannot be reached or written
      +- StorageInUse             at start: another orchestrator has the SQLite file
@@ -126,15 +126,21 @@ class SessionSuperseded(AthanorError):
 
 
 class RunnerConnected(AthanorError):
-    """The runner is connected."""
+    """The runner is connected, and was heard from `silent_s` seconds ago."""
 
-    def __init__(self, runner_id: str) -> None:
-        super().__init__(f"runner {runner_id} is connected; stop it first")
+    def __init__(self, runner_id: str, silent_s: float, connected_for_s: float) -> None:
+        super().__init__(
+            f"runner {runner_id} is connected: it was heard from {max(silent_s, 0):.0f} s ago, and counts as connected "
+            f"until it has been silent for {connected_for_s:g} s or said goodbye; stop it first, or wait"
+        )
         self.runner_id = runner_id
 
 
-class NotBuilt(AthanorError):
-    """The call is in the contract, and this version does not serve it yet."""
+class WatchOutrun(AthanorError):
+    """What changed since a watcher of many last read is not known any more: to begin again is the way to go on."""
+
+    def __init__(self) -> None:
+        super().__init__("the watch was read too slowly to go on from where it is; begin it again")
 
 
 class Stopping(AthanorError):

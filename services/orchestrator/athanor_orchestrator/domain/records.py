@@ -42,7 +42,7 @@ class FailureKind(IntEnum):
     STORAGE = 8  # its runner could not write the spool, or its log does not add up
     RUNNER_STOPPED = 9  # an operator stopped its runner
     RUNNER_RESTARTED = 10  # its runner crashed and came back
-    RUNNER_LOST = 11  # its runner was silent for too long, or lost its spool
+    RUNNER_LOST = 11  # its runner was silent for too long, was given up by an operator, or lost its spool
 
 
 class EventKind(IntEnum):
@@ -56,12 +56,27 @@ class EventKind(IntEnum):
     CHECKPOINT = 9
 
 
+class Resource(IntEnum):
+    """What can be watched as a whole."""
+
+    RUN = 1
+    INSTANCE = 2
+
+
+class ChangeKind(IntEnum):
+    """What happened to a resource."""
+
+    STATE = 1  # it was created, or something of it that watches tell of is different
+    AFTERMATH = 2  # of a run that may have ended before: its runner confirms that no process is left
+    DELETED = 3
+
+
 class LeaseEnd(StrEnum):
     """Why a lease is over."""
 
     ENDED = "ended"  # its AttemptEnded, sent by the runner, is stored
     RETURNED = "returned"  # declined, or never taken up: nothing of it is stored
-    LOST = "lost"  # the reaper, or a Hello that does not name it, ended it
+    LOST = "lost"  # the reaper, an operator (ForgetRunner), or a Hello that does not name it, ended it
     BROKEN = "broken"  # what its runner sent broke the append rule
     DELETED = "deleted"  # its run was deleted
 
@@ -144,7 +159,8 @@ class Runner:
     session_number: int = 0
     session_id: str = ""
     connected: bool = False  # its session is live, at whichever orchestrator
-    draining: bool = False
+    draining: bool = False  # it says itself that it takes no more
+    drain_request_time_us: int | None = None  # set while an operator wants it to take no more
     last_seen_us: int = 0
     run_ids: tuple[str, ...] = ()  # runs it holds a live lease of; derived when read
     experiments: tuple[str, ...] = ()  # names; derived when read
@@ -293,6 +309,27 @@ class StoredRequest:
 
     body_hash: bytes
     answer: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One entry of the journal of changes: which resource, and what it is selected by."""
+
+    resource: Resource
+    id: str
+    kind: ChangeKind
+    experiment: str
+    labels: Mapping[str, str]
+    instance_id: str = ""  # of a run
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceFilter:
+    """Selects runs, or instances; what is empty selects everything."""
+
+    experiment: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    instance_id: str = ""  # of runs
 
 
 @dataclass(frozen=True, slots=True)

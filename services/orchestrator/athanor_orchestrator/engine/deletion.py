@@ -51,11 +51,11 @@ class Deletion:
 def remove_some(tx: Transaction, rows: int) -> bool:
     """Remove at most `rows` rows of the oldest hidden run, and the run itself with the last of them.
 
-    False when nothing is hidden.
+    When nothing is hidden any more, give some of the room back. False when none is left to give.
     """
     hidden = deletion.hidden_runs(tx, 1)
     if not hidden:
-        return False
+        return tx.dialect.give_back_space(tx.connection)
     (run_id,) = hidden
     left = rows - events.delete_events(tx, run_id, rows)
     if left > 0:

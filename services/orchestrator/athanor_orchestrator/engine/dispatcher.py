@@ -174,7 +174,7 @@ def _rooms(tx: Transaction, candidates: Sequence[Candidate]) -> list[Room]:
         runner = runners.lock_runner(tx, candidate.runner_id)
         if runner is None or runner.session_number != candidate.session_number:
             continue
-        if not runner.connected or runner.draining:
+        if not runner.connected or runner.draining or runner.drain_request_time_us is not None:
             continue
 
         free = runner.slots - len(runner.run_ids)  # a slot is a live lease

@@ -85,7 +85,7 @@ class Instances:
             def fetch(before: str | None, count: int) -> Page[Instance]:
                 return instances.list_instances(tx, experiment=experiment, labels=labels, before_id=before, limit=count)
 
-            return gather(fetch, before_id, key=lambda instance: instance.id, size=_size, limit=limit)
+            return gather(fetch, before_id, key=lambda instance: instance.id, size=size, limit=limit)
 
         return await self._database.read(query)
 
@@ -151,7 +151,8 @@ def _require_locked(tx: Transaction, instance_id: str, etag: str) -> Instance:
     return instance
 
 
-def _size(instance: Instance) -> int:
+def size(instance: Instance) -> int:
+    """Return about how many bytes an instance takes in a message."""
     texts = instance.name, instance.description, instance.configuration_json
     return size_of(*texts, *instance.labels, *instance.labels.values())
 

@@ -20,16 +20,18 @@ def gather(
     size: Callable[[T], int],
     limit: int,
     max_bytes: int = PAGE_BYTES,
+    at_once: int = _AT_ONCE,
 ) -> Page[T]:
     """Make a page of at most `limit` items and about `max_bytes`, at least one item if there is any.
 
-    `fetch(position, limit)` reads what is behind a position, `key` is the position of an item.
+    `fetch(position, limit)` reads what is behind a position, `key` is the position of an item. `at_once` are read
+    before their size is looked at.
     """
     items: list[T] = []
     room = max_bytes
     position = start
     while True:
-        part = fetch(position, min(_AT_ONCE, limit - len(items)))
+        part = fetch(position, min(at_once, limit - len(items)))
         for item in part.items:
             room -= size(item)
             if items and room < 0:

@@ -11,7 +11,7 @@ from athanor_orchestrator.engine import ending
 from athanor_orchestrator.engine.observation import Observer
 from athanor_orchestrator.engine.rounds import attempt_round
 from athanor_orchestrator.engine.timings import Timings
-from athanor_orchestrator.storage import leases, requests, runners, runs
+from athanor_orchestrator.storage import changes, leases, requests, runners, runs
 from athanor_orchestrator.storage.database import Database
 from athanor_orchestrator.storage.transaction import Transaction
 
@@ -74,13 +74,14 @@ class Reaper:
             logger.warning("run %s: runner %s was given up", lease.run_id, lease.runner_id)
 
     async def purge(self) -> None:
-        """Forget ended leases and request ids that are old, some at a time."""
+        """Forget ended leases, request ids and changes that are old, some at a time."""
         now = asyncio.get_running_loop().time()
         if now - self._purged_at < self._timings.purge_interval:
             return
 
-        kept = round(self._timings.ended_lease_kept * _US), round(self._timings.request_kept * _US)
-        while await self._database.write(lambda tx: _purge(tx, *kept)):
+        kept = (self._timings.ended_lease_kept, self._timings.request_kept, self._timings.changes_kept)
+        kept_us = [round(each * _US) for each in kept]
+        while await self._database.write(lambda tx: _purge(tx, *kept_us)):
             pass
         self._purged_at = now
 
@@ -122,7 +123,8 @@ def disconnect(tx: Transaction, before_us: int) -> None:
         tx.wake("fleet")
 
 
-def _purge(tx: Transaction, lease_kept_us: int, request_kept_us: int) -> bool:
+def _purge(tx: Transaction, lease_kept_us: int, request_kept_us: int, changes_kept_us: int) -> bool:
     ended = leases.purge_ended(tx, tx.now_us - lease_kept_us, _PURGED_AT_ONCE)
     answered = requests.purge_requests(tx, tx.now_us - request_kept_us, _PURGED_AT_ONCE)
-    return max(ended, answered) >= _PURGED_AT_ONCE
+    changed = changes.purge_changes(tx, tx.now_us - changes_kept_us, _PURGED_AT_ONCE)
+    return max(ended, answered, changed) >= _PURGED_AT_ONCE

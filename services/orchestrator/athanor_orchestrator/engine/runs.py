@@ -100,7 +100,7 @@ class Runs:
                     full=full,
                 )
 
-            return gather(fetch, before_id, key=lambda run: run.id, size=_size, limit=limit)
+            return gather(fetch, before_id, key=lambda run: run.id, size=size, limit=limit)
 
         return await self._database.read(query)
 
@@ -222,7 +222,8 @@ def request_cancel(tx: Transaction, run_id: str, reason: str) -> None:
         tx.wake(topic)
 
 
-def _size(run: Run) -> int:
+def size(run: Run) -> int:
+    """Return about how many bytes a run takes in a message."""
     failures = [run.failure, *(attempt.failure for attempt in run.attempts)]
     texts = [text for failure in failures if failure is not None for text in (failure.message, failure.detail)]
     if run.progress is not None:

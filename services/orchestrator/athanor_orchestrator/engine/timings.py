@@ -14,6 +14,8 @@ class Timings:
     keep_alive: float = 5.0  # a watcher hears something at least this often
     hidden_position: float = 1.0  # at most one position this often when the filter hides everything
     progress_shown: float = 0.1  # at most one progress to a watcher this often
+    changes_shown: float = 0.1  # what changes is gathered for this long for a watcher of many, once it comes quickly
+    changes_kept: float = 600.0  # the journal of changes; a watcher of many that is slower than this begins again
     progress_stored: float = 1.0  # progress is written on the run this often at most
     declined_for: float = 30.0  # a runner that declined a run is passed over for this long
     retry_first: float = 0.2  # answer a run whose transaction failed after this, then twice as long, ...

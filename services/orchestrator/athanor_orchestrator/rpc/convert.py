@@ -217,7 +217,7 @@ def runner(record: Runner) -> runner_pb2.Runner:
         id=record.id,
         display_name=record.display_name,
         connected=record.connected,
-        draining=record.draining,
+        draining=record.draining or record.drain_request_time_us is not None,
         slots=record.slots,
         run_ids=record.run_ids,
         experiments=record.experiments,

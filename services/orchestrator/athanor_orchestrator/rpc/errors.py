@@ -105,8 +105,8 @@ def _runner_connected(error: errors.RunnerConnected) -> Answer:
     return Answer(Code.FAILED_PRECONDITION, "RUNNER_CONNECTED", {"runner_id": error.runner_id})
 
 
-def _not_built(_: errors.NotBuilt) -> Answer:
-    return Answer(Code.UNIMPLEMENTED)
+def _watch_outrun(_: errors.WatchOutrun) -> Answer:
+    return Answer(Code.ABORTED, details=(_retry(0),))
 
 
 def _stopping(error: errors.Stopping) -> Answer:
@@ -129,7 +129,7 @@ TABLE: Mapping[type[AthanorError], Callable[[Any], Answer]] = {
     errors.PositionOutOfRange: _position,
     errors.SessionSuperseded: _session,
     errors.RunnerConnected: _runner_connected,
-    errors.NotBuilt: _not_built,
+    errors.WatchOutrun: _watch_outrun,
     errors.Stopping: _stopping,
     errors.StorageUnavailable: _storage,
 }

@@ -1,22 +1,23 @@
 """athanor.v1.InstanceService."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from athanor.v1 import instance_pb2
 from athanor.v1 import instance_service_pb2 as pb
 
-from athanor_orchestrator.domain.errors import NotBuilt
-from athanor_orchestrator.domain.records import Instance
+from athanor_orchestrator.domain.records import Instance, ResourceFilter
 from athanor_orchestrator.engine.instances import UPDATABLE, Draft, Instances
 from athanor_orchestrator.rpc import convert, idempotency, paging
 from athanor_orchestrator.rpc.validate import DESCRIPTION_CHARACTERS, Faults
+from athanor_orchestrator.rpc.watch import Watches
 
 
 class InstanceServicer:
     """Keeps instances."""
 
-    def __init__(self, instances: Instances) -> None:
+    def __init__(self, instances: Instances, watches: Watches) -> None:
         self._instances = instances
+        self._watches = watches
 
     async def CreateInstance(self, request: pb.CreateInstanceRequest) -> bytes:
         faults = Faults()
@@ -64,8 +65,19 @@ class InstanceServicer:
         await self._instances.delete(request.id, request.etag, request.allow_missing)
         return pb.DeleteInstanceResponse()
 
-    def WatchInstances(self, request: pb.WatchInstancesRequest) -> AsyncIterator[pb.WatchInstancesResponse]:
-        raise NotBuilt("WatchInstances is not built yet; ListInstances shows how they stand")
+    async def WatchInstances(
+        self, request: pb.WatchInstancesRequest
+    ) -> AsyncGenerator[pb.WatchInstancesResponse, None]:
+        faults = Faults()
+        faults.name("experiment", request.experiment, optional=True)
+        faults.labels("labels", request.labels)
+        faults.settle()
+        items = self._watches.instances(ResourceFilter(request.experiment, dict(request.labels)))
+        try:
+            async for item in items:
+                yield item
+        finally:
+            await items.aclose()
 
 
 def _draft(faults: Faults, message: instance_pb2.Instance, fields: tuple[str, ...]) -> Draft:

@@ -2,14 +2,13 @@
 
 from athanor.v1 import runner_service_pb2 as pb
 
-from athanor_orchestrator.domain.errors import NotBuilt
 from athanor_orchestrator.engine.fleet import Fleet
 from athanor_orchestrator.rpc import convert, paging
 from athanor_orchestrator.rpc.validate import Faults
 
 
 class RunnerServicer:
-    """Shows the fleet."""
+    """Shows the fleet, and takes what operators want of it."""
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
@@ -32,10 +31,19 @@ class RunnerServicer:
         )
 
     async def DrainRunner(self, request: pb.DrainRunnerRequest) -> pb.DrainRunnerResponse:
-        raise NotBuilt("DrainRunner is not built yet; stop the runner (SIGTERM) to have it take no more runs")
+        faults = Faults()
+        faults.id("id", request.id)
+        faults.settle()
+        return pb.DrainRunnerResponse(runner=convert.runner(await self._fleet.drain(request.id)))
 
     async def UndrainRunner(self, request: pb.UndrainRunnerRequest) -> pb.UndrainRunnerResponse:
-        raise NotBuilt("UndrainRunner is not built yet; start the runner again to have it take runs")
+        faults = Faults()
+        faults.id("id", request.id)
+        faults.settle()
+        return pb.UndrainRunnerResponse(runner=convert.runner(await self._fleet.undrain(request.id)))
 
     async def ForgetRunner(self, request: pb.ForgetRunnerRequest) -> pb.ForgetRunnerResponse:
-        raise NotBuilt("ForgetRunner is not built yet; a silent runner is given up when its runs' policies say so")
+        faults = Faults()
+        faults.id("id", request.id)
+        faults.settle()
+        return pb.ForgetRunnerResponse(run_ids=await self._fleet.forget(request.id))

@@ -1,11 +1,10 @@
 """athanor.v1.RunService."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 
 from athanor.v1 import run_service_pb2 as pb
 
-from athanor_orchestrator.domain.errors import NotBuilt
-from athanor_orchestrator.domain.records import Run, RunState
+from athanor_orchestrator.domain.records import ResourceFilter, Run, RunState
 from athanor_orchestrator.engine.run_log import RunLog
 from athanor_orchestrator.engine.runs import Order, Runs
 from athanor_orchestrator.engine.verification import Verification
@@ -137,8 +136,22 @@ class RunServicer:
         finally:
             await items.aclose()
 
-    def WatchRuns(self, request: pb.WatchRunsRequest) -> AsyncIterator[pb.WatchRunsResponse]:
-        raise NotBuilt("WatchRuns is not built yet; ListRuns shows how they stand, and WatchRun follows one")
+    async def WatchRuns(self, request: pb.WatchRunsRequest) -> AsyncGenerator[pb.WatchRunsResponse, None]:
+        faults = Faults()
+        faults.id("instance_id", request.instance_id, optional=True)
+        faults.name("experiment", request.experiment, optional=True)
+        faults.labels("labels", request.labels)
+        faults.settle()
+        items = self._watches.runs(
+            ResourceFilter(request.experiment, dict(request.labels), request.instance_id),
+            active_only=request.active_only,
+            full=request.view == pb.RUN_VIEW_FULL,
+        )
+        try:
+            async for item in items:
+                yield item
+        finally:
+            await items.aclose()
 
 
 def _started(run: Run) -> bytes:

@@ -1,14 +1,15 @@
-"""What WatchRun sends, and its end when the orchestrator stops. Events are sent as they are stored, never rebuilt."""
+"""What watches send, and their end when the orchestrator stops. Events are sent as they are stored, never rebuilt."""
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
+from typing import TypeVar
 
+from athanor.v1 import instance_service_pb2, watch_pb2
 from athanor.v1 import run_service_pb2 as pb
-from athanor.v1 import watch_pb2
 
 from athanor_orchestrator.domain.errors import Stopping
-from athanor_orchestrator.domain.records import EventFilter
+from athanor_orchestrator.domain.records import EventFilter, Instance, ResourceFilter, Run
 from athanor_orchestrator.engine.subscription import (
     BatchItem,
     Item,
@@ -17,19 +18,24 @@ from athanor_orchestrator.engine.subscription import (
     RunItem,
     Subscriptions,
 )
+from athanor_orchestrator.engine.watching import Gone, Standing, Synced, Watching
 from athanor_orchestrator.rpc import convert
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 _EVENTS_TAG = b"\x0a"  # field 1, length-delimited: `events` of RunEventBatch and of ListRunEventsResponse
 _BATCH_TAG = b"\x12"  # field 2, length-delimited: `batch` of WatchRunResponse
 
 
 class Watches:
-    """The open WatchRun streams of this process."""
+    """The open watch streams of this process, of every kind."""
 
-    def __init__(self, subscriptions: Subscriptions) -> None:
+    def __init__(self, subscriptions: Subscriptions, watching: Watching) -> None:
         self._subscriptions = subscriptions
+        self._watching = watching
         self._stopping = asyncio.Event()
         self.open = 0  # streams that are open now
         self.opened = 0  # streams that were ever opened
@@ -38,28 +44,53 @@ class Watches:
         """End every stream with UNAVAILABLE; its reader goes on from its position elsewhere, or later."""
         self._stopping.set()
 
-    async def follow(
+    def follow(
         self, run_id: str, after_sequence: int, filter: EventFilter
     ) -> AsyncGenerator[pb.WatchRunResponse | bytes, None]:
         """Send a run from a position on, until it has ended. Raises NotFound, PositionOutOfRange, Stopping."""
+        items = self._subscriptions.follow(run_id, after_sequence, filter)
+        return self._serve(f"run {run_id} after {after_sequence}", items, response)
+
+    def runs(
+        self, filter: ResourceFilter, *, active_only: bool, full: bool
+    ) -> AsyncGenerator[pb.WatchRunsResponse, None]:
+        """Send runs as they stand and as they change. Raises WatchOutrun, Stopping."""
+
+        def sent(item: Standing[Run] | Gone | Synced) -> pb.WatchRunsResponse:
+            match item:
+                case Standing(run):
+                    return pb.WatchRunsResponse(run=convert.run(run, full=full))
+                case Gone(id):
+                    return pb.WatchRunsResponse(deleted=watch_pb2.Deleted(id=id))
+                case Synced():
+                    return pb.WatchRunsResponse(synced=watch_pb2.Synced())
+
+        return _one_by_one(
+            self._serve("all runs", self._watching.runs(filter, active_only=active_only, full=full), _each(sent))
+        )
+
+    def instances(self, filter: ResourceFilter) -> AsyncGenerator[instance_service_pb2.WatchInstancesResponse, None]:
+        """Send instances as they stand and as they change. Raises WatchOutrun, Stopping."""
+        return _one_by_one(self._serve("all instances", self._watching.instances(filter), _each(_instance_response)))
+
+    async def _serve(
+        self, what: str, items: AsyncGenerator[T, None], sent: Callable[[T], R]
+    ) -> AsyncGenerator[R, None]:
         self.open += 1
         self.opened += 1
-        logger.debug(
-            "watch opened: run %s after %d; %d open, %d so far", run_id, after_sequence, self.open, self.opened
-        )
-        items = self._subscriptions.follow(run_id, after_sequence, filter)
+        logger.debug("watch opened: %s; %d open, %d so far", what, self.open, self.opened)
         try:
             async for item in _until(self._stopping, items):
-                yield response(item)
+                yield sent(item)
         finally:
             self.open -= 1
-            logger.debug("watch closed: run %s; %d open", run_id, self.open)
+            logger.debug("watch closed: %s; %d open", what, self.open)
 
 
-async def _until(stopping: asyncio.Event, items: AsyncGenerator[Item, None]) -> AsyncGenerator[Item, None]:
+async def _until(stopping: asyncio.Event, items: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
     """Pass items on until there are no more; raise Stopping as soon as `stopping` is set."""
     end = asyncio.create_task(stopping.wait(), name="watch: wait for the stop")
-    step: asyncio.Task[Item] | None = None
+    step: asyncio.Task[T] | None = None
     try:
         while not end.done():
             step = asyncio.create_task(anext(items), name="watch: wait for an item")
@@ -78,6 +109,31 @@ async def _until(stopping: asyncio.Event, items: AsyncGenerator[Item, None]) -> 
                 task.cancel()
                 await asyncio.wait({task})
         await items.aclose()
+
+
+async def _one_by_one(parts: AsyncGenerator[Iterable[R], None]) -> AsyncGenerator[R, None]:
+    """Pass on what comes a few at a time, each by itself."""
+    try:
+        async for part in parts:
+            for one in part:
+                yield one
+    finally:
+        await parts.aclose()
+
+
+def _each(sent: Callable[[T], R]) -> Callable[[Iterable[T]], Iterable[R]]:
+    """Make of each when it is asked for: of a page, no more than one is held as a message."""
+    return lambda items: map(sent, items)
+
+
+def _instance_response(item: Standing[Instance] | Gone | Synced) -> instance_service_pb2.WatchInstancesResponse:
+    match item:
+        case Standing(instance):
+            return instance_service_pb2.WatchInstancesResponse(instance=convert.instance(instance))
+        case Gone(id):
+            return instance_service_pb2.WatchInstancesResponse(deleted=watch_pb2.Deleted(id=id))
+        case Synced():
+            return instance_service_pb2.WatchInstancesResponse(synced=watch_pb2.Synced())
 
 
 def response(item: Item) -> pb.WatchRunResponse | bytes:

@@ -6,7 +6,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, case, func, insert, select, update
 
-from athanor_orchestrator.domain.records import Attempt, AttemptAccount, AttemptOutcome, Failure
+from athanor_orchestrator.domain.records import Attempt, AttemptAccount, AttemptOutcome, ChangeKind, Failure
+from athanor_orchestrator.storage import changes
 from athanor_orchestrator.storage.aliases import AnyRow, AnySelect
 from athanor_orchestrator.storage.columns import code_columns, code_of, failure_columns, failure_of
 from athanor_orchestrator.storage.schema import attempts, leases, runs
@@ -22,6 +23,7 @@ def insert_attempt(tx: Transaction, run_id: str, lease_id: str, attempt: Attempt
     tx.connection.execute(
         insert(attempts).values(run_id=run_id, number=attempt.number, lease_id=lease_id, **_columns(attempt))
     )
+    changes.note_runs(tx, [run_id])
 
 
 def get_attempt(tx: Transaction, run_id: str, number: int) -> Attempt | None:
@@ -151,13 +153,16 @@ def put_process_gone(tx: Transaction, lease_ids: Collection[str]) -> list[str]:
     """Note on the attempts under these leases that no process is left; returns the ids of the runs that changed."""
     if not lease_ids:
         return []
-    changed = tx.connection.execute(
-        update(attempts)
-        .where(attempts.c.lease_id.in_(list(lease_ids)), attempts.c.process_gone.is_(False))
-        .values(process_gone=True)
-        .returning(attempts.c.run_id)
-    ).scalars()
-    return sorted(set(changed))
+    changed = set(
+        tx.connection.execute(
+            update(attempts)
+            .where(attempts.c.lease_id.in_(list(lease_ids)), attempts.c.process_gone.is_(False))
+            .values(process_gone=True)
+            .returning(attempts.c.run_id)
+        ).scalars()
+    )
+    changes.note_runs(tx, changed, ChangeKind.AFTERMATH)
+    return sorted(changed)
 
 
 def _columns(attempt: Attempt) -> dict[str, Any]:

@@ -94,8 +94,15 @@ class Dialect(ABC):
         """Tell other orchestrators what this transaction concerns, should it commit."""
 
     @abstractmethod
-    def give_back_space(self, connection: sqlalchemy.Connection) -> None:
-        """Return some of the room that deleted rows took, when the database does not do so by itself."""
+    def lock_changes(self, connection: sqlalchemy.Connection) -> None:
+        """Keep others from writing changes until this connection's transaction has ended, and is seen to have."""
+
+    @abstractmethod
+    def give_back_space(self, connection: sqlalchemy.Connection) -> bool:
+        """Return some of the room that deleted rows took, when the database does not do so by itself.
+
+        True when there is more.
+        """
 
     @abstractmethod
     def break_off(self, driver: Any) -> None:

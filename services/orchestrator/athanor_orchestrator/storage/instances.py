@@ -1,19 +1,19 @@
 """Instances. A hidden one is gone from every answer; `deletion` takes it off the disk."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from sqlalchemy import delete, insert, select, update
 
-from athanor_orchestrator.domain.records import Instance, RunState
+from athanor_orchestrator.domain.records import Instance, Resource, RunState
 from athanor_orchestrator.domain.run_state import LIVE
+from athanor_orchestrator.storage import changes, leases
 from athanor_orchestrator.storage import labels as label_rows
-from athanor_orchestrator.storage import leases
 from athanor_orchestrator.storage.aliases import AnyRow
 from athanor_orchestrator.storage.columns import labels_json, labels_of
 from athanor_orchestrator.storage.pages import Page, cut
 from athanor_orchestrator.storage.schema import instance_labels, instances, runs
-from athanor_orchestrator.storage.transaction import Transaction
+from athanor_orchestrator.storage.transaction import SelectedBy, Transaction
 
 _VISIBLE = instances.c.hide_time_us.is_(None)
 
@@ -30,6 +30,7 @@ def insert_instance(tx: Transaction, instance: Instance) -> None:
         )
     )
     label_rows.put(tx, instance_labels, "instance_id", instance.id, instance.labels)
+    changes.note_instances(tx, [instance.id])
 
 
 def get_instance(tx: Transaction, instance_id: str) -> Instance | None:
@@ -69,13 +70,27 @@ def list_instances(
     return Page([_instance(row) for row in page.items], page.more)
 
 
+def named_instances(tx: Transaction, instance_ids: Collection[str]) -> list[Instance]:
+    """Return those of the instances that there are, in the order of their ids."""
+    rows = tx.connection.execute(
+        select(instances).where(instances.c.id.in_(list(instance_ids)), _VISIBLE).order_by(instances.c.id)
+    )
+    return [_instance(row) for row in rows]
+
+
 def update_instance(tx: Transaction, instance: Instance) -> bool:
     """Write name, description, configuration, labels, etag and update time; False when there is no such instance."""
-    changed = tx.connection.execute(
-        update(instances).where(instances.c.id == instance.id, _VISIBLE).values(**_columns(instance))
-    ).rowcount
-    if not changed:
+    before = tx.connection.execute(
+        select(instances.c.experiment, instances.c.labels_json)
+        .where(instances.c.id == instance.id, _VISIBLE)
+        .with_for_update()
+    ).one_or_none()
+    if before is None:
         return False
+    tx.connection.execute(update(instances).where(instances.c.id == instance.id).values(**_columns(instance)))
+    changes.note_instances(tx, [instance.id])
+    if labels_of(before.labels_json) != instance.labels:
+        changes.note_relabelled(tx, instance.id, SelectedBy("", before.experiment, before.labels_json))
     tx.connection.execute(delete(instance_labels).where(instance_labels.c.instance_id == instance.id))
     label_rows.put(tx, instance_labels, "instance_id", instance.id, instance.labels)
     return True
@@ -88,18 +103,23 @@ def hide_instance(tx: Transaction, instance_id: str) -> list[str] | None:
     the instance locked, that none of them is live.
     """
     hidden = tx.connection.execute(
-        update(instances).where(instances.c.id == instance_id, _VISIBLE).values(hide_time_us=tx.now_us)
-    ).rowcount
-    if not hidden:
+        update(instances)
+        .where(instances.c.id == instance_id, _VISIBLE)
+        .values(hide_time_us=tx.now_us)
+        .returning(instances.c.experiment, instances.c.labels_json)
+    ).one_or_none()
+    if hidden is None:
         return None
-    run_ids = list(
-        tx.connection.execute(
-            update(runs)
-            .where(runs.c.instance_id == instance_id, runs.c.hide_time_us.is_(None))
-            .values(hide_time_us=tx.now_us)
-            .returning(runs.c.id)
-        ).scalars()
-    )
+    changes.note_gone(tx, Resource.INSTANCE, instance_id, SelectedBy("", hidden.experiment, hidden.labels_json))
+    gone = tx.connection.execute(
+        update(runs)
+        .where(runs.c.instance_id == instance_id, runs.c.hide_time_us.is_(None))
+        .values(hide_time_us=tx.now_us)
+        .returning(runs.c.id, runs.c.experiment, runs.c.labels_json)
+    ).all()
+    for run in gone:
+        changes.note_gone(tx, Resource.RUN, run.id, SelectedBy(instance_id, run.experiment, run.labels_json))
+    run_ids: list[str] = [run.id for run in gone]
     leases.entomb(tx, run_ids)
     # Without any run there is nothing that would take it off the disk later.
     if tx.connection.execute(select(runs.c.id).where(runs.c.instance_id == instance_id).limit(1)).first() is None:

@@ -6,6 +6,7 @@ from datetime import timedelta
 from sqlalchemy import case, delete, insert, select, update
 
 from athanor_orchestrator.domain.records import Lease, LeaseEnd
+from athanor_orchestrator.storage import changes
 from athanor_orchestrator.storage.aliases import AnyRow, AnySelect
 from athanor_orchestrator.storage.columns import to_us
 from athanor_orchestrator.storage.portions import portions
@@ -128,6 +129,7 @@ def end_lease(tx: Transaction, lease_id: str, end: LeaseEnd) -> bool:
         .where(runs.c.id == run_id, runs.c.lease_id == lease_id)
         .values(lease_id=None, unreachable_since_us=None)
     )
+    changes.note_runs(tx, [run_id])
     return True
 
 

@@ -19,7 +19,9 @@ from athanor_orchestrator.storage.aliases import AnyRow, AnySelect
 from athanor_orchestrator.storage.dialect import READERS, Dialect, EventTuple, Listener, ResultTuple, Trouble
 from athanor_orchestrator.storage.notifications import CHANNEL, NotificationListener, encode
 
-_SCHEMA_LOCK = 0x61746861_6E6F7201  # "athanor", 1: the number of an advisory lock
+# Numbers of advisory locks: "athanor", 1 and 2.
+_SCHEMA_LOCK = 0x61746861_6E6F7201
+_CHANGES_LOCK = 0x61746861_6E6F7202
 
 _CONNECT = {
     "connect_timeout": 5,
@@ -190,8 +192,13 @@ class PostgresqlDialect(Dialect):
             select(func.pg_notify(CHANNEL, func.unnest(sqlalchemy.literal(encode(self._origin, topics), _TEXTS))))
         )
 
-    def give_back_space(self, connection: sqlalchemy.Connection) -> None:
+    def lock_changes(self, connection: sqlalchemy.Connection) -> None:
+        """Take an advisory lock: it is let go of after the transaction can be seen, so the next one is seen later."""
+        connection.execute(select(func.pg_advisory_xact_lock(_CHANGES_LOCK)))
+
+    def give_back_space(self, connection: sqlalchemy.Connection) -> bool:
         """Autovacuum does it."""
+        return False
 
     def break_off(self, driver: psycopg.Connection[Any]) -> None:
         """Shut its socket: of a server that hangs neither timeouts nor keepalives are heard."""

@@ -55,6 +55,13 @@ def list_runs(
     return _filled(tx, found, page.more, max_bytes) if full else Page(found, page.more)
 
 
+def named_runs(tx: Transaction, run_ids: Collection[str], *, full: bool = False) -> list[Run]:
+    """Return those of the runs that there are, in the order of their ids; `full` ones as in `list_runs`."""
+    rows = tx.connection.execute(select(runs).where(runs.c.id.in_(list(run_ids)), VISIBLE).order_by(runs.c.id))
+    found = [run_of(row) for row in rows]
+    return list(_filled(tx, found, more=False, max_bytes=None).items) if full else found
+
+
 def _of_states(tx: Transaction, query: AnySelect, states: list[int], limit: int) -> AnySelect:
     """Find the newest of each state by the index that leads by state, then the newest of those.
 

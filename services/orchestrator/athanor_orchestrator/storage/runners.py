@@ -83,6 +83,19 @@ def touch_runner(tx: Transaction, runner_id: str, session_number: int, now_us: i
     )
 
 
+def request_drain(tx: Transaction, runner_id: str, time_us: int | None) -> bool:
+    """Note since when an operator wants the runner to take no more runs, None: not any more.
+
+    Of the runner's sessions it knows nothing, so it outlives them. False when there is no such runner.
+    """
+    return (
+        tx.connection.execute(
+            update(runners).where(runners.c.id == runner_id).values(drain_request_time_us=time_us)
+        ).rowcount
+        > 0
+    )
+
+
 def set_disconnected(tx: Transaction, runner_id: str, session_number: int) -> bool:
     """Note that this session of the runner is over; False when it is not the newest or was over."""
     return (
@@ -138,6 +151,7 @@ def _with_holdings(tx: Transaction, rows: Collection[AnyRow]) -> list[Runner]:
             session_id=row.session_id,
             connected=bool(row.connected),
             draining=bool(row.draining),
+            drain_request_time_us=row.drain_request_time_us,
             last_seen_us=row.last_seen_us,
             run_ids=tuple(held[row.id]),
             experiments=tuple(known[row.id]),

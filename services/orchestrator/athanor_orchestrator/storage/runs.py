@@ -8,13 +8,13 @@ from typing import Unpack
 
 from sqlalchemy import bindparam, func, insert, or_, select, update
 
-from athanor_orchestrator.domain.records import Progress, Run, RunState
+from athanor_orchestrator.domain.records import Progress, Resource, Run, RunState
 from athanor_orchestrator.domain.run_state import LIVE
-from athanor_orchestrator.storage import attempts, leases
+from athanor_orchestrator.storage import attempts, changes, leases
 from athanor_orchestrator.storage import labels as label_rows
 from athanor_orchestrator.storage.columns import clean, labels_json, policy_columns
 from athanor_orchestrator.storage.portions import portions
-from athanor_orchestrator.storage.run_listing import claimable, list_runs, next_claim_time_us
+from athanor_orchestrator.storage.run_listing import claimable, list_runs, named_runs, next_claim_time_us
 from athanor_orchestrator.storage.run_rows import (
     VISIBLE,
     RunColumns,
@@ -24,7 +24,7 @@ from athanor_orchestrator.storage.run_rows import (
     with_configuration,
 )
 from athanor_orchestrator.storage.schema import instances, run_configurations, run_labels, runs
-from athanor_orchestrator.storage.transaction import Transaction
+from athanor_orchestrator.storage.transaction import SelectedBy, Transaction
 
 __all__ = [
     "RunColumns",
@@ -36,6 +36,7 @@ __all__ = [
     "list_runs",
     "lock_run",
     "lock_runs",
+    "named_runs",
     "next_claim_time_us",
     "put_progress",
     "request_cancel",
@@ -45,6 +46,8 @@ __all__ = [
 ]
 
 _LIVE_STATES = sorted(state.value for state in LIVE)
+# What changes without a word to watches of many: progress, counts, and what is told as an attempt, or not at all.
+_NOT_TOLD = frozenset({"lease_id", "attempt_count", "progress", "last_sequence", "log_count", "result_count"})
 
 
 def insert_run(tx: Transaction, run: Run) -> None:
@@ -90,6 +93,8 @@ def insert_run(tx: Transaction, run: Run) -> None:
             last_run_time_us=run.create_time_us,
         )
     )
+    changes.note_runs(tx, [run.id])
+    changes.note_instances(tx, [run.instance_id])
 
 
 def get_run(tx: Transaction, run_id: str) -> Run | None:
@@ -142,20 +147,25 @@ def transition(
     )
     if not moved.rowcount:
         return False
-    tx.connection.execute(
+    changes.note_runs(tx, [run_id])
+    instance_ids = tx.connection.execute(
         update(instances)
         .where(
             instances.c.id == select(runs.c.instance_id).where(runs.c.id == run_id).scalar_subquery(),
             instances.c.last_run_id == run_id,
         )
         .values(last_run_state=int(to))
-    )
+        .returning(instances.c.id)
+    ).scalars()
+    changes.note_instances(tx, instance_ids)
     return True
 
 
 def update_run(tx: Transaction, run_id: str, **columns: Unpack[RunColumns]) -> bool:
     """Write `columns` on a run; False when there is no such run."""
     changed = tx.connection.execute(update(runs).where(runs.c.id == run_id, VISIBLE).values(**run_columns(columns)))
+    if not _NOT_TOLD.issuperset(columns):
+        changes.note_runs(tx, [run_id])
     return changed.rowcount > 0
 
 
@@ -171,7 +181,10 @@ def request_cancel(tx: Transaction, run_id: str, reason: str, now_us: int) -> bo
         )
         .values(cancel_request_time_us=now_us, cancel_reason=clean(reason))
     )
-    return changed.rowcount > 0
+    if not changed.rowcount:
+        return False
+    changes.note_runs(tx, [run_id])
+    return True
 
 
 def put_progress(tx: Transaction, progress: Mapping[str, Progress]) -> None:
@@ -195,13 +208,16 @@ def set_unreachable(tx: Transaction, run_ids: Collection[str], since_us: int | N
         return []
     flag = runs.c.unreachable_since_us
     differs = flag.is_not(None) if since_us is None else flag.is_(None) & runs.c.lease_id.is_not(None)
-    changed = tx.connection.execute(
-        update(runs)
-        .where(runs.c.id.in_(sorted(run_ids)), differs, VISIBLE)
-        .values(unreachable_since_us=since_us)
-        .returning(runs.c.id)
-    ).scalars()
-    return sorted(changed)
+    changed = sorted(
+        tx.connection.execute(
+            update(runs)
+            .where(runs.c.id.in_(sorted(run_ids)), differs, VISIBLE)
+            .values(unreachable_since_us=since_us)
+            .returning(runs.c.id)
+        ).scalars()
+    )
+    changes.note_runs(tx, changed)
+    return changed
 
 
 def hide_run(tx: Transaction, run_id: str) -> bool:
@@ -209,11 +225,17 @@ def hide_run(tx: Transaction, run_id: str) -> bool:
 
     Its leases stay as tombstones, as if they had ended now. The caller has made sure that it is not live.
     """
-    instance_id = tx.connection.execute(
-        update(runs).where(runs.c.id == run_id, VISIBLE).values(hide_time_us=tx.now_us).returning(runs.c.instance_id)
-    ).scalar_one_or_none()
-    if instance_id is None:
+    hidden = tx.connection.execute(
+        update(runs)
+        .where(runs.c.id == run_id, VISIBLE)
+        .values(hide_time_us=tx.now_us)
+        .returning(runs.c.instance_id, runs.c.experiment, runs.c.labels_json)
+    ).one_or_none()
+    if hidden is None:
         return False
+    instance_id: str = hidden.instance_id
+    changes.note_gone(tx, Resource.RUN, run_id, SelectedBy(instance_id, hidden.experiment, hidden.labels_json))
+    changes.note_instances(tx, [instance_id])
     leases.entomb(tx, [run_id])
     newest = tx.connection.execute(
         select(runs.c.id, runs.c.state, runs.c.create_time_us)

@@ -28,7 +28,7 @@ from sqlalchemy.types import UserDefinedType
 
 from athanor_orchestrator.domain.records import EventKind, RunState
 
-REVISION = "0003"  # of the newest migration
+REVISION = "0004"  # of the newest migration
 
 Id = String(36).with_variant(postgresql.VARCHAR(36, collation="C"), "postgresql")
 Name = Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
@@ -109,6 +109,7 @@ runners = Table(
     Column("session_id", Text, nullable=False),
     Column("connected", Boolean, nullable=False),
     Column("draining", Boolean, nullable=False),
+    Column("drain_request_time_us", BigInteger),
     Column("last_seen_us", BigInteger, nullable=False),
     postgresql_with=_ROOM,
 )
@@ -347,6 +348,21 @@ run_results = Table(
     Column("superseded", Boolean, nullable=False),
     PrimaryKeyConstraint("run_id", "sequence"),
     Index("ix_run_results_key", "run_id", "key", "sequence"),
+)
+
+# What happened to runs and instances lately, for those who watch all of them; see `storage.changes`. No foreign keys:
+# of what was deleted this is all that is left.
+changes = Table(
+    "changes",
+    metadata,
+    Column("position", BigInteger().with_variant(Integer(), "sqlite"), primary_key=True),
+    Column("time_us", BigInteger, nullable=False),
+    Column("resource", Integer, nullable=False),
+    Column("resource_id", Id, nullable=False),
+    Column("kind", Integer, nullable=False),
+    Column("instance_id", Text, nullable=False),
+    Column("experiment", Text, nullable=False),
+    Column("labels_json", Text, nullable=False),
 )
 
 requests = Table(

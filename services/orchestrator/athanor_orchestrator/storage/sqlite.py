@@ -181,13 +181,17 @@ class SqliteDialect(Dialect):
     def break_off(self, driver: sqlite3.Connection) -> None:
         """A file system that hangs cannot be told to stop."""
 
-    def give_back_space(self, connection: sqlalchemy.Connection) -> None:
+    def lock_changes(self, connection: sqlalchemy.Connection) -> None:
+        """BEGIN IMMEDIATE has done it."""
+
+    def give_back_space(self, connection: sqlalchemy.Connection) -> bool:
         """Cut free pages off the file."""
         driver = _driver(connection)
         free: int = driver.execute("PRAGMA freelist_count").fetchone()[0]
         # The driver takes one step of a statement that has no columns, and one step cuts off one page.
         for _ in range(min(free, VACUUM_PAGES)):
             driver.execute("PRAGMA incremental_vacuum(1)").close()
+        return free > VACUUM_PAGES
 
 
 def _driver(connection: sqlalchemy.Connection) -> sqlite3.Connection:

@@ -1,12 +1,34 @@
 """What a command or a query is given to work with."""
 
+from dataclasses import dataclass
+
 import sqlalchemy
 
+from athanor_orchestrator.domain.records import ChangeKind, Resource
 from athanor_orchestrator.storage.dialect import Dialect
 
 
 class Repeat(Exception):
     """Raised inside a command to have the transaction around it undone and the command carried out again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """A resource that a command has changed, to be written into the journal before the commit; see `changes`."""
+
+    resource: Resource
+    id: str
+    kind: ChangeKind
+    selected_by: "SelectedBy | None" = None  # None: its row tells
+
+
+@dataclass(frozen=True, slots=True)
+class SelectedBy:
+    """What a watch selects a resource by, where its row may not tell any more when the journal is written."""
+
+    instance_id: str
+    experiment: str
+    labels_json: str
 
 
 class Reading:
@@ -27,12 +49,13 @@ class Reading:
 class Transaction:
     """One command's or query's view of the database; valid only while it runs."""
 
-    __slots__ = ("_reading", "connection", "dialect", "topics")
+    __slots__ = ("_reading", "connection", "dialect", "noted", "topics")
 
     def __init__(self, connection: sqlalchemy.Connection, dialect: Dialect, reading: Reading | None = None) -> None:
         self.connection = connection
         self.dialect = dialect
         self.topics: set[str] = set()
+        self.noted: set[Noted] = set()
         self._reading = reading or Reading(connection, dialect)
 
     @property

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +16,9 @@ import sqlalchemy
 from sqlalchemy import exc
 
 from athanor_orchestrator.domain.errors import AthanorError, StorageUnavailable
+from athanor_orchestrator.storage import changes
 from athanor_orchestrator.storage.dialect import Dialect, Trouble, unavailable
-from athanor_orchestrator.storage.transaction import Reading, Repeat, Transaction
+from athanor_orchestrator.storage.transaction import Noted, Reading, Repeat, Transaction
 from athanor_orchestrator.storage.under_way import UnderWay
 
 TRIES = 5  # of one command that is told to repeat; beyond that the database is busy with somebody else
@@ -220,6 +221,7 @@ class Writer:
 
     def _execute(self, connection: sqlalchemy.Connection, commands: Sequence[Command]) -> _Group:
         group = _Group([], set())
+        noted: set[Noted] = set()
         reading = Reading(connection, self._dialect)
         if len(commands) == 1:
             # Alone it needs no savepoint: what it raises undoes the transaction.
@@ -231,6 +233,7 @@ class Writer:
                     raise
                 raise _Failed(error) from error
             group.topics |= transaction.topics
+            self._record(connection, reading, group, transaction.noted)
             return group
 
         for command in commands:
@@ -245,9 +248,18 @@ class Writer:
                 outcome = Outcome(error=error)
             else:
                 group.topics |= transaction.topics
+                noted |= transaction.noted
             connection.exec_driver_sql("RELEASE SAVEPOINT command")
             group.outcomes.append(outcome)
+        self._record(connection, reading, group, noted)
         return group
+
+    def _record(
+        self, connection: sqlalchemy.Connection, reading: Reading, group: _Group, noted: Collection[Noted]
+    ) -> None:
+        """Write the journal of changes, at the very end: others wait from then on until the commit."""
+        if noted:
+            group.topics |= changes.record(Transaction(connection, self._dialect, reading), noted)
 
     def _connect(self) -> sqlalchemy.Connection:
         if self._connection is None:
