@@ -69,7 +69,7 @@ async def test_every_verb_that_watches_tell_of_is_a_change(database: Database):
     def end_attempt(tx: Transaction) -> None:
         attempts.end_attempt(
             tx, run.id, 1, end_time_us=1, outcome=AttemptOutcome.FAILED, failure=None, process_gone=False,
-            log_complete=False, last_sequence=1,
+            log_complete=False, last_sequence=1, event_count=1, digest=bytes(32),
         )  # fmt: skip
         runs.transition(tx, run.id, [RunState.RUNNING], RunState.FAILED)
 

@@ -149,7 +149,8 @@ class Instances:
 
         def open_call() -> WatchCall:
             try:
-                return self._stub.WatchInstances(request)
+                call: Any = self._stub.WatchInstances(request)
+                return call
             except grpc.aio.UsageError as error:
                 raise RuntimeError("this client has been closed") from error
 

@@ -261,7 +261,8 @@ class Runs:
 
         def open_call() -> WatchCall:
             try:
-                return self._stub.WatchRuns(request)
+                call: Any = self._stub.WatchRuns(request)
+                return call
             except grpc.aio.UsageError as error:
                 raise RuntimeError("this client has been closed") from error
 

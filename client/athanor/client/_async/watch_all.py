@@ -48,6 +48,7 @@ class ChangeWatch(Generic[Item]):
         self._open_call = open_call
         self._decode = decode
         self._target = target
+        self._orchestrators = target.count(",") + 1
         self._connect_for = connect_for
         self._give_up_after = give_up_after
         self._on_interruption = on_interruption
@@ -126,9 +127,12 @@ class ChangeWatch(Generic[Item]):
         if not self._outage.worth_another_try(verdict, self._ports.clock(), limit):
             self._ended = True
             raise error from cause
-        delay = _backoff.delay(self._outage.failures)
+        rounds, another = divmod(self._outage.failures, self._orchestrators)
+        if another:
+            return  # which need not be waited for
+        delay = _backoff.delay(rounds)
         if self._on_interruption:
-            self._on_interruption(Interruption(error, self._outage.failures, delay))
+            self._on_interruption(Interruption(error, rounds, delay))
         await self._ports.sleep(delay)
 
     def _drop_call(self) -> None:
