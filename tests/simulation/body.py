@@ -8,6 +8,7 @@ import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +153,8 @@ class Body:
         recorder = Recorder(
             writer,
             assignment.attempt,
-            recorded=lambda: page.ring_if_waited_for(self._ring),
+            recorded=partial(page.recorded, self._ring),
+            sleep=_full,
             time_ns=lambda: round(asyncio.get_running_loop().time() * 1e9),
         )
         restored = None if assignment.checkpoint is None else json.loads(assignment.checkpoint.state_json)
@@ -188,7 +190,7 @@ class Body:
     async def _experiment(self, context: RunContext[Any], name: str) -> Ended | None:
         """A number of steps, those that an earlier attempt has not done; None when the process ends without a word."""
         decisions = self._decisions
-        steps = 2 + decisions.pick(f"{name} steps", 8)
+        steps = 2 + decisions.pick(f"{name} steps", 7)
         heeds = not decisions.happens(f"{name} does not heed", 0.2)
         done = 0 if context.restored is None else context.restored["done"]
         for step in range(done, steps):

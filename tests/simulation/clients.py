@@ -1,15 +1,18 @@
-"""The clients of a world: they start and cancel runs, try again when no answer comes, and watch with the real client."""
+"""The clients of a world: they call, try again when no answer comes, and watch with the real client's watches."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 import grpc
 from athanor.client._async.watch import Ports, RunWatch
+from athanor.client._async.watch_all import ChangeWatch, runs_item
+from athanor.client.changes import Begun, RunChanged, RunDeleted
+from athanor.client.enums import RunState
 from athanor.client.events import ProgressUpdated, RunUpdated, WatchItem
-from athanor.v1 import run_service_pb2
-from athanor_orchestrator.domain.errors import AthanorError, NotFound, PositionOutOfRange
-from athanor_orchestrator.domain.records import EventFilter
+from athanor.v1 import run_pb2, run_service_pb2
+from athanor_orchestrator.domain.errors import AthanorError, NotFound, PositionOutOfRange, WatchOutrun
+from athanor_orchestrator.domain.records import EventFilter, ResourceFilter
 from athanor_orchestrator.rpc.handlers import serialize
 
 from tests.simulation.decisions import Decisions
@@ -19,6 +22,9 @@ from tests.simulation.orchestrator import OrchestratorHost
 
 T = TypeVar("T")
 
+STATES = {
+    state: run_pb2.RunState.Value(f"RUN_STATE_{state.name}") for state in RunState if state is not RunState.UNKNOWN
+}
 PATIENCE = 10.0  # seconds that a client waits for an answer
 
 
@@ -31,7 +37,7 @@ class Client:
 
     def __init__(self, name: str, network: Network, decisions: Decisions, hosts: Sequence[OrchestratorHost]) -> None:
         self.process = Process(name)
-        self._network = network
+        self.network = network
         self._decisions = decisions
         self._hosts = hosts
 
@@ -47,7 +53,7 @@ class Client:
             await asyncio.sleep(1)
             raise NoAnswer
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        network, name = self._network, f"call {self.process}"
+        network, name = self.network, f"call {self.process}"
 
         def arrive(settle: Callable[[Any], None], value: Any) -> None:
             if not answer.done():
@@ -121,21 +127,76 @@ class Watcher:
         self.sequences.append(item.sequence)
         self._on_event(self, item.sequence, self._payloads.pop(item.sequence, b""))
 
-    def _open(self, position: int) -> "_WatchCall":
-        return _WatchCall(self, self.client, position)
+    def _open(self, position: int) -> "StreamCall":
+        return StreamCall(
+            self.client,
+            lambda host: host.watches.follow(self.run_id, position, EventFilter()),
+            run_service_pb2.WatchRunResponse,
+            self._saw,
+        )
 
-    def saw(self, response: run_service_pb2.WatchRunResponse) -> None:
-        """What came over the wire, to be compared with what is stored."""
+    def _saw(self, response: run_service_pb2.WatchRunResponse) -> None:
+        """Note what came over the wire, to be compared with what is stored."""
         for event in response.batch.events:
             self._payloads[event.sequence] = event.SerializeToString()
 
 
-class _WatchCall:
-    """One WatchRun stream; implements `athanor.client._async.watch.WatchCall`."""
+class Picture:
+    """What somebody who watches all runs knows of them."""
 
-    def __init__(self, watcher: Watcher, client: Client, position: int) -> None:
-        self._watcher = watcher
-        self._network = client._network
+    def __init__(self, client: Client) -> None:
+        self.states: dict[str, int] = {}
+        self.synced = False
+        self.broken: BaseException | None = None
+        self._client = client
+        self._before: dict[str, int] = {}
+
+    async def follow(self) -> None:
+        """Watch for ever."""
+        watch = ChangeWatch(
+            self._open,
+            runs_item,
+            target="world",
+            connect_for=1e9,
+            ports=Ports(clock=lambda: asyncio.get_running_loop().time(), sleep=asyncio.sleep),
+        )
+        try:
+            async for item in watch:
+                match item:
+                    case Begun():
+                        self.synced, self.states = False, {}
+                    case RunChanged(run):
+                        self.states[run.id] = STATES[run.state]
+                    case RunDeleted(id):
+                        self.states.pop(id, None)
+                    case _:
+                        self.synced = True
+        except Exception as error:
+            self.broken = error
+
+    def _open(self) -> "StreamCall":
+        everything = ResourceFilter()
+        return StreamCall(
+            self._client,
+            lambda host: host.watches.runs(everything, active_only=False, full=False),
+            run_service_pb2.WatchRunsResponse,
+            lambda response: None,
+        )
+
+
+class StreamCall:
+    """One stream of responses; implements `athanor.client._async.watch.WatchCall`."""
+
+    def __init__(
+        self,
+        client: Client,
+        serve: Callable[[OrchestratorHost], AsyncGenerator[Any, None]],
+        message: type[Any],
+        on_response: Callable[[Any], None],
+    ) -> None:
+        self._message = message
+        self._on_response = on_response
+        self._network = client.network
         self._queue: asyncio.Queue[Any] = asyncio.Queue()
         self._room = asyncio.Semaphore(2)  # what the transport takes before the reader has read
         self._over = False
@@ -148,10 +209,9 @@ class _WatchCall:
             return
         host.process.on_death.append(self._server_died)
         client.process.on_death.append(self.cancel)
-        self._serving = host.process.spawn(self._serve(host, position), self._name)
+        self._serving = host.process.spawn(self._serve(serve(host)), self._name)
 
-    async def _serve(self, host: OrchestratorHost, position: int) -> None:
-        items = host.watches.follow(self._watcher.run_id, position, EventFilter())
+    async def _serve(self, items: AsyncGenerator[Any, None]) -> None:
         end: Any = grpc.aio.EOF
         try:
             async for item in items:
@@ -159,7 +219,7 @@ class _WatchCall:
                 self._put(serialize(item))
                 if self._over:
                     return
-        except (NotFound, PositionOutOfRange) as error:
+        except (NotFound, PositionOutOfRange, WatchOutrun) as error:
             end = grpc.aio.AioRpcError(_code(error), grpc.aio.Metadata(), grpc.aio.Metadata(), str(error))
         except AthanorError as error:
             end = grpc.aio.AioRpcError(
@@ -192,8 +252,8 @@ class _WatchCall:
             raise item
         if not isinstance(item, bytes):
             return item
-        response = run_service_pb2.WatchRunResponse.FromString(item)
-        self._watcher.saw(response)
+        response = self._message.FromString(item)
+        self._on_response(response)
         return response
 
     def leave(self) -> None:
@@ -208,7 +268,13 @@ class _WatchCall:
 
 
 def _code(error: AthanorError) -> grpc.StatusCode:
-    return grpc.StatusCode.NOT_FOUND if isinstance(error, NotFound) else grpc.StatusCode.OUT_OF_RANGE
+    match error:
+        case NotFound():
+            return grpc.StatusCode.NOT_FOUND
+        case PositionOutOfRange():
+            return grpc.StatusCode.OUT_OF_RANGE
+        case _:
+            return grpc.StatusCode.ABORTED
 
 
 def _gone() -> grpc.aio.AioRpcError:

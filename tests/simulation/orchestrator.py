@@ -4,11 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
+from athanor_orchestrator.engine.fleet import Fleet
 from athanor_orchestrator.engine.runner_side import RunnerSide
 from athanor_orchestrator.engine.runs import Runs
 from athanor_orchestrator.engine.subscription import Subscriptions
 from athanor_orchestrator.engine.timings import Timings
+from athanor_orchestrator.engine.verification import Verification
 from athanor_orchestrator.engine.wakeups import Wakeups
+from athanor_orchestrator.engine.watching import Watching
 from athanor_orchestrator.rpc.dispatch import DispatchServicer
 from athanor_orchestrator.rpc.watch import Watches
 
@@ -16,10 +19,10 @@ from tests.simulation.loop import Process, later
 from tests.simulation.store import Store
 
 TIMINGS = Timings(
-    heartbeat_interval=8.0,
+    heartbeat_interval=10.0,
     unreachable_after=20.0,
-    reaper_interval=8.0,
-    poll=8.0,
+    reaper_interval=10.0,
+    poll=10.0,
     keep_alive=20.0,
     hidden_position=20.0,
     progress_shown=2.0,
@@ -37,10 +40,13 @@ class OrchestratorHost:
         self.name = name
         self.process: Process | None = None
         self.incarnations: list[Process] = []
+        self.ended_by_itself: list[str] = []  # why it ended though nobody had killed it
         self._ready = False
         self._store = store
         self._servicer: DispatchServicer
         self.runs: Runs
+        self.fleet: Fleet
+        self.verification: Verification
         self.watches: Watches
 
     @property
@@ -55,7 +61,7 @@ class OrchestratorHost:
         self._ready = False
         process = self.process = Process(self.name)
         self.incarnations.append(process)
-        process.spawn(self._serve(process), "orchestrator")
+        process.spawn(self._guard(process), "orchestrator")
 
     def kill(self) -> None:
         """`kill -9`."""
@@ -76,6 +82,12 @@ class OrchestratorHost:
     def report_handler(self) -> Callable[[AsyncIterator[Any], Any], Coroutine[Any, Any, None]]:
         return self._servicer.Report
 
+    async def _guard(self, process: Process) -> None:
+        try:
+            await self._serve(process)
+        except Exception as error:
+            self.ended_by_itself.append(f"{self.name}: {error!r}")
+
     async def _serve(self, process: Process) -> None:
         wakeups = Wakeups()
         database = self._store.connect(process, wakeups.publish).database
@@ -83,6 +95,11 @@ class OrchestratorHost:
         side = RunnerSide(database, wakeups, self._store.clock, TIMINGS)
         self._servicer = DispatchServicer(side)
         self.runs = Runs(database)
-        self.watches = Watches(Subscriptions(database, wakeups, side.progress, self._store.clock, TIMINGS))
+        self.fleet = Fleet(database, TIMINGS)
+        self.verification = Verification(database)
+        self.watches = Watches(
+            Subscriptions(database, wakeups, side.progress, self._store.clock, TIMINGS),
+            Watching(database, wakeups, TIMINGS),
+        )
         self._ready = True
         await side.run()

@@ -6,6 +6,7 @@ to its end. At last a new run is started, which must complete: nothing that was 
 
 import asyncio
 import gc
+import json
 import os
 import random
 import secrets
@@ -23,6 +24,7 @@ from unittest import mock
 from athanor.experiment import intent
 from athanor.experiment.control import ControlPage
 from athanor_orchestrator.domain import ids
+from athanor_orchestrator.domain.certificate import Verdict
 from athanor_orchestrator.domain.errors import AthanorError, NotFound, RunTerminal, StorageUnavailable
 from athanor_orchestrator.domain.records import Instance, Policy
 from athanor_orchestrator.engine.idempotency import Call
@@ -30,9 +32,10 @@ from athanor_orchestrator.engine.runs import Order
 from athanor_orchestrator.storage import instances
 from athanor_orchestrator.storage.transaction import Transaction
 from athanor_runner import output
+from athanor_runner.backoff import Backoff
 
 from tests.simulation.body import Ledgers, NotedWriter
-from tests.simulation.clients import Client, Watcher
+from tests.simulation.clients import Client, NoAnswer, Picture, Watcher
 from tests.simulation.decisions import Decisions
 from tests.simulation.disk import Platter
 from tests.simulation.loop import BEGIN, CURRENT, Hung, Process, WorldLoop
@@ -42,7 +45,7 @@ from tests.simulation.oracles import Breach, Oracles, require
 from tests.simulation.orchestrator import OrchestratorHost
 from tests.simulation.store import Engine, Store
 
-CALM = 30.0  # seconds of the world's clock in which faults happen
+CALM = 24.0  # seconds of the world's clock in which faults happen
 LOST_AFTER = 60.0  # seconds: the shortest that a policy may say
 ENOUGH = 1500.0  # seconds after which everything has ended, or never will
 
@@ -86,6 +89,7 @@ class World:
         ]
         self.runs: dict[str, int] = {}  # with how often each may be executed
         self.watchers: list[Watcher] = []
+        self.pictures: list[Picture] = []
         self.clients: list[Process] = []
         self._instances: list[str] = []
 
@@ -102,12 +106,16 @@ class World:
         count = 1 + self.decisions.pick("runs", 3)
         begun = [self._begin(f"client {number}", self._start_run(number)) for number in range(count)]
 
+        if self.decisions.happens("somebody watches all runs", 0.4):
+            self._begin("watcher of all", self._watch_all)
         await self._weather()
         self._mend()
         for each in begun:
             await each
         await self._until_all_have_ended()
         await self._still_works()
+        await self._shows_what_is()
+        await self._verify_all()
         self._check_end()
 
     async def _weather(self) -> None:
@@ -139,6 +147,9 @@ class World:
                 machine.start()
             if happens(f"pause {machine.name}", 0.006):
                 machine.pause(delay(f"pause of {machine.name}", 12.0, 100.0))
+            known = (machine.root / "runner.json").exists()
+            if not machine.up and known and happens(f"operator forgets {machine.name}", 0.03):
+                self._begin("operator", self._forget(machine))
             for child in machine.processes.all_living():
                 if happens(f"process killed {machine.name}", 0.006):
                     child.end(-9)
@@ -207,6 +218,36 @@ class World:
             self._check()
             require(loop.time() < until, f"run {run_id}, started when all was well, has not ended")
 
+    async def _shows_what_is(self) -> None:
+        """Whoever watches all runs knows how each of them stands, after a poll at the latest."""
+        until = asyncio.get_running_loop().time() + 60.0
+        for picture in self.pictures:
+            while not (picture.synced and picture.states == dict(self.store.raw.execute("SELECT id, state FROM runs"))):
+                await asyncio.sleep(1.0)
+                self._check()
+                late = asyncio.get_running_loop().time() > until
+                require(not late and not picture.broken, f"a watcher of all shows {picture.states}: {picture.broken!r}")
+
+    async def _verify_all(self) -> None:
+        """Nothing is damaged, and what is called complete is what the attempts say of themselves."""
+        for run_id in self._there():
+            (doubtful,) = self.store.raw.execute(
+                "SELECT COUNT(*) FROM attempts WHERE run_id = ? AND NOT log_complete", (run_id,)
+            ).fetchone()
+            work = self._begin("auditor", lambda client, run_id=run_id: self._verify(client, run_id))
+            certificate = await work
+            expected = Verdict.INCOMPLETE if doubtful else Verdict.COMPLETE
+            require(
+                certificate.verdict is expected, f"run {run_id} verifies as {certificate}, expected {expected.name}"
+            )
+
+    async def _verify(self, client: Client, run_id: str) -> Any:
+        return await client.insist(lambda host: host.verification.verify(run_id), unless=lambda error: True)
+
+    def _there(self) -> list[str]:
+        there = {row[0] for row in self.store.raw.execute("SELECT id FROM runs").fetchall()}
+        return [run_id for run_id in self.runs if run_id in there]
+
     def _state(self, run_id: str) -> int:
         row = self.store.raw.execute("SELECT state FROM runs WHERE id = ?", (run_id,)).fetchone()
         return 3 if row is None else row[0]
@@ -214,6 +255,8 @@ class World:
     def _check(self) -> None:
         if self.oracles.breach is not None:
             raise self.oracles.breach
+        for host in self.hosts:
+            require(not host.ended_by_itself, "; ".join(host.ended_by_itself))
         for machine in self.machines:
             require(not machine.processes.faults, "; ".join(machine.processes.faults))
             require(not machine.ended_by_itself, "; ".join(machine.ended_by_itself))
@@ -222,8 +265,7 @@ class World:
         require(not failures, f"nobody caught: {failures[:1]}")
 
     def _check_end(self) -> None:
-        there = {row[0] for row in self.store.raw.execute("SELECT id FROM runs").fetchall()}
-        self.oracles.settled(run_id for run_id in self.runs if run_id in there)
+        self.oracles.settled(self._there())
         for run_id, most in self.runs.items():
             self.oracles.executed(run_id, most)
         for watcher in self.watchers:
@@ -256,7 +298,7 @@ class World:
 
         async def work(client: Client) -> str:
             if not last:
-                await asyncio.sleep(decisions.delay(f"start of run {number}", 1.0, 20.0))
+                await asyncio.sleep(decisions.delay(f"start of run {number}", 1.0, 15.0))
             call = Call(f"run-{number}", b"the same")
             order = Order(self._instances[number % len(self._instances)], policy, number, {})
             answer = await client.insist(
@@ -293,6 +335,19 @@ class World:
             watcher = Watcher(client, run_id, given)
             self.watchers.append(watcher)
             await watcher.follow(lambda: 0.4 if slow and self.network.faults else 0.0)
+
+        return work
+
+    async def _watch_all(self, client: Client) -> None:
+        picture = Picture(client)
+        self.pictures.append(picture)
+        await picture.follow()
+
+    def _forget(self, machine: RunnerMachine) -> Callable[[Client], Any]:
+        async def work(client: Client) -> None:
+            runner_id = json.loads((machine.root / "runner.json").read_text())["runner_id"]
+            with suppress(AthanorError, NoAnswer):
+                await client.call(lambda host: host.fleet.forget(runner_id))
 
         return work
 
@@ -340,6 +395,12 @@ def _installed(loop: WorldLoop, engine: Engine, decisions: Decisions, folder: Pa
         real_init(page, path)
         pages.append(page)
 
+    real_next = Backoff.next
+
+    def drawn_next(backoff: Backoff) -> float:
+        backoff.chance = chance
+        return real_next(backoff)
+
     def boot_id() -> str:
         process = CURRENT.get()
         return process.machine.boot_id if process is not None and process.machine is not None else ""
@@ -354,6 +415,7 @@ def _installed(loop: WorldLoop, engine: Engine, decisions: Decisions, folder: Pa
         mock.patch.object(intent, "boot_id", boot_id),
         mock.patch.object(output, "SpoolWriter", NotedWriter),
         mock.patch.object(ControlPage, "__init__", noted_init),
+        mock.patch.object(Backoff, "next", drawn_next),
     ]
     random.seed(7)
     with ExitStack() as undo:

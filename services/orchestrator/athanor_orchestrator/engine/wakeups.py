@@ -53,7 +53,7 @@ class Wakeups:
     """The waiters of this process, by topic. Used on the event loop only."""
 
     def __init__(self) -> None:
-        self._waiters: dict[str, set[Wakeup]] = {}
+        self._waiters: dict[str, dict[Wakeup, None]] = {}  # in the order in which they came
 
     def publish(self, topics: frozenset[str]) -> None:
         """Wake whoever subscribed to one of `topics`."""
@@ -65,7 +65,7 @@ class Wakeups:
         """Subscribe to `topics` from now on; close it, or use it as a context manager."""
         wakeup = Wakeup(self, frozenset(topics))
         for topic in topics:
-            self._waiters.setdefault(topic, set()).add(wakeup)
+            self._waiters.setdefault(topic, {})[wakeup] = None
         return wakeup
 
     def unsubscribe(self, wakeup: Wakeup, topics: frozenset[str]) -> None:
@@ -74,6 +74,6 @@ class Wakeups:
             waiters = self._waiters.get(topic)
             if waiters is None:
                 continue
-            waiters.discard(wakeup)
+            waiters.pop(wakeup, None)
             if not waiters:
                 del self._waiters[topic]

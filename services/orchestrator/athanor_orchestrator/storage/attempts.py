@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, func, insert, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, case, func, insert, select, update
 
 from athanor_orchestrator.domain.records import Attempt, AttemptAccount, AttemptOutcome, ChangeKind, Failure
 from athanor_orchestrator.storage import changes
@@ -92,14 +92,7 @@ def list_attempts(tx: Transaction, run_ids: Collection[str]) -> dict[str, tuple[
     """
     found: dict[str, list[Attempt]] = defaultdict(list)
     if run_ids:
-        is_new = runs.c.attempt_count - attempts.c.number < DETAILED
-        detail = case((is_new, attempts.c.failure_detail), else_="").label("failure_detail")
-        for row in tx.connection.execute(
-            _select(detail=detail)
-            .join(runs, runs.c.id == attempts.c.run_id)
-            .where(attempts.c.run_id.in_(list(run_ids)))
-            .order_by(attempts.c.run_id, attempts.c.number)
-        ):
+        for row in tx.connection.execute(_OF_RUNS, {"ids": list(run_ids)}):
             found[row.run_id].append(_attempt(row))
     return {run_id: tuple(made) for run_id, made in found.items()}
 
@@ -147,6 +140,20 @@ def _select(*columns: ColumnElement[Any], detail: ColumnElement[Any] = attempts.
     return select(*others, detail, reached, *columns).outerjoin(
         leases, and_(leases.c.id == attempts.c.lease_id, _UNDER_WAY)
     )
+
+
+def _of_runs() -> AnySelect:
+    is_new = runs.c.attempt_count - attempts.c.number < DETAILED
+    detail = case((is_new, attempts.c.failure_detail), else_="").label("failure_detail")
+    return (
+        _select(detail=detail)
+        .join(runs, runs.c.id == attempts.c.run_id)
+        .where(attempts.c.run_id.in_(bindparam("ids", expanding=True)))
+        .order_by(attempts.c.run_id, attempts.c.number)
+    )
+
+
+_OF_RUNS = _of_runs()  # with every page of a watch: made once
 
 
 def put_process_gone(tx: Transaction, lease_ids: Collection[str]) -> list[str]:

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from datetime import timedelta
 
-from sqlalchemy import case, delete, insert, select, update
+from sqlalchemy import bindparam, case, delete, insert, select, update
 
 from athanor_orchestrator.domain.records import Lease, LeaseEnd
 from athanor_orchestrator.storage import changes
@@ -14,6 +14,16 @@ from athanor_orchestrator.storage.schema import leases, runs
 from athanor_orchestrator.storage.transaction import Transaction
 
 _LIVE = leases.c.end_time_us.is_(None)
+
+# On the way of every event: made once, because making a statement costs as much as carrying it out.
+_BY_ID = select(leases).where(leases.c.id.in_(bindparam("ids", expanding=True))).order_by(leases.c.id)
+_LIVE_OF_RUNNER = select(leases).where(leases.c.runner_id == bindparam("runner"), _LIVE).order_by(leases.c.id)
+_ALL_LIVE = select(leases).where(_LIVE).order_by(leases.c.id)
+_ADVANCE = (
+    update(leases)
+    .where(leases.c.id == bindparam("lease"))
+    .values(last_sequence=bindparam("reached"), event_count=bindparam("count"), digest=bindparam("chain"))
+)
 
 
 def insert_lease(tx: Transaction, lease: Lease) -> None:
@@ -51,11 +61,7 @@ def insert_lease(tx: Transaction, lease: Lease) -> None:
 
 def get_leases(tx: Transaction, lease_ids: Collection[str]) -> dict[str, Lease]:
     """Return the leases that are known, by id, live or over."""
-    return {
-        lease.id: lease
-        for ids in portions(lease_ids)
-        for lease in _fetch(tx, select(leases).where(leases.c.id.in_(ids)).order_by(leases.c.id))
-    }
+    return {lease.id: lease for ids in portions(lease_ids) for lease in _fetch(tx, _BY_ID, ids=ids)}
 
 
 def leases_of_run(tx: Transaction, run_id: str) -> list[Lease]:
@@ -65,12 +71,12 @@ def leases_of_run(tx: Transaction, run_id: str) -> list[Lease]:
 
 def live_leases_of_runner(tx: Transaction, runner_id: str) -> list[Lease]:
     """Return the live leases of a runner in the order of their ids."""
-    return _fetch(tx, select(leases).where(leases.c.runner_id == runner_id, _LIVE).order_by(leases.c.id))
+    return _fetch(tx, _LIVE_OF_RUNNER, runner=runner_id)
 
 
 def live_leases(tx: Transaction) -> list[Lease]:
     """Return all live leases in the order of their ids."""
-    return _fetch(tx, select(leases).where(_LIVE).order_by(leases.c.id))
+    return _fetch(tx, _ALL_LIVE)
 
 
 def renew_leases(tx: Transaction, lease_ids: Collection[str], session_number: int) -> set[str]:
@@ -108,9 +114,7 @@ def resume_lease(tx: Transaction, lease_id: str, session_number: int) -> bool:
 def advance_lease(tx: Transaction, lease_id: str, *, last_sequence: int, event_count: int, digest: bytes) -> None:
     """Write how far the lease's events are stored, and their chained digest."""
     tx.connection.execute(
-        update(leases)
-        .where(leases.c.id == lease_id)
-        .values(last_sequence=last_sequence, event_count=event_count, digest=digest)
+        _ADVANCE, {"lease": lease_id, "reached": last_sequence, "count": event_count, "chain": digest}
     )
 
 
@@ -158,8 +162,8 @@ def purge_ended(tx: Transaction, before_us: int, limit: int) -> int:
     return tx.connection.execute(delete(leases).where(leases.c.id.in_(old))).rowcount
 
 
-def _fetch(tx: Transaction, query: AnySelect) -> list[Lease]:
-    return [_lease(row) for row in tx.connection.execute(query)]
+def _fetch(tx: Transaction, query: AnySelect, **parameters: object) -> list[Lease]:
+    return [_lease(row) for row in tx.connection.execute(query, parameters)]
 
 
 def _lease(row: AnyRow) -> Lease:

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
-from sqlalchemy import Select, Text, cast, func, or_, select, union_all
+from sqlalchemy import Select, Text, bindparam, cast, func, or_, select, union_all
 
 from athanor_orchestrator.domain.records import Run, RunState
 from athanor_orchestrator.storage import attempts
@@ -15,6 +15,14 @@ from athanor_orchestrator.storage.schema import BETWEEN_ATTEMPTS, CLAIMABLE, run
 from athanor_orchestrator.storage.transaction import Transaction
 
 _EXPERIMENTS_AT_ONCE = 100  # branches of one query; SQLite takes at most 500
+
+
+_NEXT_CLAIM = (
+    select(runs.c.next_attempt_time_us)
+    .where(BETWEEN_ATTEMPTS, runs.c.next_attempt_time_us > bindparam("now_us"))
+    .order_by(runs.c.next_attempt_time_us)
+    .limit(1)
+)
 
 
 def list_runs(
@@ -154,9 +162,4 @@ def _oldest(tx: Transaction, experiment: str, limit: int, not_runs: Collection[s
 
 def next_claim_time_us(tx: Transaction) -> int | None:
     """Return the earliest `next_attempt_time_us` that is still ahead; None when no run waits for one."""
-    return tx.connection.execute(
-        select(runs.c.next_attempt_time_us)
-        .where(BETWEEN_ATTEMPTS, runs.c.next_attempt_time_us > tx.now_us)
-        .order_by(runs.c.next_attempt_time_us)
-        .limit(1)
-    ).scalar()
+    return tx.connection.execute(_NEXT_CLAIM, {"now_us": tx.now_us}).scalar()

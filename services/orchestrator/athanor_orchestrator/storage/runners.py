@@ -5,7 +5,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 
 from athanor_orchestrator.domain.records import Runner
 from athanor_orchestrator.storage.aliases import AnyRow
@@ -13,6 +13,24 @@ from athanor_orchestrator.storage.columns import clean
 from athanor_orchestrator.storage.pages import Page, cut
 from athanor_orchestrator.storage.schema import leases, runner_experiments, runners
 from athanor_orchestrator.storage.transaction import Transaction
+
+# On the way of every claim and heartbeat: made once, because making a statement costs as much as carrying it out.
+_LOCK = select(runners).where(runners.c.id == bindparam("runner")).with_for_update()
+_HELD = (
+    select(leases.c.runner_id, leases.c.run_id)
+    .where(leases.c.runner_id.in_(bindparam("ids", expanding=True)), leases.c.end_time_us.is_(None))
+    .order_by(leases.c.run_id)
+)
+_KNOWN = (
+    select(runner_experiments.c.runner_id, runner_experiments.c.experiment)
+    .join(
+        runners,
+        (runners.c.id == runner_experiments.c.runner_id)
+        & (runners.c.session_number == runner_experiments.c.session_number),
+    )
+    .where(runner_experiments.c.runner_id.in_(bindparam("ids", expanding=True)))
+    .order_by(runner_experiments.c.experiment)
+)
 
 
 def register_session(tx: Transaction, runner: Runner) -> bool:
@@ -49,7 +67,7 @@ def lock_runner(tx: Transaction, runner_id: str) -> Runner | None:
 
     Derived fields are filled in.
     """
-    row = tx.connection.execute(select(runners).where(runners.c.id == runner_id).with_for_update()).one_or_none()
+    row = tx.connection.execute(_LOCK, {"runner": runner_id}).one_or_none()
     return None if row is None else _with_holdings(tx, [row])[0]
 
 
@@ -123,23 +141,10 @@ def _with_holdings(tx: Transaction, rows: Collection[AnyRow]) -> list[Runner]:
     """Make runners of rows, with the runs they hold and the experiments they can execute."""
     ids = [row.id for row in rows]
     held: dict[str, list[str]] = defaultdict(list)
-    for runner_id, run_id in tx.connection.execute(
-        select(leases.c.runner_id, leases.c.run_id)
-        .where(leases.c.runner_id.in_(ids), leases.c.end_time_us.is_(None))
-        .order_by(leases.c.run_id)
-    ):
+    for runner_id, run_id in tx.connection.execute(_HELD, {"ids": ids}):
         held[runner_id].append(run_id)
     known: dict[str, list[str]] = defaultdict(list)
-    for runner_id, name in tx.connection.execute(
-        select(runner_experiments.c.runner_id, runner_experiments.c.experiment)
-        .join(
-            runners,
-            (runners.c.id == runner_experiments.c.runner_id)
-            & (runners.c.session_number == runner_experiments.c.session_number),
-        )
-        .where(runner_experiments.c.runner_id.in_(ids))
-        .order_by(runner_experiments.c.experiment)
-    ):
+    for runner_id, name in tx.connection.execute(_KNOWN, {"ids": ids}):
         known[runner_id].append(name)
     return [
         Runner(

@@ -50,6 +50,13 @@ _LIVE_STATES = sorted(state.value for state in LIVE)
 _NOT_TOLD = frozenset({"lease_id", "attempt_count", "progress", "last_sequence", "log_count", "result_count"})
 
 
+# On the way of every event and every page of a watch: made once, because that costs as much as carrying it out.
+_GET = with_configuration().where(runs.c.id == bindparam("run"), VISIBLE)
+_LOCK_ALL = (
+    select(runs).where(runs.c.id.in_(bindparam("ids", expanding=True)), VISIBLE).order_by(runs.c.id).with_for_update()
+)
+
+
 def insert_run(tx: Transaction, run: Run) -> None:
     """Store a new run as it is (without attempts), and count it on its instance, whose newest run it becomes."""
     tx.connection.execute(
@@ -99,7 +106,7 @@ def insert_run(tx: Transaction, run: Run) -> None:
 
 def get_run(tx: Transaction, run_id: str) -> Run | None:
     """Return one run with configuration and attempts."""
-    row = tx.connection.execute(with_configuration().where(runs.c.id == run_id, VISIBLE)).one_or_none()
+    row = tx.connection.execute(_GET, {"run": run_id}).one_or_none()
     if row is None:
         return None
     return run_of(row, row.configuration_json, attempts.list_attempts(tx, [run_id]).get(run_id, ()))
@@ -126,9 +133,7 @@ def lock_runs(tx: Transaction, run_ids: Collection[str]) -> dict[str, Run]:
     return {
         row.id: run_of(row)
         for ids in portions(sorted(run_ids))
-        for row in tx.connection.execute(
-            select(runs).where(runs.c.id.in_(ids), VISIBLE).order_by(runs.c.id).with_for_update()
-        )
+        for row in tx.connection.execute(_LOCK_ALL, {"ids": ids})
     }
 
 
