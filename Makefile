@@ -16,7 +16,7 @@ IMAGE := proto/image.binpb
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test bench check format proto proto-image requirements clean
+.PHONY: help setup demo up test simulate bench check format proto proto-image requirements clean
 
 help: ## Show this help
 	@echo "Athanor. Targets:"
@@ -40,6 +40,10 @@ up: setup ## Run orchestrator and runner on this machine until Ctrl-C
 
 test: setup ## Run all tests, PostgreSQL included (TESTS=tests/unit for a part, WORKERS=0 in one process)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(TESTS)
+
+SEEDS ?= 2000
+simulate: setup ## Run other simulated worlds than the tests do (SEEDS=20000 for more)
+	ATHANOR_FIRST_SEED=$$(date +%s)0000 ATHANOR_SEEDS=$(SEEDS) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests/simulation/test_seeds.py
 
 bench: setup ## Measure how fast lines are recorded and stored, and how fast a run starts
 	@$(BIN)/python benchmarks/throughput.py

@@ -65,7 +65,7 @@ class Ledgers:
     def flushed(self, spool: Path, last: int) -> None:
         """All events of a spool up to this one outlive a power cut."""
         ledger = self.by_lease.get(spool.parent.name)
-        if ledger is not None:
+        if ledger is not None and last in ledger.events:
             ledger.flushed = max(ledger.flushed, last)
 
 

@@ -233,7 +233,8 @@ class StreamCall:
         loop = asyncio.get_running_loop()
         if self._network.happens(f"cut {self._name}", 0.02):
             item = _gone()
-        self._due = max(self._due, loop.time() + self._network.delay(f"message {self._name}"))
+        # Later by something: callbacks that are due at the same moment come in any order.
+        self._due = max(self._due + 1e-6, loop.time() + self._network.delay(f"message {self._name}"))
         later(self._due - loop.time(), self._arrive, item)
 
     def _arrive(self, item: Any) -> None:

@@ -75,13 +75,14 @@ class Wire:
         if self.cut:
             return
         loop = asyncio.get_running_loop()
-        self._due = max(self._due, loop.time() + self._network.delay(self._name))
+        # Later by something: callbacks that are due at the same moment come in any order.
+        self._due = max(self._due + 1e-6, loop.time() + self._network.delay(self._name))
         later(self._due - loop.time(), self._arrive, message)
 
     def end(self, reason: Any, after: float) -> None:
         """The other side hears that there is no more; what is under way may be lost."""
         now = asyncio.get_running_loop().time()
-        later(max(self._due - now, after), self._arrive, (_END, reason))
+        later(max(self._due + 1e-6 - now, after), self._arrive, (_END, reason))
 
     def _arrive(self, message: Any) -> None:
         if self.cut and not (isinstance(message, tuple) and message[0] is _END):
@@ -121,6 +122,12 @@ class _Link:
         self.down.end(StreamEnded(reason), client_after)
         self.up.end(StreamEnded(reason), server_after)
 
+    async def may_die(self, sender: Process, when: str) -> None:
+        """Who sends a message may be killed before or behind it."""
+        if self.network.happens(f"crash {when} message {self.name} of {sender}", 0.001):
+            sender.kill()
+            await asyncio.get_running_loop().create_future()  # nobody is left who would go on
+
     def message_sent(self) -> None:
         """Something may happen with any message."""
         network = self.network
@@ -137,9 +144,12 @@ class _ServerContext:
         self._link = link
 
     async def write(self, message: Any) -> None:
-        self._link.network.on_answer(message)
-        self._link.down.put(message.SerializeToString())
-        self._link.message_sent()
+        link = self._link
+        await link.may_die(link.server, "before")
+        link.network.on_answer(message)
+        link.down.put(message.SerializeToString())
+        link.message_sent()
+        await link.may_die(link.server, "behind")
 
 
 class ClientStream(Generic[S, R]):
@@ -158,8 +168,10 @@ class ClientStream(Generic[S, R]):
             # Writing into a broken stream fails only once that is known.
             await asyncio.sleep(self._link.network.delay(f"write {self._link.name}", 0.01, 2.0))
             return
+        await self._link.may_die(self._link.client, "before")
         self._link.up.put(message.SerializeToString())  # type: ignore[attr-defined]
         self._link.message_sent()
+        await self._link.may_die(self._link.client, "behind")
 
     async def receive(self) -> R:
         return self._parse(await self._link.down.get())
