@@ -190,7 +190,7 @@ class Body:
     async def _experiment(self, context: RunContext[Any], name: str) -> Ended | None:
         """A number of steps, those that an earlier attempt has not done; None when the process ends without a word."""
         decisions = self._decisions
-        steps = 2 + decisions.pick(f"{name} steps", 7)
+        steps = 2 + decisions.pick(f"{name} steps", 6)
         heeds = not decisions.happens(f"{name} does not heed", 0.2)
         done = 0 if context.restored is None else context.restored["done"]
         for step in range(done, steps):

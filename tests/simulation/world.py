@@ -45,7 +45,7 @@ from tests.simulation.oracles import Breach, Oracles, require
 from tests.simulation.orchestrator import OrchestratorHost
 from tests.simulation.store import Engine, Store
 
-CALM = 24.0  # seconds of the world's clock in which faults happen
+CALM = 20.0  # seconds of the world's clock in which faults happen
 LOST_AFTER = 60.0  # seconds: the shortest that a policy may say
 ENOUGH = 1500.0  # seconds after which everything has ended, or never will
 
@@ -298,7 +298,7 @@ class World:
 
         async def work(client: Client) -> str:
             if not last:
-                await asyncio.sleep(decisions.delay(f"start of run {number}", 1.0, 15.0))
+                await asyncio.sleep(decisions.delay(f"start of run {number}", 1.0, 12.0))
             call = Call(f"run-{number}", b"the same")
             order = Order(self._instances[number % len(self._instances)], policy, number, {})
             answer = await client.insist(

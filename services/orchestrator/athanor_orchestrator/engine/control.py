@@ -92,7 +92,7 @@ def define(tx: Transaction, *, session: Session, definition: Definition) -> None
     Raises SessionSuperseded when the session is not the newest of its runner: what counts is what that one says.
     """
     runner_id = session.runner_id
-    runner = runners.lock_runner(tx, runner_id)
+    runner = runners.lock_introduced(tx, runner_id)
     if runner is None or runner.session_number != session.number:
         raise SessionSuperseded(session.id)
     match definition:
@@ -128,7 +128,7 @@ def decline(tx: Transaction, runner_id: str, session_number: int, lease_id: str)
 
 def goodbye(tx: Transaction, runner_id: str, session_number: int) -> None:
     """Note that a runner left on purpose. It holds nothing: what it had not taken up by then waits again."""
-    runners.lock_runner(tx, runner_id)
+    runners.lock_introduced(tx, runner_id)
     if not runners.set_disconnected(tx, runner_id, session_number):
         return
 

@@ -170,8 +170,9 @@ def until_next_attempt(tx: Transaction) -> float:
 def _rooms(tx: Transaction, candidates: Sequence[Candidate]) -> list[Room]:
     rooms: list[Room] = []
     # The runners' rows are locked in the order of their ids, and before any run's: a Hello does it in that order too.
+    locked = runners.lock_runners(tx, [candidate.runner_id for candidate in candidates])
     for candidate in sorted(candidates, key=lambda candidate: candidate.runner_id):
-        runner = runners.lock_runner(tx, candidate.runner_id)
+        runner = locked.get(candidate.runner_id)
         if runner is None or runner.session_number != candidate.session_number:
             continue
         if not runner.connected or runner.draining or runner.drain_request_time_us is not None:

@@ -20,7 +20,7 @@ class Beat:
 
 def beat(tx: Transaction, runner_id: str, session_id: str, session_number: int, heartbeat: Heartbeat) -> Beat:
     """Renew what the heartbeat names. Raises SessionSuperseded when the session is not the newest of its runner."""
-    before = runners.lock_runner(tx, runner_id)
+    before = runners.lock_introduced(tx, runner_id)
     if not runners.touch_runner(tx, runner_id, session_number, tx.now_us, heartbeat.draining):
         raise SessionSuperseded(session_id)
     if before is None or not before.connected or before.draining != heartbeat.draining:

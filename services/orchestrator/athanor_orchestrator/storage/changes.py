@@ -14,7 +14,7 @@ Verbs that change what watches tell of note it (`note_runs` and the others); the
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import bindparam, delete, insert, select
 
 from athanor_orchestrator.domain.records import Change, ChangeKind, Resource
 from athanor_orchestrator.storage.columns import labels_of
@@ -40,6 +40,15 @@ class Part:
     changes: Sequence[Change]
     place: Place | None  # behind them
     more: bool
+
+
+# With every change: made once.
+_RUNS = select(runs.c.id, runs.c.instance_id, runs.c.experiment, runs.c.labels_json).where(
+    runs.c.id.in_(bindparam("ids", expanding=True))
+)
+_INSTANCES = select(instances.c.id, instances.c.experiment, instances.c.labels_json).where(
+    instances.c.id.in_(bindparam("ids", expanding=True))
+)
 
 
 def note_runs(tx: Transaction, run_ids: Iterable[str], kind: ChangeKind = ChangeKind.STATE) -> None:
@@ -146,11 +155,9 @@ def _described(tx: Transaction, resource: Resource, wanted: Sequence[str]) -> di
     described: dict[str, SelectedBy] = {}
     for ids in portions(set(wanted)):
         if resource is Resource.RUN:
-            columns = select(runs.c.id, runs.c.instance_id, runs.c.experiment, runs.c.labels_json)
-            for row in tx.connection.execute(columns.where(runs.c.id.in_(ids))):
+            for row in tx.connection.execute(_RUNS, {"ids": ids}):
                 described[row.id] = SelectedBy(row.instance_id, row.experiment, row.labels_json)
         else:
-            columns = select(instances.c.id, instances.c.experiment, instances.c.labels_json)
-            for row in tx.connection.execute(columns.where(instances.c.id.in_(ids))):
+            for row in tx.connection.execute(_INSTANCES, {"ids": ids}):
                 described[row.id] = SelectedBy("", row.experiment, row.labels_json)
     return described

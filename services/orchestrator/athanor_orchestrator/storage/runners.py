@@ -15,7 +15,9 @@ from athanor_orchestrator.storage.schema import leases, runner_experiments, runn
 from athanor_orchestrator.storage.transaction import Transaction
 
 # On the way of every claim and heartbeat: made once, because making a statement costs as much as carrying it out.
-_LOCK = select(runners).where(runners.c.id == bindparam("runner")).with_for_update()
+_LOCK = (
+    select(runners).where(runners.c.id.in_(bindparam("ids", expanding=True))).order_by(runners.c.id).with_for_update()
+)
 _HELD = (
     select(leases.c.runner_id, leases.c.run_id)
     .where(leases.c.runner_id.in_(bindparam("ids", expanding=True)), leases.c.end_time_us.is_(None))
@@ -67,8 +69,19 @@ def lock_runner(tx: Transaction, runner_id: str) -> Runner | None:
 
     Derived fields are filled in.
     """
-    row = tx.connection.execute(_LOCK, {"runner": runner_id}).one_or_none()
-    return None if row is None else _with_holdings(tx, [row])[0]
+    return lock_runners(tx, [runner_id]).get(runner_id)
+
+
+def lock_runners(tx: Transaction, runner_ids: Collection[str]) -> dict[str, Runner]:
+    """Lock runners in the order of their ids; returns those that are known, by id, derived fields filled in."""
+    rows = tx.connection.execute(_LOCK, {"ids": sorted(runner_ids)}).all()
+    return {runner.id: runner for runner in _with_holdings(tx, rows)} if rows else {}
+
+
+def lock_introduced(tx: Transaction, runner_id: str) -> Runner | None:
+    """As `lock_runner`, but only as the runner introduced itself: derived fields are empty."""
+    row = tx.connection.execute(_LOCK, {"ids": [runner_id]}).one_or_none()
+    return None if row is None else _runner(row)
 
 
 def get_runner(tx: Transaction, runner_id: str) -> Runner | None:
@@ -146,23 +159,22 @@ def _with_holdings(tx: Transaction, rows: Collection[AnyRow]) -> list[Runner]:
     known: dict[str, list[str]] = defaultdict(list)
     for runner_id, name in tx.connection.execute(_KNOWN, {"ids": ids}):
         known[runner_id].append(name)
-    return [
-        Runner(
-            id=row.id,
-            display_name=row.display_name,
-            version=row.version,
-            slots=row.slots,
-            session_number=row.session_number,
-            session_id=row.session_id,
-            connected=bool(row.connected),
-            draining=bool(row.draining),
-            drain_request_time_us=row.drain_request_time_us,
-            last_seen_us=row.last_seen_us,
-            run_ids=tuple(held[row.id]),
-            experiments=tuple(known[row.id]),
-        )
-        for row in rows
-    ]
+    return [replace(_runner(row), run_ids=tuple(held[row.id]), experiments=tuple(known[row.id])) for row in rows]
+
+
+def _runner(row: AnyRow) -> Runner:
+    return Runner(
+        id=row.id,
+        display_name=row.display_name,
+        version=row.version,
+        slots=row.slots,
+        session_number=row.session_number,
+        session_id=row.session_id,
+        connected=bool(row.connected),
+        draining=bool(row.draining),
+        drain_request_time_us=row.drain_request_time_us,
+        last_seen_us=row.last_seen_us,
+    )
 
 
 def _columns(runner: Runner) -> dict[str, Any]:
