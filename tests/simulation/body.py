@@ -28,7 +28,7 @@ from tests.simulation.decisions import Decisions
 
 @dataclass
 class Ledger:
-    """What one attempt has recorded, by sequence: the calls have returned. A power cut may take what was not flushed."""
+    """What one attempt has recorded, by sequence: the calls have returned. A power cut may take what is not flushed."""
 
     run_id: str
     attempt: int
@@ -200,12 +200,14 @@ class Body:
             context.progress(step, steps)
             burst = 1 + decisions.pick(f"{name} burst", 4) * decisions.pick(f"{name} flood", 12)
             for line in range(burst):
-                await self._when_room(lambda line=line: context.log("info", f"step {step} line {line}", {"step": step}))
-            await self._when_room(lambda: context.result(f"step_{step}", {"attempt": context.run.attempt}))
+                await self._when_room(partial(context.log, "info", f"step {step} line {line}", {"step": step}))
+            await self._when_room(partial(context.result, f"step_{step}", {"attempt": context.run.attempt}))
             if decisions.happens(f"{name} prints", 0.3):
                 self._print(context, f"printed at step {step}")
             if decisions.happens(f"{name} checkpoint", 0.4):
-                await self._when_room(lambda: context.checkpoint({"done": step + 1}))
+                await self._when_room(partial(context.checkpoint, {"done": step + 1}))
+                if self.writer is not None:  # which is promised, whoever did it
+                    self._ledgers.flushed(self.folder / "spool", self.writer.next_sequence - 1)
             if decisions.happens(f"process dies {name}", 0.01):
                 return None
         match decisions.pick(f"{name} ends", 8):

@@ -2,9 +2,9 @@
 
     python -m tests.simulation.hunt SEED SEED [--mutant NAME] [--weather KIND=FACTOR ...] [--keep FOLDER]
 
-Goes through seeds until a promise is broken; with --mutant that rule is taken out meanwhile, and --weather makes more of
-one kind of fault and less of all others. What is found is shortened by leaving out decisions for as long as it still
-breaks, and written to the folder.
+Goes through seeds until a promise is broken; with --mutant that rule is taken out meanwhile, and --weather makes more
+of one kind of fault and less of all others. What is found is shortened by leaving out decisions for as long as it
+still breaks, and written to the folder.
 """
 
 import argparse

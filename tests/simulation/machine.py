@@ -149,8 +149,9 @@ class RunnerMachine(Machine):
             later(self._decisions.delay(f"until the power is gone {self.name}", 0.002, 0.5), self.power_cut)
 
     def pause(self, seconds: float) -> None:
-        """Everything on it stands still for a while, as in suspend."""
-        processes = [child.process for child in self.processes.all_living()]
+        """It stands still for a while: all of it, as in suspend, or the runner alone, whose runs go on."""
+        alone = self._decisions.happens(f"the runner alone stands still {self.name}", 0.5)
+        processes = [] if alone else [child.process for child in self.processes.all_living()]
         if self.agent is not None and self.agent.alive:
             processes.append(self.agent)
         for process in processes:

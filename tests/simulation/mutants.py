@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from types import FunctionType
 from typing import Any
 
+from athanor.experiment import context
 from athanor_orchestrator.domain import append_rule
 from athanor_orchestrator.engine import appending, dispatcher, ending, intake, observation, subscription, wakeups
 from athanor_orchestrator.storage import writer
@@ -120,6 +121,8 @@ MUTANTS = (
                 "        if lease.run_id in locked and locked[lease.run_id].lease_id == lease.id\n",
                 "        if lease.run_id in locked\n",
             ),
+            # The second lock on the door: what differs from the stored bytes is refused as well.
+            Edit(appending._Ledger._differs, '    if skip == 0:\n        return ""\n', '    return ""\n'),
         ],
     ),
     Mutant(
@@ -218,9 +221,9 @@ MUTANTS = (
         [Edit(dispatcher.Dispatcher.round, "        if error.maybe_done:\n", "        if False:\n")],
     ),
     Mutant(
-        "name_of_a_spool_not_flushed",
-        "what is flushed in a folder does not go with the folder's name",
-        [Edit(attempt_folder.make, "        flush_folder(folder)\n", "        pass\n")],
+        "checkpoint_not_flushed",
+        "a checkpoint that has returned outlives a power cut",
+        [Edit(context.RunContext.checkpoint, "    self._recorder.flush()\n", "")],
     ),
     Mutant(
         "no_resume_beyond_the_spools_end",

@@ -1,8 +1,8 @@
 """The network of a world: the runner's port `Connection` on one side, the orchestrator's real servicers on the other.
 
-Messages of a stream keep their order and take their time. A stream is cut by chance, or by the death of one of its ends;
-each side learns of that on its own, late or very late: what was under way then is lost from some message on, and a
-session whose runner has long made a new one still delivers.
+Messages of a stream keep their order and take their time. A stream is cut by chance, or by the death of one of its
+ends; each side learns of that on its own, late or very late: what was under way then is lost from some message on, and
+a session whose runner has long made a new one still delivers.
 """
 
 import asyncio
@@ -257,7 +257,7 @@ def _ended(link: _Link, reason: StreamEnded) -> None:
 
 
 def _watch_deaths(link: _Link) -> None:
-    """A process that is killed leaves its streams to be noticed by the other side: at once by a reset, or much later."""
+    """A process that is killed leaves it to the other side to notice: at once by a reset, or much later."""
 
     def died() -> None:
         if link.over:

@@ -1,7 +1,7 @@
 """What must hold, whatever happens in a world. Each check says what is promised; a breach ends the world.
 
-Two kinds: what every commit must keep to, looked at right behind it and before anybody is told; and what must be so once
-all faults are gone and all has come to its end.
+Two kinds: what every commit must keep to, looked at right behind it and before anybody is told; and what must be so
+once all faults are gone and all has come to its end.
 """
 
 import asyncio
@@ -30,6 +30,7 @@ class Log:
 
     payloads: list[bytes] = field(default_factory=list[bytes])
     attempt: int = 0  # of the newest event that belongs to one
+    ended: int = 0  # the newest attempt that has ended
     state: int = 0  # as its newest StateChange says
 
     @property
@@ -111,7 +112,11 @@ class Oracles:
                 attempt == newest or (attempt < newest and sequence < first),
                 f"run {run_id}: event {sequence} of attempt {attempt} was stored after attempt {newest} was granted",
             )
+            require(
+                attempt > log.ended, f"run {run_id}: event {sequence} was stored behind the end of attempt {attempt}"
+            )
             log.attempt = attempt
+            log.ended = attempt if kind == EventKind.ATTEMPT_ENDED else log.ended
         log.payloads.append(payload)
         if kind == EventKind.STATE_CHANGE:
             log.state = event.state_change.state
@@ -176,7 +181,7 @@ class Oracles:
             )
             _, heard_at = self._heard[runner_id]
             require(
-                heard_at < lease.renewed_at + _A_FEW_HEARTBEATS,
+                heard_at < lease.renewed_at + _A_FEW_HEARTBEATS or self.restored,
                 f"lease {lease_id} was let go by its runner, which was heard from {now - heard_at:.1f} s ago",
             )
 
@@ -265,6 +270,9 @@ class Oracles:
             damaged = kind == FailureKind.STORAGE and not self.restored
             require(not damaged, f"run {run_id}: attempt {number} ended as if its spool were damaged")
             require(outcome != run_pb2.ATTEMPT_OUTCOME_UNSPECIFIED, f"run {run_id}: attempt {number} has no end")
+            # What a machine that lost power says of an experiment's end is not believed.
+            doubtful = outcome == run_pb2.ATTEMPT_OUTCOME_COMPLETED and not log_complete and not self.restored
+            require(not doubtful, f"run {run_id}: attempt {number} is COMPLETED, and its log not complete")
             if log_complete and not self.restored:
                 missing = self._missing(run_id, number, log)
                 require(not missing, f"run {run_id}: the log of attempt {number} is complete without {missing}")
@@ -293,7 +301,7 @@ def _lacking(ledger: Ledger, log: Log) -> list[int]:
 
 
 def _fold(events: list[run_event_pb2.RunEvent]) -> list[int]:
-    """The sequences of the results that stand: those recorded by an earlier attempt behind the restored checkpoint do not."""
+    """The sequences of the results that stand: those of earlier attempts behind a restored checkpoint do not."""
     standing: list[tuple[int, int]] = []
     for event in events:
         match event.WhichOneof("event"):

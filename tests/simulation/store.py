@@ -1,8 +1,9 @@
 """The database of a world: one SQLite database in memory, behind the real dialect, transactions and writer.
 
-All orchestrators of a world share it, as they would share one PostgreSQL: a transaction is one step of the world, so they
-are serial. What is injected: commits that fail before or after they are durable, an orchestrator that is killed before or
-after its commit, a database that is away, a clock that jumps, wake-ups that come late or never, older copies.
+All orchestrators of a world share it, as they would share one PostgreSQL: a transaction is one step of the world, so
+they are serial. What is injected: commits that fail before or after they are durable, an orchestrator that is killed
+before or after its commit, a database that is away, a clock that jumps, wake-ups that come late or never, older
+copies.
 """
 
 import asyncio

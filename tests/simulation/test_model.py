@@ -61,7 +61,7 @@ def test_worlds_differ_in_what_happens_in_them(engine: Engine) -> None:
 
 @pytest.mark.parametrize(
     ("before", "sequence", "payload", "says"),
-    [(0, 2, b"b", "behind 0"), (1, 3, b"c", "before it was committed"), (1, 2, b"x", "other bytes")],
+    [(0, 2, b"b", "behind 0"), (2, 3, b"c", "before it was committed"), (1, 2, b"x", "other bytes")],
 )
 def test_a_watcher_that_is_given_something_else_is_seen(
     engine: Engine, before: int, sequence: int, payload: bytes, says: str

@@ -28,7 +28,8 @@ def test_every_mutant_is_caught_by_its_trace(engine: Engine, mutant: Mutant) -> 
     with mutant.installed():
         report = simulate(engine, decisions)
     assert report.breach
-    assert decisions.used, "nothing that the trace decides comes up any more"
+    # A mutant that breaks the most ordinary world needs no decision.
+    assert decisions.used or not trace.choices, "nothing that the trace decides comes up any more"
 
 
 def test_there_is_a_mutant_for_each_rule() -> None:

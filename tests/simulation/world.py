@@ -1,7 +1,7 @@
 """A world: one database, two orchestrators, two machines with runners, clients, and everything that can go wrong.
 
-It has three parts. In the first, faults happen as the decisions say. Then all faults are mended, and everything must come
-to its end. At last a new run is started, which must complete: nothing that was held has leaked.
+It has three parts. In the first, faults happen as the decisions say. Then all faults are mended, and everything must
+come to its end. At last a new run is started, which must end: nothing that was held has leaked.
 """
 
 import asyncio
@@ -146,7 +146,8 @@ class World:
             if not machine.up and happens(f"starts again {machine.name}", 0.25):
                 machine.start()
             if happens(f"pause {machine.name}", 0.006):
-                machine.pause(delay(f"pause of {machine.name}", 12.0, 100.0))
+                long = happens(f"suspend of {machine.name}", 0.5)  # longer than any lease lives
+                machine.pause(delay(f"pause of {machine.name}", 90.0 if long else 12.0, 100.0))
             known = (machine.root / "runner.json").exists()
             if not machine.up and known and happens(f"operator forgets {machine.name}", 0.03):
                 self._begin("operator", self._forget(machine))
@@ -165,8 +166,10 @@ class World:
             self._restore()
 
     def _restore(self) -> None:
-        for host in self.hosts:
-            host.kill()
+        """Put an older copy in the database's place: with all orchestrators stopped, or behind their backs."""
+        if self.decisions.pick("restore: the orchestrators live on", 2) == 0:
+            for host in self.hosts:
+                host.kill()
         self.store.restore(0)
         self.store.copies.clear()
         self.oracles.database_restored()
@@ -401,6 +404,9 @@ def _installed(loop: WorldLoop, engine: Engine, decisions: Decisions, folder: Pa
         backoff.chance = chance
         return real_next(backoff)
 
+    def drawn_uuid() -> uuid.UUID:
+        return uuid.UUID(int=chance.getrandbits(128), version=4)
+
     def boot_id() -> str:
         process = CURRENT.get()
         return process.machine.boot_id if process is not None and process.machine is not None else ""
@@ -411,7 +417,7 @@ def _installed(loop: WorldLoop, engine: Engine, decisions: Decisions, folder: Pa
         mock.patch.object(ids, "_last", {"machine": 0, "given": 0}),
         mock.patch.object(secrets, "randbits", chance.getrandbits),
         mock.patch.object(secrets, "token_hex", lambda count=8: chance.randbytes(count).hex()),
-        mock.patch.object(uuid, "uuid4", lambda: uuid.UUID(int=chance.getrandbits(128), version=4)),
+        mock.patch.object(uuid, "uuid4", drawn_uuid),
         mock.patch.object(intent, "boot_id", boot_id),
         mock.patch.object(output, "SpoolWriter", NotedWriter),
         mock.patch.object(ControlPage, "__init__", noted_init),

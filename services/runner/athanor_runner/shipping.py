@@ -132,6 +132,9 @@ class Feed:
     def acknowledged(self, committed: int, rewind: bool) -> None:
         """The orchestrator says how far it has stored this run."""
         self.window.acknowledged(committed)
+        if rewind:
+            # Also below what was acknowledged before: a database that fell back to an older copy says so in mid-session.
+            self.window.committed = committed
         if self.awaiting_answer or rewind:
             self.awaiting_answer = False
             self._go_back()
