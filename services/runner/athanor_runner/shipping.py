@@ -133,7 +133,7 @@ class Feed:
         """The orchestrator says how far it has stored this run."""
         self.window.acknowledged(committed)
         if rewind:
-            # Also below what was acknowledged before: a database that fell back to an older copy says so in mid-session.
+            # Also below what was acknowledged: so says, in mid-session, a database that fell back to an older copy.
             self.window.committed = committed
         if self.awaiting_answer or rewind:
             self.awaiting_answer = False

@@ -142,6 +142,16 @@ def test_a_rewind_sends_again_from_there(spool: Callable[..., Spool]) -> None:
     assert numbers(ship(one.feed)) == [5, 6, 7]
 
 
+def test_a_rewind_below_what_was_acknowledged_sends_again_from_there(spool: Callable[..., Spool]) -> None:
+    """The database has fallen back to an older copy in the midst of a session: what it lacks is sent, not waited for."""
+    one = spool()
+    one.write(6)
+    ship(one.feed)
+    one.feed.acknowledged(7, rewind=False)
+    one.feed.acknowledged(4, rewind=True)
+    assert numbers(ship(one.feed)) == [5, 6, 7]
+
+
 def test_what_was_being_read_when_a_rewind_came_is_known_to_be_old(spool: Callable[..., Spool]) -> None:
     one = spool()
     one.write(6)
