@@ -17,8 +17,8 @@ from pathlib import Path
 
 from tests.simulation.decisions import Drawn, Replayed, Trace, intensities
 from tests.simulation.mutants import MUTANTS
+from tests.simulation.simulate import simulate
 from tests.simulation.store import Engine
-from tests.simulation.world import simulate
 from tests.support.inline_database import make_template
 
 TRACES = Path(__file__).parent / "traces"

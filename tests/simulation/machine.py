@@ -121,6 +121,16 @@ class RunnerMachine(Machine):
             process.on_death.append(self._agent_died)
             process.spawn(self._run_agent(process), "agent")
 
+    @property
+    def known(self) -> bool:
+        """Has its runner ever said who it is?"""
+        return (self.root / "runner.json").exists()
+
+    def kill(self) -> None:
+        """`kill -9` of the runner."""
+        if self.agent is not None:
+            self.agent.kill()
+
     def stop(self) -> None:
         """SIGTERM to the runner."""
         self._ask_to_stop()

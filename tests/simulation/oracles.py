@@ -85,6 +85,8 @@ class Oracles:
         self.granted.clear()
         self._seen = 0
         self.committed()
+        for lease in self.leases.values():
+            lease.renewed_at = float("-inf")  # some time before the copy was made
 
     def _new_events(self) -> None:
         rows = self._raw.execute(

@@ -9,8 +9,8 @@ import pytest
 from tests.simulation.body import Ledgers
 from tests.simulation.decisions import Drawn, Replayed, Trace, intensities
 from tests.simulation.oracles import Breach, Log, Oracles
+from tests.simulation.simulate import simulate
 from tests.simulation.store import Engine
-from tests.simulation.world import simulate
 
 
 def test_a_seed_makes_the_same_world_again(engine: Engine) -> None:
@@ -29,7 +29,7 @@ def test_a_seed_makes_the_same_world_in_another_process(engine: Engine) -> None:
     code = (
         "import logging, tempfile; from pathlib import Path; logging.disable(logging.CRITICAL);"
         "from tests.simulation.decisions import Drawn, intensities; from tests.simulation.store import Engine;"
-        "from tests.simulation.world import simulate; from tests.support.inline_database import make_template;"
+        "from tests.simulation.simulate import simulate; from tests.support.inline_database import make_template;"
         "folder = tempfile.TemporaryDirectory(); template = make_template(Path(folder.name) / 'template.db');"
         "print(simulate(Engine(template), Drawn(6, intensities(6))))"
     )

@@ -9,8 +9,8 @@ import os
 import pytest
 
 from tests.simulation.decisions import Drawn, intensities
+from tests.simulation.simulate import simulate
 from tests.simulation.store import Engine
-from tests.simulation.world import simulate
 
 SEEDS = int(os.environ.get("ATHANOR_SEEDS", "2000"))
 FIRST = int(os.environ.get("ATHANOR_FIRST_SEED", "0"))

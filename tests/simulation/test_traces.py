@@ -6,8 +6,8 @@ import pytest
 
 from tests.simulation.decisions import Replayed, Trace
 from tests.simulation.mutants import MUTANTS, Mutant
+from tests.simulation.simulate import simulate
 from tests.simulation.store import Engine
-from tests.simulation.world import simulate
 
 TRACES = Path(__file__).parent / "traces"
 

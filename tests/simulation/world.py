@@ -5,24 +5,13 @@ come to its end. At last a new run is started, which must end: nothing that was 
 """
 
 import asyncio
-import gc
 import json
-import os
-import random
-import secrets
-import shutil
-import tempfile
-import uuid
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
-from athanor.experiment import intent
-from athanor.experiment.control import ControlPage
 from athanor_orchestrator.domain import ids
 from athanor_orchestrator.domain.certificate import Verdict
 from athanor_orchestrator.domain.errors import AthanorError, NotFound, RunTerminal, StorageUnavailable
@@ -31,34 +20,22 @@ from athanor_orchestrator.engine.idempotency import Call
 from athanor_orchestrator.engine.runs import Order
 from athanor_orchestrator.storage import instances
 from athanor_orchestrator.storage.transaction import Transaction
-from athanor_runner import output
-from athanor_runner.backoff import Backoff
 
 from tests.simulation.body import Ledgers, NotedWriter
 from tests.simulation.clients import Client, NoAnswer, Picture, Watcher
 from tests.simulation.decisions import Decisions
 from tests.simulation.disk import Platter
-from tests.simulation.loop import BEGIN, CURRENT, Hung, Process, WorldLoop
+from tests.simulation.loop import BEGIN, Process
 from tests.simulation.machine import EXPERIMENT, RunnerMachine
 from tests.simulation.network import Network
 from tests.simulation.oracles import Breach, Oracles, require
 from tests.simulation.orchestrator import OrchestratorHost
 from tests.simulation.store import Engine, Store
+from tests.simulation.weather import Weather
 
 CALM = 20.0  # seconds of the world's clock in which faults happen
 LOST_AFTER = 60.0  # seconds: the shortest that a policy may say
 ENOUGH = 1500.0  # seconds after which everything has ended, or never will
-
-
-@dataclass(frozen=True)
-class Report:
-    """How a world went."""
-
-    breach: str  # empty: every promise was kept
-    seconds: float  # of the world's clock
-    steps: int
-    commits: int
-    states: tuple[str, ...]  # of the runs at the end
 
 
 class World:
@@ -120,59 +97,12 @@ class World:
 
     async def _weather(self) -> None:
         """Let things go wrong for a while."""
+        weather = Weather(self.decisions, self.hosts, self.machines, self.store, self.oracles, self._send_operator)
         loop = asyncio.get_running_loop()
         while loop.time() < BEGIN + CALM:
             await asyncio.sleep(1.0)
             self._check()
-            self._trouble()
-
-    def _trouble(self) -> None:
-        happens, delay = self.decisions.happens, self.decisions.delay
-        for host in self.hosts:
-            if happens(f"crash {host.name}", 0.012):
-                host.kill()
-            if not host.up and happens(f"starts again {host.name}", 0.25):
-                host.start()
-            if happens(f"pause {host.name}", 0.006):
-                host.pause(delay(f"pause of {host.name}", 12.0, 60.0))
-        for machine in self.machines:
-            if happens(f"crash {machine.name}", 0.012):
-                assert machine.agent is not None
-                machine.agent.kill()
-            if happens(f"power {machine.name}", 0.008):
-                machine.power_cut()
-            if happens(f"stop {machine.name}", 0.004):
-                machine.stop()
-            if not machine.up and happens(f"starts again {machine.name}", 0.25):
-                machine.start()
-            if happens(f"pause {machine.name}", 0.006):
-                long = happens(f"suspend of {machine.name}", 0.5)  # longer than any lease lives
-                machine.pause(delay(f"pause of {machine.name}", 90.0 if long else 12.0, 100.0))
-            known = (machine.root / "runner.json").exists()
-            if not machine.up and known and happens(f"operator forgets {machine.name}", 0.03):
-                self._begin("operator", self._forget(machine))
-            for child in machine.processes.all_living():
-                if happens(f"process killed {machine.name}", 0.006):
-                    child.end(-9)
-        if happens("clock jumps", 0.01):
-            self.store.clock.jump(delay("clock jump", 120.0, 400.0) * (-1 if happens("the jump goes back", 0.5) else 1))
-        if not self.store.away and happens("database goes away", 0.008):
-            self.store.away = True
-        elif self.store.away and happens("database comes back", 0.2):
-            self.store.away = False
-        if not self.store.copies and happens("restore: a copy is made", 0.02):
-            self.store.copy()
-        elif self.store.copies and happens("restore: the copy takes the place", 0.02):
-            self._restore()
-
-    def _restore(self) -> None:
-        """Put an older copy in the database's place: with all orchestrators stopped, or behind their backs."""
-        if self.decisions.pick("restore: the orchestrators live on", 2) == 0:
-            for host in self.hosts:
-                host.kill()
-        self.store.restore(0)
-        self.store.copies.clear()
-        self.oracles.database_restored()
+            weather.strike()
 
     def _mend(self) -> None:
         """Nothing goes wrong any more, and what was away comes back."""
@@ -346,6 +276,9 @@ class World:
         self.pictures.append(picture)
         await picture.follow()
 
+    def _send_operator(self, machine: RunnerMachine) -> None:
+        self._begin("operator", self._forget(machine))
+
     def _forget(self, machine: RunnerMachine) -> Callable[[Client], Any]:
         async def work(client: Client) -> None:
             runner_id = json.loads((machine.root / "runner.json").read_text())["runner_id"]
@@ -366,103 +299,3 @@ class World:
                 instances.insert_instance(tx, instance)
                 self._instances.append(instance.id)
         handle.process.kill()
-
-
-def simulate(engine: Engine, decisions: Decisions) -> Report:
-    """Let a world live; how it went."""
-    gc.disable()  # a world makes much that is gone with it; collected between two worlds, not all the time
-    folder = Path(tempfile.mkdtemp(prefix="world-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
-    loop = WorldLoop()
-    breach = ""
-    with ExitStack() as undo:
-        undo.callback(shutil.rmtree, folder, ignore_errors=True)
-        world = undo.enter_context(_installed(loop, engine, decisions, folder))
-        try:
-            loop.run_until_complete(world.live())
-        except (Breach, Hung) as error:
-            breach = str(error) or repr(error)
-        states = tuple(str(row[0]) for row in world.store.raw.execute("SELECT state FROM runs ORDER BY id"))
-        report = Report(breach, loop.now - BEGIN, loop.steps, world.oracles.commits, states)
-    gc.enable()
-    return report
-
-
-@contextmanager
-def _installed(loop: WorldLoop, engine: Engine, decisions: Decisions, folder: Path) -> Iterator[World]:
-    """A world in place of the real one: its clock, its chance, its flushes, its boots."""
-    chance = random.Random(7)
-    pages: list[ControlPage] = []
-    real_init = ControlPage.__init__
-
-    def noted_init(page: ControlPage, path: Path) -> None:
-        real_init(page, path)
-        pages.append(page)
-
-    real_next = Backoff.next
-
-    def drawn_next(backoff: Backoff) -> float:
-        backoff.chance = chance
-        return real_next(backoff)
-
-    def drawn_uuid() -> uuid.UUID:
-        return uuid.UUID(int=chance.getrandbits(128), version=4)
-
-    def boot_id() -> str:
-        process = CURRENT.get()
-        return process.machine.boot_id if process is not None and process.machine is not None else ""
-
-    patches = [
-        mock.patch.object(ids, "time", mock.Mock(time_ns=lambda: round(loop.now * 1e9))),
-        mock.patch.object(ids, "os", mock.Mock(urandom=lambda count: chance.randbytes(count))),
-        mock.patch.object(ids, "_last", {"machine": 0, "given": 0}),
-        mock.patch.object(secrets, "randbits", chance.getrandbits),
-        mock.patch.object(secrets, "token_hex", lambda count=8: chance.randbytes(count).hex()),
-        mock.patch.object(uuid, "uuid4", drawn_uuid),
-        mock.patch.object(intent, "boot_id", boot_id),
-        mock.patch.object(output, "SpoolWriter", NotedWriter),
-        mock.patch.object(ControlPage, "__init__", noted_init),
-        mock.patch.object(Backoff, "next", drawn_next),
-    ]
-    random.seed(7)
-    with ExitStack() as undo:
-        for patch in patches:
-            undo.enter_context(patch)
-        asyncio.set_event_loop(loop)
-
-        async def make() -> World:
-            return World(engine, decisions, folder)
-
-        world = loop.run_until_complete(make())
-        undo.enter_context(world.platter.installed())
-        try:
-            yield world
-        finally:
-            _bury(loop, world, pages, folder)
-            asyncio.set_event_loop(None)
-            loop.close()
-
-
-def _bury(loop: WorldLoop, world: World, pages: list[ControlPage], folder: Path) -> None:
-    """Close what the dead have left open, so that nothing of this world reaches into the next."""
-    engine_raw = world.store.raw
-    engine_raw.before_commit = engine_raw.after_commit = None  # type: ignore[attr-defined]
-    processes: list[Process] = [*world.clients]
-    for host in world.hosts:
-        processes += host.incarnations
-    for machine in world.machines:
-        processes += machine.incarnations
-        processes += [child.process for child in machine.processes.children]
-    for process in processes:
-        process.on_death.clear()
-        process.kill()
-        for task in process.tasks:
-            coroutine = task.get_coro()
-            with suppress(BaseException):  # its last words, spoken into a world that is no more
-                coroutine.close()  # type: ignore[union-attr]
-    for page in pages:
-        with suppress(ValueError, BufferError):
-            page.close()
-    for entry in os.listdir("/proc/self/fd"):
-        with suppress(OSError):
-            if os.readlink(f"/proc/self/fd/{entry}").startswith(f"{folder}/"):
-                os.close(int(entry))

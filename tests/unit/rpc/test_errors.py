@@ -41,6 +41,7 @@ CASES: list[tuple[AthanorError, str, str, dict[str, str]]] = [
         {"run_id": "r1", "first_sequence": "1", "last_sequence": "9"},
     ),
     (errors.SessionSuperseded("s1"), "ABORTED", "SESSION_SUPERSEDED", {"session_id": "s1"}),
+    (errors.DatabaseFellBack(), "UNAVAILABLE", "", {}),
     (errors.RunnerConnected("n1", 3.2, 15.0), "FAILED_PRECONDITION", "RUNNER_CONNECTED", {"runner_id": "n1"}),
     (errors.WatchOutrun(), "ABORTED", "", {}),
     (errors.Stopping(2.5), "UNAVAILABLE", "", {}),

@@ -143,7 +143,7 @@ def test_a_rewind_sends_again_from_there(spool: Callable[..., Spool]) -> None:
 
 
 def test_a_rewind_below_what_was_acknowledged_sends_again_from_there(spool: Callable[..., Spool]) -> None:
-    """The database has fallen back to an older copy in the midst of a session: what it lacks is sent, not waited for."""
+    """The database has fallen back to an older copy in mid-session: what it lacks is sent, not waited for."""
     one = spool()
     one.write(6)
     ship(one.feed)

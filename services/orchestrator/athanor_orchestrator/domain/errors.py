@@ -12,6 +12,7 @@
      +- RequestIdReused
      +- PositionOutOfRange
      +- SessionSuperseded        to runners
+     +- DatabaseFellBack         to runners: what they were told is settled anew by their next Hello
      +- RunnerConnected
      +- WatchOutrun              the watcher was too slow, or the database went back: it begins again
      +- Stopping                 the orchestrator goes away; another one, or the next one, goes on
@@ -161,6 +162,13 @@ class StorageUnavailable(AthanorError):
         super().__init__(message)
         self.retry_after_s = retry_after_s
         self.maybe_done = maybe_done
+
+
+class DatabaseFellBack(AthanorError):
+    """The database has lost what this session had committed: an older copy has taken its place in mid-session."""
+
+    def __init__(self) -> None:
+        super().__init__("the database fell back to an older copy; introduce yourself again")
 
 
 class StorageInUse(AthanorError):

@@ -3,7 +3,7 @@
 import logging
 from functools import partial
 
-from athanor_orchestrator.domain.errors import SessionSuperseded, StorageUnavailable
+from athanor_orchestrator.domain.errors import DatabaseFellBack, SessionSuperseded, StorageUnavailable
 from athanor_orchestrator.domain.records import DiscoveryError, Experiment
 from athanor_orchestrator.domain.run_state import Actor
 from athanor_orchestrator.engine import ending
@@ -45,7 +45,7 @@ class Control:
                     await self._goodbye(session, message)
                 case _:
                     await self._database.write(partial(define, session=session, definition=message))
-        except (SessionSuperseded, StorageUnavailable) as error:
+        except (SessionSuperseded, DatabaseFellBack, StorageUnavailable) as error:
             # A definition or a decline is said once. Lost to the database's trouble, it is said again after a Hello.
             session.end(error)
 
@@ -53,7 +53,8 @@ class Control:
         try:
             # Not given up for taking long: with a slow database it still renews, later.
             result = await self._database.write(
-                lambda tx: beat(tx, session.runner_id, session.id, session.number, heartbeat), within=None
+                lambda tx: beat(tx, session.runner_id, session.id, session.number, heartbeat, session.seen_us),
+                within=None,
             )
         except StorageUnavailable as error:
             # Not answered, so the runner's own count of its leases goes on; the next one comes by itself.
@@ -61,6 +62,7 @@ class Control:
             return
 
         session.draining = heartbeat.draining
+        session.seen_us = result.seen_us
         for lease_id in heartbeat.lease_ids:
             if lease_id not in result.leases:
                 session.forget_lease(lease_id)

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from athanor_orchestrator.domain.errors import SessionSuperseded
+from athanor_orchestrator.domain.errors import DatabaseFellBack, SessionSuperseded
 from athanor_orchestrator.domain.records import Lease, LeaseEnd, Run
 from athanor_orchestrator.engine.messages import Cancel, Fence, Heartbeat, HeartbeatReply
 from athanor_orchestrator.storage import attempts, leases, runners, runs
@@ -16,11 +16,21 @@ class Beat:
 
     reply: HeartbeatReply
     leases: Mapping[str, str]  # renewed, with their runs
+    seen_us: int  # when the runner was heard from, by the database's clock
 
 
-def beat(tx: Transaction, runner_id: str, session_id: str, session_number: int, heartbeat: Heartbeat) -> Beat:
-    """Renew what the heartbeat names. Raises SessionSuperseded when the session is not the newest of its runner."""
+def beat(
+    tx: Transaction, runner_id: str, session_id: str, session_number: int, heartbeat: Heartbeat, seen_us: int = 0
+) -> Beat:
+    """Renew what the heartbeat names.
+
+    `seen_us` is when the session last committed that the runner was heard from. Raises SessionSuperseded when the
+    session is not the newest of its runner, DatabaseFellBack when that commit is gone: then so may be anything else
+    that was said since, such as which experiments the runner has, and a new Hello settles it.
+    """
     before = runners.lock_introduced(tx, runner_id)
+    if before is not None and before.session_number == session_number and before.last_seen_us < seen_us:
+        raise DatabaseFellBack
     if not runners.touch_runner(tx, runner_id, session_number, tx.now_us, heartbeat.draining):
         raise SessionSuperseded(session_id)
     if before is None or not before.connected or before.draining != heartbeat.draining:
@@ -44,7 +54,7 @@ def beat(tx: Transaction, runner_id: str, session_id: str, session_number: int, 
         for lease_id, lease in named.items()
         if lease.end is not None and lease.end is not LeaseEnd.ENDED
     )
-    return Beat(HeartbeatReply(heartbeat.nonce, cancellations(held, locked), fences), held)
+    return Beat(HeartbeatReply(heartbeat.nonce, cancellations(held, locked), fences), held, tx.now_us)
 
 
 def _own(tx: Transaction, runner_id: str, lease_ids: Collection[str]) -> dict[str, Lease]:

@@ -33,6 +33,7 @@ class Registered:
 
     verdicts: tuple[Verdict, ...]
     leases: Mapping[str, str]  # resumed, with their runs
+    seen_us: int  # when the runner was heard from, by the database's clock
 
 
 def agree(hello: Hello) -> int:
@@ -109,7 +110,7 @@ def register(tx: Transaction, hello: Hello, session_id: str) -> Registered:
     for run_id in runs.set_unreachable(tx, set(resumed.values()), None):
         tx.wake(f"run:{run_id}")
         tx.wake("runs")
-    return Registered(tuple(verdicts), resumed)
+    return Registered(tuple(verdicts), resumed, tx.now_us)
 
 
 def judge(held: HeldAttempt, runner_id: str, known: Mapping[str, Lease], run: Run | None) -> Verdict:

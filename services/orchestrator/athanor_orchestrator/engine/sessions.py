@@ -45,6 +45,7 @@ class Session:
         self.number = hello.session_number
         self.slots = hello.slots
         self.draining = False
+        self.seen_us = 0  # what the runner's row says since the session's newest commit: when it was heard from
         self.outbox: Outbox[ToRunner] = Outbox(_key)
 
         # Leases that it is believed to hold, with their runs: a hint, for progress and to spare queries.
@@ -99,6 +100,7 @@ class Sessions:
         registered = await self._database.write(lambda tx: hellos.register(tx, hello, session.id))
 
         session.leases.update(registered.leases)
+        session.seen_us = registered.seen_us
         session.outbox.put(
             Welcome(
                 protocol=protocol,

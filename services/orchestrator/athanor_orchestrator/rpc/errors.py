@@ -101,6 +101,10 @@ def _session(error: errors.SessionSuperseded) -> Answer:
     return Answer(Code.ABORTED, "SESSION_SUPERSEDED", {"session_id": error.session_id})
 
 
+def _fell_back(_: errors.DatabaseFellBack) -> Answer:
+    return Answer(Code.UNAVAILABLE, details=(_retry(0),))
+
+
 def _runner_connected(error: errors.RunnerConnected) -> Answer:
     return Answer(Code.FAILED_PRECONDITION, "RUNNER_CONNECTED", {"runner_id": error.runner_id})
 
@@ -128,6 +132,7 @@ TABLE: Mapping[type[AthanorError], Callable[[Any], Answer]] = {
     errors.RequestIdReused: _request_id,
     errors.PositionOutOfRange: _position,
     errors.SessionSuperseded: _session,
+    errors.DatabaseFellBack: _fell_back,
     errors.RunnerConnected: _runner_connected,
     errors.WatchOutrun: _watch_outrun,
     errors.Stopping: _stopping,
