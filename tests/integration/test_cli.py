@@ -331,12 +331,14 @@ def test_a_run_is_shown_with_how_each_of_its_attempts_ended(athanor, server):
     run = server.do(make).run
     shown = athanor("runs", "show", run.id).out
     from_clock, next_clock = words.clock(datetime.fromtimestamp(1_700_000_000, UTC)), "next attempt from"
-    assert [" ".join(line.split()) for line in shown.splitlines() if line.startswith(("attempts", "  "))][:6] == [
+    assert [" ".join(line.split()) for line in shown.splitlines() if line.startswith(("attempts", "  "))][:8] == [
         "attempts 1: FAILED on runner one after 1m 30s",
+        "log: complete",
         "TIMEOUT: ran past its timeout (exit status -15)",
         f"{from_clock} SIGTERM to 2 processes",
         f"{from_clock} all gone",
-        "2: FAILED on runner two, log not complete (it reaches event 17)",
+        "2: FAILED on runner two",
+        "log: NOT complete, it reaches to event 17",
         "RUNNER_LOST: its runner was silent for 61 s",
     ]
     assert f"PENDING ({next_clock} " in shown

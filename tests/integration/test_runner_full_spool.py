@@ -30,6 +30,7 @@ async def flood(orchestrator: Orchestrator, folder: Path | None = None) -> Grant
 async def ship(orchestrator: Orchestrator) -> None:
     orchestrator.acknowledging = True
     orchestrator.max_unacknowledged_bytes = 8 << 20
+    await orchestrator.connected(len(orchestrator.hellos))  # a runner that was just started may have none yet
     sessions = len(orchestrator.hellos)
     orchestrator.break_session()
     await orchestrator.connected(sessions + 1)

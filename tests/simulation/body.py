@@ -193,7 +193,10 @@ class Body:
         steps = 2 + decisions.pick(f"{name} steps", 6)
         heeds = not decisions.happens(f"{name} does not heed", 0.2)
         done = 0 if context.restored is None else context.restored["done"]
+        long = decisions.happens(f"long {name}", 0.06)
         for step in range(done, steps):
+            if long and step == done + 1:
+                await self._take_long(context, heeds)
             await self._pause(f"{name} step", self._pace)
             if heeds:
                 context.raise_if_cancelled()
@@ -219,6 +222,13 @@ class Body:
                 return Ended.COMPLETED
             case _:
                 return Ended.RETURNED
+
+    async def _take_long(self, context: RunContext[Any], heeds: bool) -> None:
+        """Longer than a lease lives."""
+        for _ in range(25):
+            await asyncio.sleep(4.0)
+            if heeds:
+                context.raise_if_cancelled()
 
     def _print(self, context: RunContext[Any], line: str) -> None:
         with (self.folder / "stdout").open("ab", buffering=0) as stdout:

@@ -143,6 +143,19 @@ def hash_of(text: str) -> int:
 def intensities(seed: int) -> dict[str, float]:
     """How much goes wrong in the world of a seed, by kind of fault: some have little of anything, some much of one."""
     chance = random.Random(seed)
-    kinds = ("crash", "cut", "clock", "pause", "wake", "database", "power", "process", "restore", "disk", "cancel")
+    kinds = (
+        "crash",
+        "cut",
+        "clock",
+        "pause",
+        "wake",
+        "database",
+        "power",
+        "process",
+        "restore",
+        "disk",
+        "cancel",
+        "long",
+    )
     level = chance.choice((0.0, 0.5, 1.0, 1.0, 2.0))
     return {kind: level * chance.choice((0.0, 0.3, 1.0, 1.0, 3.0)) for kind in kinds}

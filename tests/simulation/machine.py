@@ -25,6 +25,7 @@ from tests.simulation.oracles import require
 from tests.simulation.processes import Processes
 
 EXPERIMENT = "demo"
+LEASE = 60.0  # seconds: no lease of a world is shorter
 TIMINGS = Timings(
     tick=2.0,
     tree_poll=60.0,
@@ -104,6 +105,7 @@ class RunnerMachine(Machine):
         self._hosts = hosts
         self._slots = slots
         self._ask_to_stop: Callable[[], None] = lambda: None
+        self._woken_at = 0.0  # by the world's clock; infinite while it stands still
         self._tails: list[SpoolTail] = []  # what the runner has open of spools
         root.mkdir()
         platter.named[root.parent.stat().st_ino] = {*platter.named.get(root.parent.stat().st_ino, ()), root.name}
@@ -118,8 +120,22 @@ class RunnerMachine(Machine):
         if not self.up:
             process = self.agent = Process(self.name, self)
             self.incarnations.append(process)
+            self._woken_at = asyncio.get_running_loop().time()
             process.on_death.append(self._agent_died)
             process.spawn(self._run_agent(process), "agent")
+
+    @property
+    def awake(self) -> bool:
+        """Has its runner been there for as long as a lease lives, without standing still?"""
+        return self.up and asyncio.get_running_loop().time() - self._woken_at > LEASE
+
+    def executing(self, run_id: str, before_attempt: int) -> str:
+        """Name the process of an older attempt at a run that lives here; empty when there is none."""
+        for child in self.processes.all_living():
+            ledger = self._ledgers.by_lease.get(child.lease_id)
+            if ledger is not None and ledger.run_id == run_id and ledger.attempt < before_attempt:
+                return str(child.process)
+        return ""
 
     @property
     def known(self) -> bool:
@@ -153,6 +169,11 @@ class RunnerMachine(Machine):
             require(ledger.flushed <= end, f"a power cut took flushed event {ledger.flushed} of {lease_id}, left {end}")
             ledger.last = end
 
+    def cut_off(self, seconds: float) -> None:
+        """Its network is gone for a while: what is connected breaks, and nothing can be reached."""
+        self._network.cut_off.add(self.name)
+        later(seconds, self._network.cut_off.discard, self.name)
+
     def _process_exits(self) -> None:
         # The moment in which the experiment has said how it ended and nobody has heard it.
         if self._network.happens(f"power at an end {self.name}", 0.03):
@@ -166,12 +187,14 @@ class RunnerMachine(Machine):
             processes.append(self.agent)
         for process in processes:
             process.paused = True
+        self._woken_at = float("inf")
         later(seconds, self._resume, processes)
 
     def _resume(self, processes: list[Process]) -> None:
         for process in processes:
             if process.alive and process.paused:
                 process.resume()
+        self._woken_at = asyncio.get_running_loop().time()
 
     async def _run_agent(self, process: Process) -> None:
         settings = Settings(

@@ -14,9 +14,18 @@ from typing import Any
 
 from athanor.experiment import context
 from athanor_orchestrator.domain import append_rule
-from athanor_orchestrator.engine import appending, dispatcher, ending, intake, observation, subscription, wakeups
+from athanor_orchestrator.engine import (
+    appending,
+    dispatcher,
+    ending,
+    heartbeats,
+    intake,
+    observation,
+    subscription,
+    wakeups,
+)
 from athanor_orchestrator.storage import writer
-from athanor_runner import attempt, attempt_folder
+from athanor_runner import attempt, attempt_folder, lease, shipping, state
 
 
 @dataclass(frozen=True)
@@ -273,5 +282,38 @@ MUTANTS = (
                 "lease.expire_time_us < wall_us",
             )
         ],
+    ),
+    # Faults that the simulation found in production code, put back.
+    Mutant(
+        "rewind_below_what_was_acknowledged_ignored",
+        "a rewind is followed also below what was acknowledged",
+        [Edit(shipping.Feed.acknowledged, "        self.window.committed = committed\n", "        pass\n")],
+    ),
+    Mutant(
+        "fallen_back_database_unnoticed",
+        "a session whose commit is gone begins anew",
+        [Edit(heartbeats.beat, "        raise DatabaseFellBack\n", "        pass\n")],
+    ),
+    # Rules beyond those of the protocol between runner and orchestrator.
+    Mutant(
+        "no_stop_of_its_own",
+        "a runner that is cut off stops an attempt before the next one may be granted",
+        [Edit(lease.self_stop_time, "    if attempt >= max_attempts:\n", "    if True:\n")],
+    ),
+    Mutant(
+        "slots_not_counted",
+        "a slot is a live lease",
+        [
+            Edit(
+                dispatcher._rooms,
+                "        free = runner.slots - len(runner.run_ids)",
+                "        free = runner.slots + 2",
+            )
+        ],
+    ),
+    Mutant(
+        "folder_not_flushed_before_the_start",
+        "an attempt's folder is on the disk before its process starts",
+        [Edit(state.write_new_folder, "    files.flush_folder(folder.parent)\n", "")],
     ),
 )

@@ -47,6 +47,7 @@ class Network:
     def __init__(self, decisions: Decisions) -> None:
         self.decisions = decisions
         self.faults = True
+        self.cut_off: set[str] = set()  # machines that reach nobody
         self.on_answer: Callable[[Any], None] = lambda message: None  # told of what an orchestrator sends to a runner
 
     def delay(self, name: str, ordinary: float = 0.002, longest: float = 1.0) -> float:
@@ -122,6 +123,11 @@ class _Link:
         self.down.end(StreamEnded(reason), client_after)
         self.up.end(StreamEnded(reason), server_after)
 
+    def break_if_cut_off(self) -> None:
+        """What is sent from or to a machine without a network never arrives; both sides learn of it some time."""
+        if self.client.name in self.network.cut_off:
+            self.cut("the network is gone", client_after=NOTICED, server_after=NOTICED)
+
     async def may_die(self, sender: Process, when: str) -> None:
         """Who sends a message may be killed before or behind it."""
         if self.network.happens(f"crash {when} message {self.name} of {sender}", 0.001):
@@ -146,6 +152,7 @@ class _ServerContext:
     async def write(self, message: Any) -> None:
         link = self._link
         await link.may_die(link.server, "before")
+        link.break_if_cut_off()
         link.network.on_answer(message)
         link.down.put(message.SerializeToString())
         link.message_sent()
@@ -169,6 +176,7 @@ class ClientStream(Generic[S, R]):
             await asyncio.sleep(self._link.network.delay(f"write {self._link.name}", 0.01, 2.0))
             return
         await self._link.may_die(self._link.client, "before")
+        self._link.break_if_cut_off()
         self._link.up.put(message.SerializeToString())  # type: ignore[attr-defined]
         self._link.message_sent()
         await self._link.may_die(self._link.client, "behind")
@@ -217,7 +225,7 @@ class Connection:
     def _open(self, kind: str, parse_request: Callable[[bytes], Any], parse: Callable[[bytes], Any]) -> Any:
         name = f"{kind} {self._name}"
         server = self._host.process
-        if server is None or not self._host.up:
+        if server is None or not self._host.up or self._name in self._network.cut_off:
             link = _Link(self._network, name, self._client, self._client)
             link.cut("nobody listens", client_after=0.01, server_after=0.01)
         else:

@@ -6,7 +6,7 @@ once all faults are gone and all has come to its end.
 
 import asyncio
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from athanor.runner.v1 import dispatch_service_pb2 as pb
@@ -58,9 +58,11 @@ class Oracles:
         self.logs: dict[str, Log] = {}
         self.leases: dict[str, LeaseSight] = {}
         self.granted: dict[str, tuple[int, int]] = {}  # by run, the newest attempt granted, and where it begins
-        self.restored = False  # a copy older than what was acknowledged took the database's place
+        self.restored = False  # an older copy has taken the database's place
+        self.spoiled: set[str] = set()  # runs there were by then: what was acknowledged of them may be gone
         self.breach: Breach | None = None  # the first
         self.commits = 0
+        self.on_grant: Callable[[str, int], None] = lambda run_id, attempt: None
         self._raw = raw
         self._ledgers = ledgers
         self._seen = 0  # the newest row of run_events that was looked at
@@ -80,6 +82,7 @@ class Oracles:
     def database_restored(self) -> None:
         """Everything committed since the copy is gone, and that is nobody's fault."""
         self.restored = True
+        self.spoiled |= self.logs.keys() | {ledger.run_id for ledger in self._ledgers.by_lease.values()}
         self.logs.clear()
         self.leases.clear()
         self.granted.clear()
@@ -127,7 +130,7 @@ class Oracles:
 
     def _is_whole(self, run_id: str, log: Log) -> None:
         """A run that is COMPLETED has everything that its last attempt recorded."""
-        if not self.restored:
+        if run_id not in self.spoiled:
             missing = self._missing(run_id, log.attempt, log)
             require(not missing, f"run {run_id} is COMPLETED without events {missing} of attempt {log.attempt}")
             printed = self._ledgers.printed.get((run_id, log.attempt), [])
@@ -151,6 +154,7 @@ class Oracles:
             if seen is None:
                 seen = self.leases[lease_id] = LeaseSight(run_id, attempt, renew_us, now, lost_us / 1e6)
                 self.granted[run_id] = max((attempt, first), self.granted.get(run_id, (0, 0)))
+                self.on_grant(run_id, attempt)
             elif seen.renew_time_us != renew_us:
                 require(not seen.ended, f"lease {lease_id} was renewed after its end")
                 seen.renew_time_us, seen.renewed_at = renew_us, now
@@ -159,12 +163,17 @@ class Oracles:
                 if reason == "lost":
                     self._not_too_soon(lease_id, seen, now)
                 # A runner that keeps to the protocol sends nothing that does not add up, whatever has happened to it.
-                require(reason != "broken" or self.restored, f"lease {lease_id} was ended as broken")
+                require(reason != "broken" or run_id in self.spoiled, f"lease {lease_id} was ended as broken")
         stray = self._raw.execute(
             "SELECT leases.id FROM leases JOIN runners ON runners.id = leases.runner_id"
             " WHERE end_time_us IS NULL AND leases.session_number <> runners.session_number"
         ).fetchall()
         require(not stray, f"live leases of sessions that are not their runners' newest: {stray}")
+        crowded = self._raw.execute(
+            "SELECT runners.id FROM leases JOIN runners ON runners.id = leases.runner_id WHERE end_time_us IS NULL"
+            " GROUP BY runners.id, slots HAVING COUNT(*) > slots"
+        ).fetchall()
+        require(not crowded or self.restored, f"runners hold more leases than they have slots: {crowded}")
         for lease_id, live in self._raw.execute(
             "SELECT lease_id, COUNT(*) FROM runs WHERE lease_id IS NOT NULL GROUP BY 1"
         ):
@@ -183,7 +192,7 @@ class Oracles:
             )
             _, heard_at = self._heard[runner_id]
             require(
-                heard_at < lease.renewed_at + _A_FEW_HEARTBEATS or self.restored,
+                heard_at < lease.renewed_at + _A_FEW_HEARTBEATS or lease.run_id in self.spoiled,
                 f"lease {lease_id} was let go by its runner, which was heard from {now - heard_at:.1f} s ago",
             )
 
@@ -253,9 +262,10 @@ class Oracles:
             for sequence, recorded in ledger.events.items():
                 if sequence <= log.last and self._is_of(log, sequence, ledger.attempt):
                     payload = log.payloads[sequence - 1]
-                    orchestrators_own = run_event_pb2.RunEvent.FromString(payload).HasField("attempt_ended")
+                    event = run_event_pb2.RunEvent.FromString(payload)
+                    orchestrators_own = event.HasField("attempt_ended") and not event.attempt_ended.digest
                     require(
-                        payload in recorded or orchestrators_own or self.restored,
+                        payload in recorded or orchestrators_own or run_id in self.spoiled,
                         f"run {run_id}: event {sequence} is not what was recorded",
                     )
 
@@ -269,20 +279,20 @@ class Oracles:
         ).fetchall()
         require([row[0] for row in rows] == list(range(1, len(rows) + 1)), f"run {run_id}: its attempts are {rows}")
         for number, outcome, log_complete, kind in rows:
-            damaged = kind == FailureKind.STORAGE and not self.restored
+            damaged = kind == FailureKind.STORAGE and run_id not in self.spoiled
             require(not damaged, f"run {run_id}: attempt {number} ended as if its spool were damaged")
             require(outcome != run_pb2.ATTEMPT_OUTCOME_UNSPECIFIED, f"run {run_id}: attempt {number} has no end")
             # What a machine that lost power says of an experiment's end is not believed.
-            doubtful = outcome == run_pb2.ATTEMPT_OUTCOME_COMPLETED and not log_complete and not self.restored
+            doubtful = outcome == run_pb2.ATTEMPT_OUTCOME_COMPLETED and not log_complete and run_id not in self.spoiled
             require(not doubtful, f"run {run_id}: attempt {number} is COMPLETED, and its log not complete")
-            if log_complete and not self.restored:
+            if log_complete and run_id not in self.spoiled:
                 missing = self._missing(run_id, number, log)
                 require(not missing, f"run {run_id}: the log of attempt {number} is complete without {missing}")
 
     def executed(self, run_id: str, most: int) -> None:
         """No attempt is executed twice, and no run more often than it may be."""
         begun = self._ledgers.started.get(run_id, [])
-        if self.restored:
+        if run_id in self.spoiled:
             return  # a database that forgot a grant may grant it again
         require(len(begun) <= most, f"run {run_id} may be executed {most} times, and was {len(begun)} times: {begun}")
         require(len(set(begun)) == len(begun), f"run {run_id}: an attempt was executed twice: {begun}")

@@ -60,6 +60,9 @@ class Weather:
         if happens(f"pause {machine.name}", 0.006):
             long = happens(f"suspend of {machine.name}", 0.5)  # longer than any lease lives
             machine.pause(delay(f"pause of {machine.name}", 90.0 if long else 12.0, 100.0))
+        if happens(f"cut off {machine.name}", 0.008):
+            long = happens(f"long cut off {machine.name}", 0.5)
+            machine.cut_off(delay(f"network of {machine.name} is gone", 90.0 if long else 8.0, 120.0))
         if not machine.up and machine.known and happens(f"operator forgets {machine.name}", 0.03):
             self._forget(machine)
         for child in machine.processes.all_living():

@@ -50,6 +50,7 @@ class World:
         self.store = Store(engine, decisions, self.oracles.committed)
         self.network.on_answer = self.oracles.answered
         self.store.on_breach = self.oracles.broken
+        self.oracles.on_grant = self._granted
         self.hosts = [OrchestratorHost(f"orchestrator {number}", self.store) for number in (1, 2)]
         self.machines = [
             RunnerMachine(
@@ -131,6 +132,13 @@ class World:
                 deaf = [watcher.run_id for watcher in self.watchers if not (watcher.finished or watcher.broken)]
                 raise Breach(f"not everything has ended: runs {waiting}, watchers of {deaf}, quiet: {self._quiet()}")
 
+    def _granted(self, run_id: str, attempt: int) -> None:
+        """While a runner is awake, an attempt of it has stopped by itself before the next one is granted."""
+        for machine in self.machines:
+            side_by_side = machine.executing(run_id, attempt)
+            if side_by_side and machine.awake and run_id not in self.oracles.spoiled:
+                self.oracles.broken(f"attempt {attempt} of run {run_id} was granted while {side_by_side} executes")
+
     def _all_watched(self) -> bool:
         there = {watcher.run_id for watcher in self.watchers if watcher.finished or watcher.broken}
         return there >= set(self.runs)
@@ -177,6 +185,11 @@ class World:
     async def _verify(self, client: Client, run_id: str) -> Any:
         return await client.insist(lambda host: host.verification.verify(run_id), unless=lambda error: True)
 
+    def _spoiled(self) -> set[str]:
+        """Runs that an older copy has taken something of, or all of it."""
+        gone = set(self.runs) - set(self._there()) if self.oracles.restored else set()
+        return self.oracles.spoiled | gone
+
     def _there(self) -> list[str]:
         there = {row[0] for row in self.store.raw.execute("SELECT id FROM runs").fetchall()}
         return [run_id for run_id in self.runs if run_id in there]
@@ -195,6 +208,9 @@ class World:
             require(not machine.ended_by_itself, "; ".join(machine.ended_by_itself))
         loop = asyncio.get_running_loop()
         failures = loop.failures  # type: ignore[attr-defined]
+        for failure in failures:
+            if isinstance(failure.get("exception"), Breach):
+                raise failure["exception"]
         require(not failures, f"nobody caught: {failures[:1]}")
 
     def _check_end(self) -> None:
@@ -203,8 +219,10 @@ class World:
             self.oracles.executed(run_id, most)
         for watcher in self.watchers:
             if watcher.broken is not None:
-                require(self.oracles.restored, f"a watcher of run {watcher.run_id} gave up: {watcher.broken!r}")
-            elif not self.oracles.restored:
+                require(
+                    watcher.run_id in self._spoiled(), f"a watcher of run {watcher.run_id} gave up: {watcher.broken!r}"
+                )
+            elif watcher.run_id not in self._spoiled():
                 last = self.oracles.logs[watcher.run_id].last
                 require(
                     watcher.sequences == list(range(1, last + 1)), f"a watcher of {watcher.run_id} missed something"
@@ -259,7 +277,7 @@ class World:
         slow = self.decisions.happens(f"watcher of {name} is slow", 0.3)
 
         def given(watcher: Watcher, sequence: int, payload: bytes) -> None:
-            if not self.oracles.restored:
+            if run_id not in self.oracles.spoiled:
                 self.oracles.watched(run_id, watcher.last, sequence, payload)
             watcher.last = sequence
 
