@@ -58,10 +58,10 @@ class Weather:
         if not machine.up and happens(f"starts again {machine.name}", 0.25):
             machine.start()
         if happens(f"pause {machine.name}", 0.006):
-            long = happens(f"suspend of {machine.name}", 0.5)  # longer than any lease lives
+            long = happens(f"suspend of {machine.name}", 0.3)  # longer than any lease lives
             machine.pause(delay(f"pause of {machine.name}", 90.0 if long else 12.0, 100.0))
-        if happens(f"cut off {machine.name}", 0.008):
-            long = happens(f"long cut off {machine.name}", 0.5)
+        if happens(f"cut off {machine.name}", 0.005):
+            long = happens(f"long cut off {machine.name}", 0.3)
             machine.cut_off(delay(f"network of {machine.name} is gone", 90.0 if long else 8.0, 120.0))
         if not machine.up and machine.known and happens(f"operator forgets {machine.name}", 0.03):
             self._forget(machine)

@@ -6,7 +6,7 @@ come to its end. At last a new run is started, which must end: nothing that was 
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -21,7 +21,7 @@ from athanor_orchestrator.engine.runs import Order
 from athanor_orchestrator.storage import instances
 from athanor_orchestrator.storage.transaction import Transaction
 
-from tests.simulation.body import Ledgers, NotedWriter
+from tests.simulation.body import LAST, Ledgers, NotedWriter
 from tests.simulation.clients import Client, NoAnswer, Picture, Watcher
 from tests.simulation.decisions import Decisions
 from tests.simulation.disk import Platter
@@ -76,7 +76,7 @@ class World:
     async def live(self) -> None:
         """Live to the end. Raises Breach or Hung."""
         asyncio.get_running_loop().limit = BEGIN + CALM + ENOUGH  # type: ignore[attr-defined]
-        self._make_instances(4)
+        self._make_instances([*(f"run {number}" for number in range(4)), LAST])
         for host in self.hosts:
             host.start()
         for machine in self.machines:
@@ -84,7 +84,7 @@ class World:
         count = 1 + self.decisions.pick("runs", 3)
         begun = [self._begin(f"client {number}", self._start_run(number)) for number in range(count)]
 
-        if self.decisions.happens("somebody watches all runs", 0.4):
+        if self.decisions.happens("somebody watches all runs", 0.25):
             self._begin("watcher of all", self._watch_all)
         await self._weather()
         self._mend()
@@ -251,7 +251,7 @@ class World:
             if not last:
                 await asyncio.sleep(decisions.delay(f"start of run {number}", 1.0, 12.0))
             call = Call(f"run-{number}", b"the same")
-            order = Order(self._instances[number % len(self._instances)], policy, number, {})
+            order = Order(self._instances[-1 if last else number % 4], policy, number, {})
             answer = await client.insist(
                 lambda host: host.runs.start(order, call, lambda run: run.id.encode()),
                 unless=lambda error: not isinstance(error, NotFound | StorageUnavailable),
@@ -305,15 +305,13 @@ class World:
 
         return work
 
-    def _make_instances(self, count: int) -> None:
+    def _make_instances(self, names: Sequence[str]) -> None:
         handle = self.store.connect(Process("the beginning"), lambda topics: None)
         dialect = handle.database._dialect
         with dialect.writer.connect() as connection, connection.begin():
             tx = Transaction(connection, dialect)
-            for number in range(count):
-                instance = Instance(
-                    ids.new_id(), EXPERIMENT, f"run {number}", "", "{}", {}, "etag", tx.now_us, tx.now_us
-                )
+            for name in names:
+                instance = Instance(ids.new_id(), EXPERIMENT, name, "", "{}", {}, "etag", tx.now_us, tx.now_us)
                 instances.insert_instance(tx, instance)
                 self._instances.append(instance.id)
         handle.process.kill()
