@@ -179,6 +179,7 @@ async def test_an_attempt_that_cannot_be_gone_on_with_is_told_fenced_and_quarant
     """Not told, its lease went back when nothing of it was stored, and a run of one attempt was executed twice."""
     runner = await start()
     lease = await logging_run(orchestrator, 100_000, 0.001)
+    await orchestrator.until(lambda: len(lease.events) > 50)
     runner.kill()
     await runner.wait()
     await orchestrator.until(lambda: not processes_of(lease.lease_id))
