@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from athanor.runner.v1 import dispatch_service_pb2 as pb
 from athanor.v1 import run_pb2
 
 from tests.support.runner import Granted, Orchestrator, processes_of
@@ -161,3 +162,45 @@ async def test_resumed_below_what_the_spool_has_ends_as_storage(orchestrator: Or
     assert lease.ended.digest == b""
     assert len(lease.events) == 51
     assert processes_of(lease.lease_id) == []
+
+
+def truncated(assignment: Path) -> None:
+    os.truncate(assignment, 100)
+
+
+def of_a_later_format(assignment: Path) -> None:
+    assignment.write_text(json.dumps({**json.loads(assignment.read_text()), "format": 2}))
+
+
+@pytest.mark.parametrize("damage", [truncated, of_a_later_format, Path.unlink])
+async def test_an_attempt_that_cannot_be_gone_on_with_is_told_fenced_and_quarantined_whole(
+    orchestrator: Orchestrator, start: Start, damage: Callable[[Path], None]
+) -> None:
+    """Not told, its lease went back when nothing of it was stored, and a run of one attempt was executed twice."""
+    runner = await start()
+    lease = await logging_run(orchestrator, 100_000, 0.001)
+    await orchestrator.until(lambda: len(lease.events) > 50)
+    runner.kill()
+    await runner.wait()
+    await orchestrator.until(lambda: not processes_of(lease.lease_id))
+    folder = runner.state / "attempts" / lease.lease_id
+    damage(folder / "assignment.json")
+    before, stored = contents(folder), len(lease.events)
+    assert any(name.endswith(".seg") and len(data) > 1000 for name, data in before.items())
+
+    second = await start()
+    await orchestrator.until(lambda: lease.gone, "for process_gone")
+    assert list(orchestrator.hellos[1].held_attempts) == [pb.HeldAttempt(lease_id=lease.lease_id, unreadable=True)]
+    assert not folder.exists()
+    quarantine = runner.state / "quarantine" / lease.lease_id
+    after = contents(quarantine)
+    assert "could not go on with" in after.pop("NOTE.txt").decode()
+    after.pop("unreported", None)
+    assert {name: data for name, data in before.items() if name != "spool/reserve"} == after
+    assert len(lease.events) == stored
+    assert f"{lease.lease_id} cannot be gone on with, and the orchestrator will be told so" in second.log
+    await orchestrator.until(lambda: not (quarantine / "unreported").exists())
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

@@ -61,7 +61,6 @@ async def test_what_outlives_the_runner_is_killed_at_the_next_start(orchestrator
 async def test_what_outlives_the_runner_is_killed_though_its_assignment_cannot_be_read(
     orchestrator: Orchestrator, start: Start
 ) -> None:
-    """The orchestrator does not hear of the lease again and ends the run; the folder stays for people."""
     runner = await start()
     lease = await orchestrator.give("deaf")
     await orchestrator.until(lambda: "deaf" in lease.lines)
@@ -71,12 +70,13 @@ async def test_what_outlives_the_runner_is_killed_though_its_assignment_cannot_b
     assignment = runner.state / "attempts" / lease.lease_id / "assignment.json"
     document = json.loads(assignment.read_text())
     assignment.write_text(json.dumps({**document, "code": {"of a later version": 1}}))
+    orchestrator.verdicts[lease.lease_id] = pb.Verdict(lease_id=lease.lease_id, keep=pb.Keep())
     second = await start()
     await orchestrator.connected(2)
     assert processes_of(lease.lease_id) == []
-    assert not orchestrator.hellos[1].held_attempts
+    assert list(orchestrator.hellos[1].held_attempts) == [pb.HeldAttempt(lease_id=lease.lease_id, unreadable=True)]
     assert assignment.exists()
-    assert "left alone, it cannot be read" in second.log
+    assert "cannot be gone on with, and the orchestrator will be told so" in second.log
 
 
 async def test_one_that_had_ended_before_the_runner_was_killed(
@@ -141,10 +141,10 @@ async def test_killed_after_the_end_was_recorded_it_is_not_recorded_twice(
     await orchestrator.until(lambda: not folder.exists())
 
 
-async def test_what_the_runner_gave_up_after_a_fault_of_its_own_is_no_longer_held(
+async def test_what_the_runner_gave_up_after_a_fault_of_its_own_is_told_as_that(
     orchestrator: Orchestrator, start: Start
 ) -> None:
-    """Nobody works on it until the runner is started again. It was once resumed by the next session and never ended."""
+    """Not named, it was once given back and executed again; resumed, it never ended."""
     runner = await start()
     lease = await orchestrator.give("heeds")
     await orchestrator.until(lambda: "waiting" in lease.lines)
@@ -153,18 +153,41 @@ async def test_what_the_runner_gave_up_after_a_fault_of_its_own_is_no_longer_hel
     stderr.mkdir()  # what no reading of it is prepared for
     orchestrator.cancel(lease)
     await orchestrator.until(lambda: "given up by this process" in runner.log)
+    stored = len(lease.events)
     orchestrator.break_session()
     await orchestrator.connected(2)
     beats = len(orchestrator.heartbeats)
     await orchestrator.until(lambda: len(orchestrator.heartbeats) > beats + 2)
-    assert not orchestrator.hellos[1].held_attempts
+    [held] = orchestrator.hellos[1].held_attempts
+    assert (held.run_id, held.lease_id, held.attempt, held.unreadable) == (lease.run_id, lease.lease_id, 1, True)
     assert all(lease.lease_id not in beat.lease_ids for beat in orchestrator.heartbeats[beats:])
     assert processes_of(lease.lease_id) == []
+    await orchestrator.until(lambda: lease.gone, "for process_gone")
+    quarantine = runner.state / "quarantine" / lease.lease_id
+    assert (quarantine / "stderr").is_dir()
+    note = (quarantine / "NOTE.txt").read_text()
+    assert lease.run_id in note
+    assert "a fault of the runner: " in note
+    assert not (runner.state / "attempts" / lease.lease_id).exists()
+    assert len(lease.events) == stored
     assert (await orchestrator.run("returns")).ended.outcome == COMPLETED
 
+
+async def test_what_the_runner_gave_up_goes_on_when_it_is_started_again_before_the_orchestrator_was_told(
+    orchestrator: Orchestrator, start: Start
+) -> None:
+    runner = await start()
+    lease = await orchestrator.give("heeds")
+    await orchestrator.until(lambda: "waiting" in lease.lines)
+    stderr = runner.state / "attempts" / lease.lease_id / "stderr"
+    stderr.unlink()
+    stderr.mkdir()
+    orchestrator.cancel(lease)
+    await orchestrator.until(lambda: "given up by this process" in runner.log)
+    runner.signal()
+    assert await runner.wait() == 0
+    assert not orchestrator.goodbyes  # they mean that nothing is held
     stderr.rmdir()
-    runner.kill()
-    await runner.wait()
     await start()
     await orchestrator.end_of(lease)
     assert lease.lines == ["waiting", "leaving early"]

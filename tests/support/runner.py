@@ -316,6 +316,8 @@ class Orchestrator(dispatch.DispatchServiceServicer):
             return pb.Verdict(lease_id=held.lease_id, keep=pb.Keep())
         if lease.ended is not None:
             return pb.Verdict(lease_id=held.lease_id, release=pb.Release())
+        if held.unreadable:
+            lease.fenced = "its runner cannot read what it has of the attempt"
         if lease.fenced:
             return pb.Verdict(lease_id=held.lease_id, fence=pb.Fence(lease_id=held.lease_id, reason=lease.fenced))
         return pb.Verdict(lease_id=held.lease_id, resume=pb.Resume(next_sequence=lease.last_sequence + 1))

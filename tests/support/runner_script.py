@@ -98,6 +98,10 @@ def hello(
     return Hello(runner_id, "host", number, low, high, "0.1", slots, held)
 
 
+def unreadable(lease_id: str) -> HeldAttempt:
+    return HeldAttempt("", lease_id, 0, 0, 0, unreadable=True)
+
+
 def held(run_id: str, lease_id: str, attempt: int = 1, first: int = 0, last: int = 0) -> HeldAttempt:
     return HeldAttempt(run_id, lease_id, attempt, first, last)
 

@@ -156,6 +156,12 @@ def note(assignment: Assignment, reason: str) -> str:
     return _NOTE.format(assignment=assignment, reason=reason)
 
 
+def note_unreadable(lease_id: str, assignment: Assignment | None, reason: str) -> str:
+    """What is put beside an attempt that the runner could not go on with; its assignment may be None."""
+    run, attempt = ("not known", "not known") if assignment is None else (assignment.run_id, assignment.attempt)
+    return _NOTE_UNREADABLE.format(run=run, attempt=attempt, lease_id=lease_id, reason=" ".join(reason.split()))
+
+
 _NOTE = """\
 This is what a runner of Athanor had of an attempt that it was not allowed to go on with. None of it enters the run.
 
@@ -168,4 +174,18 @@ reason     {reason}
 
 The events are in the *.seg files: `athanor-runner spool export FOLDER` prints them. What the process wrote to its
 standard output and error is in `stdout` and `stderr`. The runner never reads this folder again: it may be deleted.
+"""
+
+_NOTE_UNREADABLE = """\
+This is what a runner of Athanor had of an attempt that it could not go on with. What was not shipped of it does not
+enter the run.
+
+run        {run}
+attempt    {attempt}
+lease      {lease_id}
+reason     {reason}
+
+The events are in the *.seg files: `athanor-runner spool export FOLDER` prints them; those of a later format, in that
+later version. What the process wrote to its standard output and error is in `stdout` and `stderr`. The runner never
+reads this folder again: it may be deleted.
 """

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import uuid
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -15,6 +14,8 @@ from athanor_runner import attempt_folder
 from athanor_runner.attempt import Attempt, Limits, NotTaken, Phase, Services, end_leftovers
 from athanor_runner.catalogue import Catalogue, Definition
 from athanor_runner.ending import StopCause
+from athanor_runner.state import is_lease_id
+from athanor_runner.unreadable import Unreadable
 
 S = TypeVar("S")
 
@@ -49,6 +50,7 @@ class Roster:
         self._runner_id = runner_id
         self._group = group
         self._attempts: dict[str, Attempt] = {}
+        self._unreadable: dict[str, Unreadable] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
 
@@ -65,19 +67,18 @@ class Roster:
             try:
                 assignment = await disk.run(attempt_folder.read_found, folder)
             except (OSError, ValueError) as error:
-                log.error("%s is left alone, it cannot be read: %s", folder, error)
-                await self._end_leftovers(folder)
+                await self._cannot_go_on(folder, error)
                 continue
             found.append(Attempt(assignment, Limits(), self._services, 0.0, found=True))
         for attempt in found:
             log.info("%s was found again", attempt)
             self._attempts[attempt.lease_id] = attempt
             await self._end_leftovers(attempt.folder)
-            self._own(attempt, attempt.recover())
+            self._own(str(attempt), self._guard(attempt, attempt.recover()))
 
     def accept(self, assignment: pb.Assignment, renewed_at: float, awake: bool) -> None:
         """Takes up an assignment; whether its folder could be written shows later. Raises Declined."""
-        if assignment.lease_id in self._attempts:
+        if assignment.lease_id in self._attempts or assignment.lease_id in self._unreadable:
             return
         if self.draining:
             raise Declined(pb.DECLINE_REASON_DRAINING, "the runner is about to stop")
@@ -85,7 +86,7 @@ class Roster:
             raise Declined(
                 pb.DECLINE_REASON_NO_ROOM, "the runner stood still for a while, and what it reads may be old"
             )
-        if not _is_id(assignment.lease_id):
+        if not is_lease_id(assignment.lease_id):
             raise Declined(pb.DECLINE_REASON_NO_ROOM, "no folder can be named after the lease's id")
         if sum(attempt.active for attempt in self) >= self._slots:
             raise Declined(pb.DECLINE_REASON_NO_ROOM, f"all {self._slots} slots are taken")
@@ -103,7 +104,7 @@ class Roster:
         taken = Attempt(self._for_process(assignment, definition), limits, self._services, renewed_at)
         self._attempts[taken.lease_id] = taken
         log.info("%s is taken up: %s", taken, assignment.experiment)
-        self._own(taken, self._execute(taken))
+        self._own(str(taken), self._guard(taken, self._execute(taken)))
 
     def cancel(self, cancel: pb.Cancel) -> None:
         """Asks a run to stop."""
@@ -113,7 +114,7 @@ class Roster:
 
     def fence(self, lease_id: str, reason: str) -> None:
         """A lease is over."""
-        attempt = self._attempts.get(lease_id)
+        attempt = self._unreadable.get(lease_id) or self._attempts.get(lease_id)
         if attempt is not None:
             attempt.fence(reason)
         else:
@@ -135,7 +136,7 @@ class Roster:
         await self.until(lambda: not any(attempt.phase is Phase.PREPARING for attempt in self))
         held: list[pb.HeldAttempt] = []
         for attempt in self:
-            if attempt.phase is Phase.OVER:
+            if attempt.phase is Phase.OVER or attempt.lease_id in self._unreadable:
                 continue
             first, last = await attempt.held_sequences()
             held.append(
@@ -147,16 +148,20 @@ class Roster:
                     last_sequence=last,
                 )
             )
-        return held
+        return held + [unreadable.held() for unreadable in self._unreadable.values()]
 
     def judge(self, held: Iterable[pb.HeldAttempt], verdicts: Iterable[pb.Verdict], hello_sent_at: float) -> None:
         """Applies what Welcome said about the attempts that Hello had named."""
         said = {verdict.lease_id: verdict for verdict in verdicts}
         for entry in held:
+            verdict = said.get(entry.lease_id, pb.Verdict())
+            unreadable = self._unreadable.get(entry.lease_id)
+            if unreadable is not None:
+                unreadable.judge(verdict)
+                continue
             attempt = self._attempts.get(entry.lease_id)
             if attempt is None:
                 continue
-            verdict = said.get(entry.lease_id, pb.Verdict())
             match verdict.WhichOneof("verdict"):
                 case "resume":
                     attempt.resume(verdict.resume.next_sequence, hello_sent_at)
@@ -174,7 +179,10 @@ class Roster:
         return [
             attempt.lease_id
             for attempt in self
-            if not attempt.kept and attempt.fence_reason is None and attempt.phase is not Phase.OVER
+            if not attempt.kept
+            and attempt.fence_reason is None
+            and attempt.phase is not Phase.OVER
+            and attempt.lease_id not in self._unreadable
         ]
 
     def renewed(self, leases: Iterable[str], sent_at: float) -> None:
@@ -199,7 +207,7 @@ class Roster:
     @property
     def empty(self) -> bool:
         """Is there nothing left to ship, as far as the orchestrator wants it?"""
-        return all(attempt.kept for attempt in self)
+        return all(held.kept for held in (*self, *self._unreadable.values()))
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Waits until a condition over the attempts holds."""
@@ -216,26 +224,55 @@ class Roster:
         for task in self._tasks:
             task.cancel()
 
-    def _own(self, attempt: Attempt, work: Coroutine[Any, Any, None]) -> None:
-        task = self._group.create_task(self._guard(attempt, work), name=str(attempt))
+    def _own(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        task = self._group.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _guard(self, attempt: Attempt, work: Coroutine[Any, Any, None]) -> None:
-        """One attempt's trouble is not the others': its folder stays for the next start of the runner.
+        """One attempt's trouble is not the others': it is told as one that cannot be gone on with.
 
-        Until then nobody works on it, so the runner does not say that it holds it: else its lease would never be over.
+        Nobody works on it any more, so no heartbeat names it: else its lease would never be over.
         """
+        unreadable: Unreadable | None = None
         try:
             await work
-        except Exception:
+        except Exception as error:
             log.exception("%s: given up by this process because of a fault of the runner; its folder stays", attempt)
+            reason = f"a fault of the runner: {error or type(error).__name__}"
+            unreadable = Unreadable(attempt.folder, reason, attempt.assignment)
+            self._unreadable[attempt.lease_id] = unreadable
             await attempt.give_up()
         finally:
             self._changed.set()
         if attempt.fence_reason is not None:
             self.gone[attempt.lease_id] = attempt.quarantined
         del self._attempts[attempt.lease_id]
+        if unreadable is not None:
+            if attempt.fence_reason is not None:
+                unreadable.fence(attempt.fence_reason)
+            await self._settle(unreadable)
+
+    async def _cannot_go_on(self, folder: Path, error: Exception) -> None:
+        """A folder that was found and cannot be gone on with: only the orchestrator knows whether its lease is over."""
+        await self._end_leftovers(folder)
+        if not is_lease_id(folder.name):
+            log.error("%s is left alone, it is not named after a lease and cannot be read: %s", folder, error)
+            return
+        log.error("%s cannot be gone on with, and the orchestrator will be told so: %s", folder, error)
+        unreadable = Unreadable(folder, str(error))
+        self._unreadable[unreadable.lease_id] = unreadable
+        self._own(str(unreadable), self._settle(unreadable))
+
+    async def _settle(self, unreadable: Unreadable) -> None:
+        lease_id, folder = unreadable.lease_id, unreadable.folder
+        try:
+            if await unreadable.settle(self._services.state, self._services.tools):
+                self.gone[lease_id] = unreadable.folder if unreadable.folder != folder else None
+        except OSError as error:
+            log.error("%s cannot be deleted: %s", unreadable, error)
+        del self._unreadable[lease_id]
+        self._changed.set()
 
     async def _execute(self, attempt: Attempt) -> None:
         try:
@@ -283,10 +320,3 @@ class Roster:
 
 def _seconds(policy: RunPolicy, name: Literal["timeout", "cancel_grace_period", "lost_after"], default: S) -> float | S:
     return getattr(policy, name).ToTimedelta().total_seconds() if policy.HasField(name) else default
-
-
-def _is_id(text: str) -> bool:
-    try:
-        return str(uuid.UUID(text)) == text
-    except ValueError:
-        return False

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from athanor.experiment import files
-from athanor.experiment.spool import free_reserve
+from athanor.experiment.spool import free_reserve, segment
 
 log = logging.getLogger(__name__)
 
 FORMAT = 1
+LEASE_ID_LENGTH = 36
 UNREPORTED = (
     "unreported"  # in a quarantined folder: the orchestrator does not know yet that nothing of it is left running
 )
@@ -99,17 +100,18 @@ class StateFolder:
     def attempt_folders(self) -> list[Path]:
         """Folders of attempts that are not finished with, by the lease's id.
 
-        One without an assignment was never executed, because that is flushed before anything is started: it is deleted.
+        The assignment is flushed before anything is started. So one without it was never executed, and is deleted,
+        unless there is something that only a process can have left: then the assignment was lost.
         """
         folders: list[Path] = []
         for folder in sorted(self.attempts.iterdir()):
+            if _was_executed(folder):
+                folders.append(folder)
+                continue
             try:
-                if (folder / "assignment.json").is_file():
-                    folders.append(folder)
-                else:
-                    self.delete(folder)
+                self.delete(folder)
             except OSError as error:
-                log.error("%s is left alone, it cannot be looked at: %s", folder, error)
+                log.error("%s was never executed, and cannot be deleted: %s", folder, error)
         return folders
 
     def delete(self, folder: Path) -> None:
@@ -228,9 +230,28 @@ def _identity(path: Path) -> str:
     return runner_id
 
 
-def _lease_of(folder: Path) -> str:
+def is_lease_id(text: str) -> bool:
+    """Can a folder be named after it?"""
     try:
-        document = json.loads((folder / "assignment.json").read_bytes())
-        return str(document["lease_id"])
-    except (OSError, ValueError, KeyError):
-        return folder.name
+        return str(uuid.UUID(text)) == text
+    except ValueError:
+        return False
+
+
+def _was_executed(folder: Path) -> bool:
+    """Was there anything to execute, as far as can be seen? One that cannot be looked at may have been executed."""
+    try:
+        names = set(os.listdir(folder))
+        return bool({"assignment.json", "process.json"} & names) or (
+            "spool" in names and bool(segment.first_sequences(folder / "spool"))
+        )
+    except NotADirectoryError:
+        return False
+    except OSError:
+        return True
+
+
+def _lease_of(folder: Path) -> str:
+    """Of a quarantined folder, which is named after it; what is in there may be damaged."""
+    name = folder.name[:LEASE_ID_LENGTH]
+    return name if is_lease_id(name) else folder.name

@@ -11,7 +11,7 @@ from athanor_orchestrator.engine.messages import Fence, Heartbeat, Keep, Release
 from athanor_orchestrator.storage import leases, runs
 
 from tests.support.orchestrated import EXPERIMENT, Orchestrated, answered, said
-from tests.support.runner_script import OTHER_RUNNER, RUNNER, held, hello, unknown_id
+from tests.support.runner_script import OTHER_RUNNER, RUNNER, held, hello, unknown_id, unreadable
 from tests.support.virtual_time import virtual_time
 
 
@@ -218,6 +218,65 @@ async def test_resuming_below_what_the_spool_still_has_ends_the_attempt(orchestr
     assert at.kinds(run_id)[-2:] == ["attempt_ended", "state_change"]
 
 
+@pytest.mark.parametrize(("attempts", "state"), [(1, RunState.FAILED), (2, RunState.PENDING)])
+@pytest.mark.parametrize("stored", [0, 2])
+@virtual_time
+async def test_an_attempt_that_its_runner_cannot_go_on_with_is_over_and_used_up(orchestrate, stored, attempts, state):
+    """It may have been executed, whatever is stored of it: given back, it was executed twice."""
+    at = orchestrate()
+    async with at.running():
+        run_id, assignment, *_ = await under_way(at, stored=stored, max_attempts=attempts)
+        session, verdicts = await greet(at, unreadable(assignment.lease_id))
+        why = "its runner cannot read what it has of the attempt"
+        assert verdicts == (Fence(assignment.lease_id, why),)
+        assert at.lease(assignment.lease_id).end is LeaseEnd.BROKEN
+        run = at.run(run_id)
+        assert (run.state, run.attempt_count, run.lease_id) == (state, 1, None)
+        failure = run.attempts[0].failure
+        assert failure is not None
+        assert (failure.kind, failure.message) == (FailureKind.STORAGE, why)
+        assert not run.attempts[0].log_complete
+        assert at.kinds(run_id)[-2:] == ["attempt_ended", "state_change"]
+
+        # Told again, as when Welcome was lost, it is only fenced; and that no process is left is heard.
+        session, verdicts = await greet(at, unreadable(assignment.lease_id), number=3)
+        assert isinstance(verdicts[0], Fence)
+        await at.side.control.take(session, Heartbeat(1, (), (assignment.lease_id,), draining=False))
+        assert at.run(run_id).attempts[0].process_gone
+        if state is RunState.PENDING:
+            await at.side.control.take(session, Experiment(EXPERIMENT))
+            assert (await at.assigned(session)).attempt == 2
+    assert at.kinds(run_id).count("attempt_ended") == 1
+
+
+@virtual_time
+async def test_an_unreadable_attempt_whose_end_is_stored_is_released(orchestrate):
+    at = orchestrate()
+    async with at.running():
+        _, assignment, script, _, stream = await under_way(at)
+        await at.side.intake.deliver(stream, script.delivery(script.ended()))
+        await answered(stream)
+        _, verdicts = await greet(at, unreadable(assignment.lease_id))
+        assert verdicts == (Release(assignment.lease_id),)
+
+
+@virtual_time
+async def test_an_unreadable_attempt_of_another_runner_is_fenced_and_one_that_is_not_known_is_kept(orchestrate):
+    at = orchestrate()
+    async with at.running():
+        run_id, assignment, *_ = await under_way(at)
+        lease_id = unknown_id()
+        _, verdicts = await greet(
+            at, unreadable(assignment.lease_id), unreadable(lease_id), number=1, runner_id=OTHER_RUNNER
+        )
+        assert verdicts == (Fence(assignment.lease_id, "the lease is another runner's"), Keep(lease_id))
+        assert at.run(run_id).state is RunState.RUNNING
+
+
+def test_an_unreadable_attempt_need_not_say_of_which_run_it_is():
+    assert agree(hello(RUNNER, 1, unreadable(unknown_id()))) == 1
+
+
 @virtual_time
 async def test_resuming_exactly_at_the_first_event_still_in_the_spool_is_fine(orchestrate):
     at = orchestrate()
@@ -308,8 +367,10 @@ def test_versions_that_overlap_agree_on_the_newest_in_common(low, high):
         hello(slots=-1),
         hello(RUNNER, 1, held("no id", unknown_id())),
         hello(RUNNER, 1, held(unknown_id(), "no id")),
+        hello(RUNNER, 1, held("", unknown_id())),
+        hello(RUNNER, 1, unreadable("no id")),
     ],
-    ids=["no id", "NUL", "number", "slots", "run", "lease"],
+    ids=["no id", "NUL", "number", "slots", "run", "lease", "no run", "unreadable"],
 )
 def test_a_hello_that_makes_no_sense_is_refused(wrong):
     with pytest.raises(HelloRefused):

@@ -21,10 +21,14 @@ def test_a_hello():
         protocol_max=2,
         version="0.1",
         slots=4,
-        held_attempts=[pb.HeldAttempt(run_id=RUN, lease_id=LEASE, attempt=2, first_sequence=3, last_sequence=9)],
+        held_attempts=[
+            pb.HeldAttempt(run_id=RUN, lease_id=LEASE, attempt=2, first_sequence=3, last_sequence=9),
+            pb.HeldAttempt(lease_id=LEASE, unreadable=True),
+        ],
     )
     assert convert.hello(said) == messages.Hello(
-        "r", "ho\N{REPLACEMENT CHARACTER}st", 3, 1, 2, "0.1", 4, (messages.HeldAttempt(RUN, LEASE, 2, 3, 9),)
+        *("r", "ho\N{REPLACEMENT CHARACTER}st", 3, 1, 2, "0.1", 4),
+        (messages.HeldAttempt(RUN, LEASE, 2, 3, 9), messages.HeldAttempt("", LEASE, 0, 0, 0, unreadable=True)),
     )
 
 

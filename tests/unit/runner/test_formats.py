@@ -22,6 +22,7 @@ from athanor.experiment.control import ControlPage
 from athanor.experiment.files import NewerFormatError
 from athanor.experiment.intent import Ended, Intent
 from athanor.experiment.spool import NewerSpoolError, SpoolReader, SpoolWriter, segment
+from athanor.runner.v1 import dispatch_service_pb2 as pb
 from athanor_runner import attempt_folder, state
 from athanor_runner.attempt import Services
 from athanor_runner.ports import ProcessId
@@ -139,7 +140,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("name", [name for name in FILES if name.startswith("attempts/")])
 @virtual_time
-async def test_an_attempt_with_a_file_of_a_later_version_is_left_alone(
+async def test_an_attempt_with_a_file_of_a_later_version_is_told_and_goes_to_quarantine_as_it_is(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str
 ) -> None:
     """The operator has gone back to an older version. What still lives of the attempt is ended all the same."""
@@ -154,13 +155,107 @@ async def test_an_attempt_with_a_file_of_a_later_version_is_left_alone(
         roster = roster_over(folder, processes)
         async with roster.group:
             await roster.find_leftovers()
-        assert list(roster) == []
+            assert list(roster) == []
+            held = await roster.held()
+            assert held == [pb.HeldAttempt(lease_id=LEASE, unreadable=True)]
+            assert roster.leases() == []
+            assert not roster.empty  # Goodbye would give back what may have been executed
+            assert contents(attempt) == before
+            assert process not in processes.others
+            roster.judge(held, [fence()], 0.0)
+            await roster.until(lambda: roster.gone)
         assert await roster.held() == []
-    assert contents(attempt) == before
-    assert process not in processes.others
+        assert roster.empty
+        aside = folder.root / "quarantine" / LEASE
+        assert roster.gone == {LEASE: aside}
+        assert [(each.lease_id, each.folder) for each in folder.unreported_quarantines()] == [(LEASE, aside)]
+    note = (aside / "NOTE.txt").read_text()
+    assert {path: data for path, data in contents(aside).items() if path not in ("NOTE.txt", "unreported")} == before
     [message] = [record.getMessage() for record in caplog.records if record.name == "athanor_runner.roster"]
-    assert f"attempts/{LEASE} is left alone, it cannot be read: " in message
-    assert "is of format 2, and this version reads up to 1: it takes a later version" in message
+    assert f"attempts/{LEASE} cannot be gone on with, and the orchestrator will be told so: " in message
+    for said in (message, note):
+        assert "is of format 2, and this version reads up to 1: it takes a later version" in said
+    assert "reason     used up: " in note
+
+
+class TestVerdictsOnWhatCannotBeGoneOnWith:
+    @pytest.fixture
+    def folder(self, tmp_path: Path):
+        shutil.copytree(GOLDEN, tmp_path / "state")
+        (tmp_path / "state" / "attempts" / LEASE / "assignment.json").write_text('{"format": 1, "lease_')
+        with closing(StateFolder.open(tmp_path / "state")) as folder:
+            yield folder
+
+    @virtual_time
+    async def test_kept_it_stays_as_it_is_and_is_told_again(self, folder: StateFolder) -> None:
+        before = contents(folder.attempts)
+        roster = roster_over(folder, Processes())
+        async with roster.group:
+            await roster.find_leftovers()
+            held = await roster.held()
+            roster.judge(held, [pb.Verdict(lease_id=LEASE, keep=pb.Keep())], 0.0)
+            await asyncio.sleep(1.0)
+            assert roster.empty
+            assert await roster.held() == held
+            roster.let_go()
+        assert contents(folder.attempts) == before
+
+    @virtual_time
+    async def test_released_it_is_deleted(self, folder: StateFolder) -> None:
+        roster = roster_over(folder, Processes())
+        async with roster.group:
+            await roster.find_leftovers()
+            roster.judge(await roster.held(), [pb.Verdict(lease_id=LEASE, release=pb.Release())], 0.0)
+        assert list(folder.attempts.iterdir()) == list((folder.root / "quarantine").iterdir()) == []
+        assert roster.gone == {}
+
+    @virtual_time
+    async def test_resumed_by_an_orchestrator_that_knows_no_better_nobody_touches_it(self, folder: StateFolder) -> None:
+        """No heartbeat names it, so that its lease is over in time."""
+        before = contents(folder.attempts)
+        roster = roster_over(folder, Processes())
+        async with roster.group:
+            await roster.find_leftovers()
+            held = await roster.held()
+            roster.judge(held, [pb.Verdict(lease_id=LEASE, resume=pb.Resume(next_sequence=17))], 0.0)
+            await asyncio.sleep(1.0)
+            assert roster.leases() == []
+            assert not roster.empty
+            assert await roster.held() == held
+            roster.let_go()
+        assert contents(folder.attempts) == before
+
+    @virtual_time
+    async def test_what_cannot_be_moved_stays_and_is_over_all_the_same(
+        self, folder: StateFolder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def refused(*_: object) -> Path:
+            raise OSError(30, "Read-only file system")
+
+        monkeypatch.setattr(folder, "quarantine", refused)
+        roster = roster_over(folder, Processes())
+        async with roster.group:
+            await roster.find_leftovers()
+            roster.judge(await roster.held(), [fence()], 0.0)
+        assert roster.gone == {LEASE: None}
+        assert (folder.attempts / LEASE).exists()
+        assert "stays where it is, it cannot be moved: [Errno 30] Read-only file system" in caplog.text
+
+    @virtual_time
+    async def test_a_folder_that_is_not_named_after_a_lease_is_left_alone(
+        self, folder: StateFolder, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        (folder.attempts / LEASE).rename(folder.attempts / "copy")
+        roster = roster_over(folder, Processes())
+        async with roster.group:
+            await roster.find_leftovers()
+            assert await roster.held() == []
+        assert (folder.attempts / "copy" / "assignment.json").exists()
+        assert "copy is left alone, it is not named after a lease and cannot be read" in caplog.text
+
+
+def fence() -> pb.Verdict:
+    return pb.Verdict(lease_id=LEASE, fence=pb.Fence(lease_id=LEASE, reason="used up"))
 
 
 @pytest.mark.parametrize("name", ["runner.json", "session.json"])

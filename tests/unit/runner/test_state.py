@@ -100,6 +100,23 @@ def test_a_folder_without_an_assignment_was_never_executed(state: StateFolder) -
     assert not (state.attempts / "half").exists()
 
 
+@pytest.mark.parametrize("left", ["spool/00000000000000000002.seg", "process.json"])
+def test_a_folder_that_lost_its_assignment_after_it_was_executed_is_not_deleted(state: StateFolder, left: str) -> None:
+    """About a hundred recorded events were once destroyed without a word."""
+    path = state.attempts / "executed" / left
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"events")
+    assert state.attempt_folders() == [state.attempts / "executed"]
+    assert path.exists()
+
+
+def test_a_folder_with_an_empty_spool_was_never_executed(state: StateFolder) -> None:
+    (state.attempts / "half" / "spool").mkdir(parents=True)
+    (state.attempts / "half" / "spool" / "reserve").write_bytes(b"")
+    assert state.attempt_folders() == []
+    assert not (state.attempts / "half").exists()
+
+
 def test_what_was_being_deleted_is_gone_after_a_restart(state: StateFolder) -> None:
     (state.root / "trash" / "x").mkdir()
     state.close()

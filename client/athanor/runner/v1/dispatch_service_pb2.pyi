@@ -161,7 +161,7 @@ Global___Hello: _TypeAlias = Hello  # noqa: Y015
 
 @_typing.final
 class HeldAttempt(_message.Message):
-    """HeldAttempt is an attempt whose spool a runner has."""
+    """HeldAttempt is an attempt that a runner has a folder of."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -170,16 +170,21 @@ class HeldAttempt(_message.Message):
     ATTEMPT_FIELD_NUMBER: _builtins.int
     FIRST_SEQUENCE_FIELD_NUMBER: _builtins.int
     LAST_SEQUENCE_FIELD_NUMBER: _builtins.int
+    UNREADABLE_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
-    """The run."""
+    """The run. May be empty when the attempt is `unreadable`."""
     lease_id: _builtins.str
     """From the assignment."""
     attempt: _builtins.int
-    """From the assignment."""
+    """From the assignment. 0 when that is not known of an attempt that is `unreadable`."""
     first_sequence: _builtins.int
     """Sequence of the first event still in the spool, as found, before anything is added to it; 0 when there is none."""
     last_sequence: _builtins.int
     """Sequence of the last whole event in the spool, as found; 0 when there is none."""
+    unreadable: _builtins.bool
+    """The runner cannot go on with the attempt, because of damage, a file of a later format, or a fault of its own. It may
+    have been executed, so it is over and used up; it is never resumed, and its lease is never given back.
+    """
     def __init__(
         self,
         *,
@@ -188,10 +193,11 @@ class HeldAttempt(_message.Message):
         attempt: _builtins.int = ...,
         first_sequence: _builtins.int = ...,
         last_sequence: _builtins.int = ...,
+        unreadable: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "first_sequence", b"first_sequence", "last_sequence", b"last_sequence", "lease_id", b"lease_id", "run_id", b"run_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "first_sequence", b"first_sequence", "last_sequence", b"last_sequence", "lease_id", b"lease_id", "run_id", b"run_id", "unreadable", b"unreadable"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,7 +1,7 @@
 """Registering a session: the transaction that a Hello causes, and the verdict for each attempt that it names."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from athanor_orchestrator.domain import append_rule
 from athanor_orchestrator.domain.ids import is_id
@@ -40,7 +40,9 @@ def agree(hello: Hello) -> int:
     """Return the version of the protocol to speak. Raises HelloRefused when the Hello cannot be accepted by anybody."""
     ids = [hello.runner_id]
     for held in hello.held_attempts:
-        ids += held.lease_id, held.run_id
+        ids.append(held.lease_id)
+        if held.run_id or not held.unreadable:
+            ids.append(held.run_id)
     if not all(is_id(each) for each in ids):
         raise HelloRefused("runner_id, or an id of a held attempt, is no UUID in lower case, with hyphens")
     if hello.session_number < 1:
@@ -86,7 +88,7 @@ def register(tx: Transaction, hello: Hello, session_id: str) -> Registered:
     live = leases.live_leases_of_runner(tx, hello.runner_id)
     named = leases.get_leases(tx, held)
     run_ids = {lease.run_id for lease in (*live, *named.values())} | {attempt.run_id for attempt in held.values()}
-    locked = runs.lock_runs(tx, run_ids)
+    locked = runs.lock_runs(tx, run_ids - {""})
 
     # Read again: what was read before the locks may have changed until they were had.
     live = leases.live_leases_of_runner(tx, hello.runner_id)
@@ -99,6 +101,9 @@ def register(tx: Transaction, hello: Hello, session_id: str) -> Registered:
     verdicts: list[Verdict] = []
     resumed: dict[str, str] = {}
     for attempt in held.values():
+        if attempt.unreadable:
+            verdicts.append(_settle_unreadable(tx, hello.runner_id, named.get(attempt.lease_id), attempt, locked))
+            continue
         verdict = judge(attempt, hello.runner_id, named, locked.get(attempt.run_id))
         if isinstance(verdict, Resume):
             lease = named[attempt.lease_id]
@@ -144,6 +149,23 @@ def _settle_unnamed(tx: Transaction, run: Run, lease: Lease) -> None:
         ending.give_back(tx, run, lease, Actor.RUNNER_DECLINED)
     else:
         ending.lose(tx, run, lease, "its runner came back without the attempt's spool", Actor.HELLO)
+
+
+def _settle_unreadable(
+    tx: Transaction, runner_id: str, lease: Lease | None, held: HeldAttempt, locked: Mapping[str, Run]
+) -> Verdict:
+    """What its runner cannot go on with may have been executed: its lease never goes back, stored or not."""
+    if lease is None:
+        return Keep(held.lease_id)  # only the lease says whose it is: what the runner says of it proves nothing
+    run = locked.get(lease.run_id)
+    verdict = judge(replace(held, run_id=lease.run_id), runner_id, {lease.id: lease}, run)
+    if run is None or not isinstance(verdict, Resume):
+        return verdict
+
+    failure = Failure(FailureKind.STORAGE, "its runner cannot read what it has of the attempt")
+    rows = ending.give_up(tx, run, lease, failure, LeaseEnd.BROKEN, Actor.HELLO)
+    events.append_events(tx, [(run.id, rows)])
+    return Fence(lease.id, failure.message)
 
 
 def _resume(tx: Transaction, run: Run, lease: Lease, held: HeldAttempt, session_number: int) -> Verdict:

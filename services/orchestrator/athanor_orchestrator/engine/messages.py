@@ -11,13 +11,14 @@ from athanor_orchestrator.domain.records import DiscoveryError, Experiment, Poli
 
 @dataclass(frozen=True, slots=True)
 class HeldAttempt:
-    """An attempt whose spool a runner has."""
+    """An attempt that a runner has a folder of."""
 
-    run_id: str
+    run_id: str  # may be empty when it is unreadable
     lease_id: str
     attempt: int
     first_sequence: int  # of the first event still in the spool; 0 when there is none
     last_sequence: int  # of the last whole event in the spool; 0 when there is none
+    unreadable: bool = False  # the runner cannot go on with it
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,9 @@ def hello(message: pb.Hello) -> Hello:
         version=codec.storable(message.version),
         slots=message.slots,
         held_attempts=tuple(
-            HeldAttempt(held.run_id, held.lease_id, held.attempt, held.first_sequence, held.last_sequence)
+            HeldAttempt(
+                held.run_id, held.lease_id, held.attempt, held.first_sequence, held.last_sequence, held.unreadable
+            )
             for held in message.held_attempts
         ),
     )
