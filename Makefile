@@ -8,8 +8,8 @@ BIN := .venv/bin
 SETUP := .venv/.setup
 PROJECTS := client services/orchestrator services/runner experiments
 TESTS ?= tests
-# Processes that share the tests; each has a PostgreSQL of its own.
-WORKERS ?= 2
+# Processes that share the tests; each has a PostgreSQL of its own. One more than there are processors here: many tests wait.
+WORKERS ?= 3
 IMAGE := proto/image.binpb
 
 # pyright is installed whole; it need not ask anybody whether there is a newer one.
