@@ -18,6 +18,7 @@ from typing import Any, Protocol
 Key = tuple[str, int]
 
 _ORDINARY = 0.7  # of all delays
+_64_BITS = (1 << 64) - 1
 
 
 class Decisions(Protocol):
@@ -71,6 +72,7 @@ class Drawn:
         self._counts: Counter[str] = Counter()
         self._intensity = dict(intensity or {})
         self._factors: dict[str, float] = {}
+        self._starts: dict[str, int] = {}  # by name
 
     def happens(self, name: str, chance: float) -> bool:
         factor = self._factors.get(name)
@@ -103,9 +105,14 @@ class Drawn:
     def _draw(self, name: str) -> tuple[Key, float]:
         number = self._counts[name]
         self._counts[name] = number + 1
-        # A seed of its own for each decision: mixing text into an integer is what `random` does for a str.
-        mixed = hash_of(f"{self._seed}/{name}/{number}")
-        return (name, number), mixed / 2**64
+        start = self._starts.get(name)
+        if start is None:
+            start = self._starts[name] = hash_of(f"{self._seed}/{name}")
+        # The finish of SplitMix64 (Steele, Lea and Flood, 2014): each number of a name is drawn by itself.
+        mixed = (start + (number + 1) * 0x9E3779B97F4A7C15) & _64_BITS
+        mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & _64_BITS
+        mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & _64_BITS
+        return (name, number), (mixed ^ (mixed >> 31)) / 2**64
 
 
 class Replayed:

@@ -44,7 +44,7 @@ class Weather:
             host.kill()
         if not host.up and happens(f"starts again {host.name}", 0.25):
             host.start()
-        if happens(f"pause {host.name}", 0.006):
+        if happens(f"pause {host.name}", 0.004):
             host.pause(delay(f"pause of {host.name}", 12.0, 60.0))
 
     def _strike_machine(self, machine: RunnerMachine) -> None:
@@ -57,10 +57,10 @@ class Weather:
             machine.stop()
         if not machine.up and happens(f"starts again {machine.name}", 0.25):
             machine.start()
-        if happens(f"pause {machine.name}", 0.006):
+        if happens(f"pause {machine.name}", 0.004):
             long = happens(f"suspend of {machine.name}", 0.3)  # longer than any lease lives
             machine.pause(delay(f"pause of {machine.name}", 90.0 if long else 12.0, 100.0))
-        if happens(f"cut off {machine.name}", 0.005):
+        if happens(f"cut off {machine.name}", 0.004):
             long = happens(f"long cut off {machine.name}", 0.3)
             machine.cut_off(delay(f"network of {machine.name} is gone", 90.0 if long else 8.0, 120.0))
         if not machine.up and machine.known and happens(f"operator forgets {machine.name}", 0.03):

@@ -84,7 +84,7 @@ class World:
         count = 1 + self.decisions.pick("runs", 3)
         begun = [self._begin(f"client {number}", self._start_run(number)) for number in range(count)]
 
-        if self.decisions.happens("somebody watches all runs", 0.25):
+        if self.decisions.happens("somebody watches all runs", 0.12):
             self._begin("watcher of all", self._watch_all)
         await self._weather()
         self._mend()
