@@ -24,7 +24,6 @@ class Platter:
     def __init__(self) -> None:
         self.flushed: dict[int, int] = {}  # by inode, the length that was flushed
         self.named: dict[int, set[str]] = {}  # by inode of a folder, the names that were flushed
-        self.on_flush: Callable[[Path], None] = lambda path: None
 
     def flush(self, descriptor: int) -> None:
         """What `os.fsync` does."""
@@ -34,7 +33,6 @@ class Platter:
             self.named[status.st_ino] = set(os.listdir(path))
         else:
             self.flushed[status.st_ino] = status.st_size
-            self.on_flush(path)
 
     @contextmanager
     def installed(self) -> Iterator[None]:

@@ -62,7 +62,6 @@ class Machine:
     def __init__(self, name: str) -> None:
         self.name = name
         self.boot = 1
-        self.suspended = 0.0  # seconds of all suspends: the boot clock runs on in them
 
     @property
     def boot_id(self) -> str:

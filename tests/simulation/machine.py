@@ -25,7 +25,7 @@ from tests.simulation.oracles import require
 from tests.simulation.processes import Processes
 
 EXPERIMENT = "demo"
-LEASE = 60.0  # seconds: no lease of a world is shorter
+LEASE = 60.0  # seconds: the shortest that a policy may say, and no lease of a world is shorter
 TIMINGS = Timings(
     tick=2.0,
     tree_poll=60.0,

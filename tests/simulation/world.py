@@ -26,7 +26,7 @@ from tests.simulation.clients import Client, NoAnswer, Picture, Watcher
 from tests.simulation.decisions import Decisions
 from tests.simulation.disk import Platter
 from tests.simulation.loop import BEGIN, Process
-from tests.simulation.machine import EXPERIMENT, RunnerMachine
+from tests.simulation.machine import EXPERIMENT, LEASE, RunnerMachine
 from tests.simulation.network import Network
 from tests.simulation.oracles import Breach, Oracles, require
 from tests.simulation.orchestrator import OrchestratorHost
@@ -34,7 +34,6 @@ from tests.simulation.store import Engine, Store
 from tests.simulation.weather import Weather
 
 CALM = 20.0  # seconds of the world's clock in which faults happen
-LOST_AFTER = 60.0  # seconds: the shortest that a policy may say
 ENOUGH = 1500.0  # seconds after which everything has ended, or never will
 
 
@@ -244,7 +243,7 @@ class World:
             cancel_grace_period=timedelta(seconds=decisions.pick(f"grace of run {number}", 2) * 5),
             max_attempts=attempts,
             retry_backoff=timedelta(seconds=decisions.pick(f"backoff of run {number}", 3)),
-            lost_after=timedelta(seconds=LOST_AFTER + 5),
+            lost_after=timedelta(seconds=LEASE + 5),
         )
 
         async def work(client: Client) -> str:
