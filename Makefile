@@ -45,8 +45,9 @@ SEEDS ?= 2000
 simulate: setup ## Run other simulated worlds than the tests do (SEEDS=20000 for more)
 	ATHANOR_FIRST_SEED=$$(date +%s)0000 ATHANOR_SEEDS=$(SEEDS) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests/simulation/test_seeds.py
 
-bench: setup ## Measure how fast lines are recorded and stored, and how fast a run starts
-	@$(BIN)/python benchmarks/throughput.py
+BENCH ?=
+bench: setup ## Measure Athanor beside the limits of this machine (BENCH="launch --rounds 5" for a part, BENCH=--help for more)
+	@$(BIN)/python -m benchmarks $(BENCH)
 
 check: setup ## Check format, lint, types, the contract, generated code and pinned requirements
 	$(BIN)/ruff format --check --quiet

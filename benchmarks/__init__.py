@@ -1,0 +1,1 @@
+"""How close Athanor comes to the limits of the machine it runs on: `make bench`."""
