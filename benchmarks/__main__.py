@@ -6,6 +6,8 @@ import platform
 import sys
 import tempfile
 import time
+import traceback
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import readme
@@ -18,6 +20,7 @@ def main() -> int:
     """Measure what is asked for, print each figure as soon as there is one."""
     chosen = arguments()
     figures: list[Figure] = []
+    failed: list[str] = []
     begin = time.monotonic()
     print(machine())
     with tempfile.TemporaryDirectory(prefix="athanor-bench-", dir=chosen.folder) as name:
@@ -29,19 +32,26 @@ def main() -> int:
         )
         for measure in chosen.names or MEASURES:
             bench.say(f"{measure} ...")
-            for figure in MEASURES[measure](bench):
-                bench.say("")
-                print(as_line(figure), flush=True)
-                figures.append(figure)
+            try:
+                for figure in MEASURES[measure](bench):
+                    bench.say("")
+                    print(as_line(figure), flush=True)
+                    figures.append(figure)
+            except Exception:  # noqa: BLE001 - one that fails does not take the hour of the others with it
+                traceback.print_exc()
+                failed.append(measure)
     minutes = (time.monotonic() - begin) / 60
     print(f"{sum(figure.reached for figure in figures)} of {len(figures)} reached, in {minutes:.0f} minutes")
+    if failed:
+        print(f"failed: {', '.join(failed)}", file=sys.stderr)
+        return 1
     if chosen.readme:
         readme.write(figures, machine())
     return 0
 
 
-def arguments() -> argparse.Namespace:
-    """What the command line says."""
+def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """What the command line says. SystemExit when it says what there is not."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help=f"what to measure: {', '.join(MEASURES)} (default: all)"
@@ -57,7 +67,7 @@ def arguments() -> argparse.Namespace:
         "--folder", type=Path, help="where to put the databases and spools (default: the temporary folder)"
     )
     parser.add_argument("--readme", action="store_true", help="write the table into README.md")
-    chosen = parser.parse_args()
+    chosen = parser.parse_args(words)
     if unknown := [name for name in chosen.names if name not in MEASURES]:
         parser.error(f"there is no measurement {', '.join(unknown)}; there are {', '.join(MEASURES)}")
     if chosen.rounds < 1:

@@ -36,8 +36,8 @@ class Figure:
 
 def number(value: float) -> str:
     """Three significant digits and no more: these machines are noisy."""
-    if abs(value) >= 100:
-        digits = len(str(int(abs(value)))) - 3
+    if abs(value) >= 99.95:
+        digits = len(str(int(abs(value) + 0.5))) - 3
         return f"{round(value, -digits):,.0f}"
     return f"{value:.3g}"
 
@@ -57,20 +57,19 @@ def median(values: Iterable[float]) -> float:
 
 def as_markdown(figures: Sequence[Figure]) -> str:
     """The table of the README."""
-    rows = [
-        f"| {figure.what} | {_bound(figure)} {number(figure.reach)} {figure.unit} "
-        f"| {'' if figure.reached else '**'}{number(figure.measured)}{'' if figure.reached else '**'} | {figure.beside} |"
-        for figure in figures
-    ]
+    rows = [f"| {figure.what} | {_reach(figure)} | {_emphasised(figure)} | {figure.beside} |" for figure in figures]
     return "\n".join(["| what | reach | measured | beside |", "| --- | --- | --- | --- |", *rows])
 
 
 def as_line(figure: Figure) -> str:
     """The line of a terminal."""
     mark = " " if figure.reached else "!"
-    reach = f"{_bound(figure)} {number(figure.reach)} {figure.unit}"
-    return f"{mark} {figure.what:<52}{reach:>24}{number(figure.measured):>12}   {figure.beside}"
+    return f"{mark} {figure.what:<52}{_reach(figure):>24}{number(figure.measured):>12}   {figure.beside}"
 
 
-def _bound(figure: Figure) -> str:
-    return "≥" if figure.better == "more" else "≤"
+def _emphasised(figure: Figure) -> str:
+    return number(figure.measured) if figure.reached else f"**{number(figure.measured)}**"
+
+
+def _reach(figure: Figure) -> str:
+    return f"{'≥' if figure.better == 'more' else '≤'} {number(figure.reach)} {figure.unit}"

@@ -1,0 +1,35 @@
+import pytest
+
+from benchmarks import readme
+from benchmarks.figures import Figure
+
+FIGURE = Figure("start-up", 1.2, "s", 1.5, "less")
+
+
+def test_the_table_takes_the_place_of_the_last_one(tmp_path):
+    page = tmp_path / "README.md"
+    page.write_text(f"before\n{readme.BEGIN}\nold\n{readme.END}\nafter\n")
+
+    readme.write([FIGURE], "2 cores", page)
+
+    text = page.read_text()
+    assert text.startswith(f"before\n{readme.BEGIN}\nMeasured ")
+    assert " on 2 cores.\n" in text
+    assert "| start-up | ≤ 1.5 s | 1.2 |" in text
+    assert text.endswith(f"\n{readme.END}\nafter\n")
+    assert "old" not in text
+
+
+def test_a_page_without_a_place_for_it_is_left_alone(tmp_path):
+    page = tmp_path / "README.md"
+    page.write_text("nothing here\n")
+
+    with pytest.raises(ValueError, match="has no place for the table"):
+        readme.write([FIGURE], "2 cores", page)
+
+    assert page.read_text() == "nothing here\n"
+
+
+def test_the_readme_has_a_place_for_it():
+    text = readme.README.read_text()
+    assert text.index(readme.BEGIN) < text.index(readme.END)
