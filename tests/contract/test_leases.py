@@ -82,16 +82,16 @@ async def test_a_newer_session_takes_a_live_lease_over(database: Database) -> No
     assert not await database.write(lambda tx: leases.resume_lease(tx, lease.id, 3))
 
 
-async def test_a_lease_advances_with_what_is_stored(database: Database) -> None:
-    run = await a_stored_run(database)
-    lease = a_lease(run)
-    await store(database, lease)
-    await database.write(
-        lambda tx: leases.advance_lease(tx, lease.id, last_sequence=9, event_count=8, digest=b"\x00" * 31 + b"\x01")
-    )
-    assert await get_lease(database, lease.id) == replace(
-        lease, last_sequence=9, event_count=8, digest=b"\x00" * 31 + b"\x01"
-    )
+async def test_leases_advance_with_what_is_stored(database: Database) -> None:
+    stored = [a_lease(await a_stored_run(database)) for _ in range(3)]
+    await store(database, *stored)
+    advanced = [
+        replace(lease, last_sequence=9 + number, event_count=8 + number, digest=b"\x00" * 31 + bytes([number]))
+        for number, lease in enumerate(stored[:2])
+    ]
+    await database.write(lambda tx: leases.advance_leases(tx, advanced))
+    await database.write(lambda tx: leases.advance_leases(tx, []))
+    assert [await get_lease(database, lease.id) for lease in stored] == [*advanced, stored[2]]
 
 
 @pytest.mark.parametrize("end", LeaseEnd)

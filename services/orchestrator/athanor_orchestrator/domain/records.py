@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import IntEnum, StrEnum
+from typing import NamedTuple
 
 
 class RunState(IntEnum):
@@ -263,8 +264,7 @@ class Lease:
     lost_after: timedelta = timedelta(hours=24)  # as it holds for this attempt; a renewal lasts this long
 
 
-@dataclass(frozen=True, slots=True)
-class EventRow:
+class EventRow(NamedTuple):
     """One event as it is stored: its own bytes, and beside them what is filtered by."""
 
     sequence: int

@@ -1,6 +1,6 @@
 """Leases: who may number which run's log. A lease that is over stays a while, to answer a zombie."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 
 from sqlalchemy import bindparam, case, delete, insert, select, update
@@ -111,11 +111,21 @@ def resume_lease(tx: Transaction, lease_id: str, session_number: int) -> bool:
     )
 
 
-def advance_lease(tx: Transaction, lease_id: str, *, last_sequence: int, event_count: int, digest: bytes) -> None:
-    """Write how far the lease's events are stored, and their chained digest."""
-    tx.connection.execute(
-        _ADVANCE, {"lease": lease_id, "reached": last_sequence, "count": event_count, "chain": digest}
-    )
+def advance_leases(tx: Transaction, advanced: Sequence[Lease]) -> None:
+    """Write how far the events of leases are stored, how many they are, and their chained digests."""
+    if advanced:
+        tx.connection.execute(
+            _ADVANCE,
+            [
+                {
+                    "lease": lease.id,
+                    "reached": lease.last_sequence,
+                    "count": lease.event_count,
+                    "chain": lease.digest,
+                }
+                for lease in advanced
+            ],
+        )
 
 
 def end_lease(tx: Transaction, lease_id: str, end: LeaseEnd) -> bool:

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import socket
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -15,8 +15,9 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.pool import NullPool, QueuePool
 
 from athanor_orchestrator.domain import ids
+from athanor_orchestrator.domain.event_columns import EventColumns
 from athanor_orchestrator.storage.aliases import AnyRow, AnySelect
-from athanor_orchestrator.storage.dialect import READERS, Dialect, EventTuple, Listener, ResultTuple, Trouble
+from athanor_orchestrator.storage.dialect import READERS, Dialect, Listener, ResultTuple, Trouble, event_tuples
 from athanor_orchestrator.storage.notifications import CHANNEL, NotificationListener, encode
 
 # Numbers of advisory locks: "athanor", 1 and 2.
@@ -131,12 +132,13 @@ class PostgresqlDialect(Dialect):
         """INSERT ... ON CONFLICT."""
         return postgresql.insert(table)
 
-    def append_events(self, connection: sqlalchemy.Connection, rows: Iterable[EventTuple]) -> None:
+    def append_events(self, connection: sqlalchemy.Connection, batches: Sequence[tuple[str, EventColumns]]) -> None:
         """COPY in binary: three to four times as fast as any INSERT."""
         with _driver(connection).cursor() as cursor, cursor.copy(_COPY_EVENTS) as copy:
             copy.set_types(_EVENT_TYPES)
-            for row in rows:
-                copy.write_row(row)
+            for run_id, events in batches:
+                for row in event_tuples(run_id, events):
+                    copy.write_row(row)
 
     def append_results(self, connection: sqlalchemy.Connection, rows: Sequence[ResultTuple]) -> None:
         """executemany, which psycopg sends in a pipeline; row by row only when a value is refused."""

@@ -3,7 +3,7 @@
 Every transaction about a run locks its row first, several runs in the order of their ids.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Unpack
 
 from sqlalchemy import bindparam, func, insert, or_, select, update
@@ -28,6 +28,7 @@ from athanor_orchestrator.storage.transaction import SelectedBy, Transaction
 
 __all__ = [
     "RunColumns",
+    "advance_runs",
     "claimable",
     "exists",
     "get_run",
@@ -54,6 +55,16 @@ _NOT_TOLD = frozenset({"lease_id", "attempt_count", "progress", "last_sequence",
 _GET = with_configuration().where(runs.c.id == bindparam("run"), VISIBLE)
 _LOCK_ALL = (
     select(runs).where(runs.c.id.in_(bindparam("ids", expanding=True)), VISIBLE).order_by(runs.c.id).with_for_update()
+)
+_ADVANCE = (
+    update(runs)
+    .where(runs.c.id == bindparam("of_run"))
+    .values(
+        last_sequence=bindparam("reached"),
+        log_count=bindparam("logs"),
+        result_count=bindparam("results"),
+        attempt_count=bindparam("attempts"),
+    )
 )
 
 
@@ -172,6 +183,24 @@ def update_run(tx: Transaction, run_id: str, **columns: Unpack[RunColumns]) -> b
     if not _NOT_TOLD.issuperset(columns):
         changes.note_runs(tx, [run_id])
     return changed.rowcount > 0
+
+
+def advance_runs(tx: Transaction, advanced: Sequence[Run]) -> None:
+    """Write how far the logs of runs that are locked reach, and what they count."""
+    if advanced:
+        tx.connection.execute(
+            _ADVANCE,
+            [
+                {
+                    "of_run": run.id,
+                    "reached": run.last_sequence,
+                    "logs": run.log_count,
+                    "results": run.result_count,
+                    "attempts": run.attempt_count,
+                }
+                for run in advanced
+            ],
+        )
 
 
 def request_cancel(tx: Transaction, run_id: str, reason: str, now_us: int) -> bool:
