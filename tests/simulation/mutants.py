@@ -93,9 +93,9 @@ MUTANTS = (
         [
             Edit(
                 appending.store,
-                "    _write_counts(tx, [ledger for ledger in touched if ledger.lease.end is None])\n",
-                "    counts = [ledger for ledger in touched if ledger.lease.end is None]\n"
-                "    tx.dialect.__dict__.setdefault('later', []).append(lambda tx: _write_counts(tx, counts))\n",
+                "    counts.write_counts(tx, [ledger.reach for ledger in touched if ledger.lease.end is None])\n",
+                "    reached = [ledger.reach for ledger in touched if ledger.lease.end is None]\n"
+                "    tx.dialect.__dict__.setdefault('later', []).append(lambda tx: counts.write_counts(tx, reached))\n",
             ),
             Edit(
                 intake.Intake._commit,

@@ -264,6 +264,19 @@ class Lease:
     lost_after: timedelta = timedelta(hours=24)  # as it holds for this attempt; a renewal lasts this long
 
 
+class Reach(NamedTuple):
+    """How far a run got under its lease: what is written on both with the events of a commit."""
+
+    run_id: str
+    lease_id: str
+    last_sequence: int  # of both
+    attempt_count: int  # of the run; likewise the next two
+    log_count: int
+    result_count: int
+    event_count: int  # of the lease; likewise the next one
+    digest: bytes
+
+
 class EventRow(NamedTuple):
     """One event as it is stored: its own bytes, and beside them what is filtered by."""
 

@@ -19,6 +19,7 @@ from athanor_orchestrator.domain.records import (
     Lease,
     LeaseEnd,
     Progress,
+    Reach,
     ResultRow,
     Run,
     RunState,
@@ -27,7 +28,7 @@ from athanor_orchestrator.domain.run_state import Actor, check
 from athanor_orchestrator.engine import ending
 from athanor_orchestrator.engine.batches import PreparedBatch
 from athanor_orchestrator.engine.codec import AttemptEnded, AttemptStarted
-from athanor_orchestrator.storage import attempts, events, leases, results, runners, runs
+from athanor_orchestrator.storage import attempts, counts, events, leases, results, runners, runs
 from athanor_orchestrator.storage.transaction import Transaction
 
 
@@ -82,12 +83,11 @@ def store(tx: Transaction, arrivals: Sequence[Arrival], progress: Mapping[str, P
     """
     lease_ids = {arrival.batch.lease_id for arrival in arrivals}
     # Which run a lease is of never changes, so it may be read before the lock; how the lease stands may not.
-    run_ids = {lease.run_id for lease in leases.get_leases(tx, lease_ids).values()}
-    locked = runs.lock_runs(tx, run_ids)
+    locked = runs.lock_runs(tx, leases.runs_of_leases(tx, lease_ids))
     known = leases.get_leases(tx, lease_ids)
 
     ledgers = {
-        lease.id: _Ledger(locked[lease.run_id], lease, progress.get(lease.run_id))
+        lease.id: _ledger(locked[lease.run_id], lease, progress.get(lease.run_id))
         for lease in known.values()
         if lease.run_id in locked and locked[lease.run_id].lease_id == lease.id
     }
@@ -98,7 +98,7 @@ def store(tx: Transaction, arrivals: Sequence[Arrival], progress: Mapping[str, P
     events.append_columns(tx, [(ledger.run.id, columns) for ledger in touched for columns in ledger.events])
     results.append_results(tx, [(ledger.run.id, ledger.results) for ledger in touched if ledger.results])
     # What ended with its attempt has been written by then.
-    _write_counts(tx, [ledger for ledger in touched if ledger.lease.end is None])
+    counts.write_counts(tx, [ledger.reach for ledger in touched if ledger.lease.end is None])
     # Also where nothing is new, as after a rewind: the caller takes all of it for stored.
     live = [ledger for ledger in ledgers.values() if ledger.lease.end is None]
     unwritten = {ledger.run.id: ledger.progress for ledger in live if ledger.progress is not None}
@@ -106,12 +106,6 @@ def store(tx: Transaction, arrivals: Sequence[Arrival], progress: Mapping[str, P
     for run_id in {ledger.run.id for ledger in touched} | unwritten.keys():
         tx.wake(f"run:{run_id}")
     return answers
-
-
-def _write_counts(tx: Transaction, ledgers: Sequence["_Ledger"]) -> None:
-    """Write how far runs and their leases got: all of them at once, because of many runs each has little to say."""
-    leases.advance_leases(tx, [ledger.lease for ledger in ledgers])
-    runs.advance_runs(tx, [ledger.run for ledger in ledgers])
 
 
 def _answer(
@@ -133,7 +127,7 @@ def _answer(
     decision = append_rule.decide(
         lease,
         current_lease_id=None if run is None else run.lease_id,
-        last_sequence=0 if ledger is None else ledger.run.last_sequence,
+        last_sequence=0 if ledger is None else ledger.reach.last_sequence,
         session_number=arrival.session_number,
         first_sequence=batch.first_sequence,
         count=len(batch.events),
@@ -158,12 +152,27 @@ def _answer(
             return ledger.append(tx, batch, skip)
 
 
+def _ledger(run: Run, lease: Lease, progress: Progress | None) -> "_Ledger":
+    reach = Reach(
+        run.id,
+        lease.id,
+        run.last_sequence,
+        run.attempt_count,
+        run.log_count,
+        run.result_count,
+        lease.event_count,
+        lease.digest,
+    )
+    return _Ledger(run, lease, reach, progress)
+
+
 @dataclass(slots=True)
 class _Ledger:
     """A run under its live lease while batches are added: as it will stand, with what is to be appended."""
 
-    run: Run
-    lease: Lease
+    run: Run  # but for what `reach` says of it
+    lease: Lease  # likewise, until it has ended
+    reach: Reach
     progress: Progress | None
     events: list[EventColumns] = field(default_factory=list[EventColumns])
     results: list[ResultRow] = field(default_factory=list[ResultRow])
@@ -179,7 +188,7 @@ class _Ledger:
             self._add(tx, batch, new)
         if batch.fault and self.lease.end is None:
             return self._break(tx, batch.fault)
-        return Committed(self.lease.last_sequence, ended=self.lease.end is not None)
+        return Committed(self.reach.last_sequence, ended=self.lease.end is not None)
 
     def _differs(self, tx: Transaction, batch: PreparedBatch, skip: int) -> str:
         """Compare what is stored already; says what is wrong."""
@@ -213,24 +222,25 @@ class _Ledger:
         return ""
 
     def _add(self, tx: Transaction, batch: PreparedBatch, new: EventColumns) -> None:
-        run, lease = self.run, self.lease
-        if lease.event_count == 0:
-            attempts.insert_attempt(tx, run.id, lease.id, Attempt(lease.attempt, lease.runner_id, CodeVersion()))
-            run = replace(run, attempt_count=lease.attempt)
+        lease, before = self.lease, self.reach
+        if before.event_count == 0:
+            attempts.insert_attempt(tx, self.run.id, lease.id, Attempt(lease.attempt, lease.runner_id, CodeVersion()))
 
         before_end = new.payloads[:-1] if batch.ended is not None else new.payloads
-        digest = digests.chain(lease.digest, before_end)
-        first, last = new.first_sequence, new.last_sequence
+        first = new.first_sequence
         new_results = [result for result in batch.results if result.sequence >= first]
 
         self.events.append(new)
         self.results.extend(new_results)
-        self.lease = replace(lease, last_sequence=last, event_count=lease.event_count + len(new), digest=digest)
-        self.run = replace(
-            run,
-            last_sequence=last,
-            log_count=run.log_count + new.kinds.count(EventKind.LOG.value),
-            result_count=run.result_count + len(new_results),
+        self.reach = Reach(
+            before.run_id,
+            before.lease_id,
+            last_sequence=new.last_sequence,
+            attempt_count=lease.attempt if before.event_count == 0 else before.attempt_count,
+            log_count=before.log_count + new.kinds.count(EventKind.LOG.value),
+            result_count=before.result_count + len(new_results),
+            event_count=before.event_count + len(new),
+            digest=digests.chain(before.digest, before_end),
         )
         if batch.started is not None and batch.started[0] >= first:
             self._start(tx, batch.started[1])
@@ -248,29 +258,26 @@ class _Ledger:
         if lease.attempt > 1:
             superseded = results.supersede(tx, run.id, started.restored_sequence, lease.attempt)
 
+        self.reach = self.reach._replace(result_count=self.reach.result_count - superseded)
+
         start_time_us = run.start_time_us if run.start_time_us is not None else started.time_us
         if not runs.transition(
             tx, run.id, [run.state], RunState.RUNNING, start_time_us=start_time_us, next_attempt_time_us=None
         ):
             raise LookupError(f"run {run.id} is not {run.state.name} any more")
 
-        self.run = replace(
-            run,
-            state=RunState.RUNNING,
-            start_time_us=start_time_us,
-            result_count=run.result_count - superseded,
-        )
+        self.run = replace(run, state=RunState.RUNNING, start_time_us=start_time_us)
         tx.wake("runs")
         tx.wake("instances")
 
     def _end(self, tx: Transaction, ended: AttemptEnded) -> None:
+        self._settle(tx)
         lease = self.lease
         log_complete = bool(ended.digest) and ended.digest == lease.digest and ended.event_count == lease.event_count
         failure = ended.failure
         if failure is None and ended.outcome is AttemptOutcome.FAILED:
             failure = Failure(FailureKind.PROCESS_EXIT, "the attempt failed without saying why")
 
-        _write_counts(tx, [self])
         change = ending.apply_end(
             tx,
             self.run,
@@ -292,13 +299,26 @@ class _Ledger:
 
     def _break(self, tx: Transaction, fault: str) -> Fenced:
         """End the attempt as KIND_STORAGE; what was added before the fault stays."""
-        _write_counts(tx, [self])
+        self._settle(tx)
         failure = Failure(FailureKind.STORAGE, f"what its runner sent does not add up: {fault}")
         rows = ending.give_up(tx, self.run, self.lease, failure, LeaseEnd.BROKEN, Actor.ATTEMPT_ENDED)
         self._ended(LeaseEnd.BROKEN, rows)
         return Fenced(failure.message)
 
+    def _settle(self, tx: Transaction) -> None:
+        """Have run and lease stand as they do with what was added, here and in the database."""
+        it = self.reach
+        counts.write_counts(tx, [it])
+        self.lease = replace(self.lease, last_sequence=it.last_sequence, event_count=it.event_count, digest=it.digest)
+        self.run = replace(
+            self.run,
+            last_sequence=it.last_sequence,
+            attempt_count=it.attempt_count,
+            log_count=it.log_count,
+            result_count=it.result_count,
+        )
+
     def _ended(self, end: LeaseEnd, rows: Sequence[EventRow]) -> None:
         self.events += in_columns(rows)
-        self.run = replace(self.run, lease_id=None, last_sequence=rows[-1].sequence)
+        self.run = replace(self.run, lease_id=None)
         self.lease = replace(self.lease, end=end)

@@ -7,11 +7,12 @@ from itertools import repeat
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import Table, exc
+from sqlalchemy import ColumnElement, Table, exc
 
 from athanor_orchestrator.domain.digests import checksum
 from athanor_orchestrator.domain.errors import StorageUnavailable
 from athanor_orchestrator.domain.event_columns import EventColumns
+from athanor_orchestrator.domain.records import Reach
 from athanor_orchestrator.storage.aliases import AnyRow, AnySelect
 
 EventTuple = tuple[str, int, int, int, int | None, str | None, int, bytes, int]
@@ -97,6 +98,14 @@ class Dialect(ABC):
     @abstractmethod
     def append_results(self, connection: sqlalchemy.Connection, rows: Sequence[ResultTuple]) -> None:
         """Append to run_results; a value that is refused becomes NULL."""
+
+    @abstractmethod
+    def write_counts(self, connection: sqlalchemy.Connection, reached: Sequence[Reach]) -> None:
+        """Update runs and leases."""
+
+    @abstractmethod
+    def one_of(self, column: ColumnElement[str]) -> ColumnElement[bool]:
+        """Return the condition that a column has one of the values of the parameter `ids`, a list."""
 
     @abstractmethod
     def fetch_capped(

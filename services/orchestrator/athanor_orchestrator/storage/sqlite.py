@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import sqlalchemy
-from sqlalchemy import Table, event, exc
+from sqlalchemy import ColumnElement, Table, bindparam, event, exc
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.pool import QueuePool
 
@@ -21,6 +21,7 @@ from athanor_orchestrator.domain.clock import Clock
 from athanor_orchestrator.domain.digests import checksum
 from athanor_orchestrator.domain.errors import StorageIncompatible, StorageInUse, StorageUnavailable
 from athanor_orchestrator.domain.event_columns import EventColumns
+from athanor_orchestrator.domain.records import Reach
 from athanor_orchestrator.storage.aliases import AnyRow, AnySelect
 from athanor_orchestrator.storage.dialect import READERS, Dialect, ResultTuple, Trouble, event_tuples
 
@@ -77,6 +78,8 @@ _INSERT_EVENTS = (
 _INSERT_RESULT = (
     "INSERT INTO run_results (run_id, sequence, attempt, key, value, time_us, superseded) VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
+_UPDATE_LEASE = "UPDATE leases SET last_sequence = ?, event_count = ?, digest = ? WHERE id = ?"
+_UPDATE_RUN = "UPDATE runs SET last_sequence = ?, attempt_count = ?, log_count = ?, result_count = ? WHERE id = ?"
 
 
 class SqliteDialect(Dialect):
@@ -174,6 +177,22 @@ class SqliteDialect(Dialect):
     def append_results(self, connection: sqlalchemy.Connection, rows: Sequence[ResultTuple]) -> None:
         """executemany; text is text here, and none is refused."""
         _driver(connection).executemany(_INSERT_RESULT, rows).close()
+
+    def write_counts(self, connection: sqlalchemy.Connection, reached: Sequence[Reach]) -> None:
+        """executemany, once for each table."""
+        cursor = _driver(connection).cursor()
+        cursor.executemany(
+            _UPDATE_LEASE, ((it.last_sequence, it.event_count, it.digest, it.lease_id) for it in reached)
+        )
+        cursor.executemany(
+            _UPDATE_RUN,
+            ((it.last_sequence, it.attempt_count, it.log_count, it.result_count, it.run_id) for it in reached),
+        )
+        cursor.close()
+
+    def one_of(self, column: ColumnElement[str]) -> ColumnElement[bool]:
+        """A parameter for each."""
+        return column.in_(bindparam("ids", expanding=True))
 
     def fetch_capped(
         self, connection: sqlalchemy.Connection, rows: AnySelect, size_of: str, max_bytes: int, *, descending: bool
