@@ -47,7 +47,8 @@ def one_by_one(payloads: list[bytes]) -> EventColumns:
 
 
 def read(payloads: list[bytes], first: int = 1) -> PreparedBatch:
-    return prepare(EventBatch("lease", first, payloads))
+    (batch,) = prepare([EventBatch("lease", first, payloads)])
+    return batch
 
 
 @given(
@@ -67,7 +68,9 @@ def test_log_entries_read_at_once_are_what_each_is_by_itself(first, attempt, sai
         for sequence, (time_ns, level, text) in enumerate(said, first)
     ]
     assert all(map(begins_as_log_entry, payloads))
-    assert read_log_entries(payloads, first) == one_by_one(payloads)
+    found = read_log_entries(payloads)
+    assert found is not None
+    assert found.columns(0, len(payloads), first) == one_by_one(payloads)
 
 
 @given(st.lists(st.tuples(st.integers(0, 7), st.binary(max_size=80)), max_size=12), st.booleans())
@@ -81,7 +84,7 @@ def test_whatever_is_hung_on_to_entries_a_batch_reads_what_decoding_each_reads(c
 
 def _without_columns(payloads: list[bytes]) -> PreparedBatch:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(batches, "read_log_entries", lambda payloads, first_sequence: None)
+        patch.setattr(batches, "read_log_entries", lambda payloads: None)
         return read(payloads)
 
 
@@ -118,7 +121,8 @@ def _of_unusual_order() -> bytes:
 )
 def test_what_is_not_in_order_is_left_to_decoding_each(spoiled):
     usual = all(begins_as_log_entry(payload) is not None for payload in spoiled)
-    assert not (usual and read_log_entries(spoiled, 1) is not None)
+    found = read_log_entries(spoiled) if usual else None
+    assert found is None or found.columns(0, len(spoiled), 1) is None
     padded = [*spoiled, *entries(3, 20)]
     assert read(padded) == _without_columns(padded)
 
@@ -127,11 +131,11 @@ def test_a_batch_of_many_kinds_is_one_column_of_each(monkeypatch):
     at_once: list[int] = []
     real = batches.read_log_entries
     monkeypatch.setattr(
-        batches, "read_log_entries", lambda payloads, first: (at_once.append(len(payloads)), real(payloads, first))[1]
+        batches, "read_log_entries", lambda payloads: (at_once.append(len(payloads)), real(payloads))[1]
     )
     payloads = [started(1), *entries(2, 10), result(12), *entries(13, 2), result(15), *entries(16, 9), ended(25)]
     batch = read(payloads)
-    assert at_once == [10, 9], "two in a row are not worth it"
+    assert at_once == [0, 10, 9], "two in a row are not worth it"
     assert batch.fault == ""
     assert batch.events == one_by_one(payloads)
     assert batch.events.kinds.count(EventKind.LOG.value) == 21
@@ -141,6 +145,28 @@ def test_a_batch_of_many_kinds_is_one_column_of_each(monkeypatch):
     assert batch.ended is not None
     assert batch.unstarted is None
     assert (batch.first_sequence, batch.last_sequence) == (1, 25)
+
+
+def test_batches_of_log_entries_are_read_together_and_each_as_by_itself(monkeypatch):
+    spoiled = [entry(1), entry(3), *entries(3, 9)]
+    came = [
+        EventBatch("a", 5, entries(5, 3)),
+        EventBatch("b", 1, [started(1), *entries(2, 2)]),
+        EventBatch("c", 1, []),
+        EventBatch("d", 7, [entry(sequence, attempt=3) for sequence in range(7, 30)]),
+        EventBatch("e", 1, spoiled),
+        EventBatch("f", 9, entries(9, 1)),
+    ]
+    together = prepare(came)
+    assert together == [read_by_itself for batch in came for read_by_itself in prepare([batch])]
+    assert [batch.lease_id for batch in together] == ["a", "b", "c", "d", "e", "f"]
+    assert [len(batch.events) for batch in together] == [3, 3, 0, 23, 1, 1]
+
+    # One of them is no event at all: that spoils the reading of all at once, and none of the others.
+    came.insert(3, EventBatch("g", 1, [entry(1), entry(2).replace(b"line", b"l\xff\xfee"), *entries(3, 9)]))
+    found = prepare(came)
+    assert "event 2 is not a RunEvent" in found.pop(3).fault
+    assert found == together
 
 
 def test_entries_behind_the_end_are_a_fault():

@@ -3,7 +3,7 @@
 What is found wrong is kept as a fault beside the events in front of it, which are good and are stored.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from athanor_orchestrator.domain.event_columns import EventColumns
@@ -15,7 +15,7 @@ from athanor_orchestrator.engine.messages import EventBatch
 EVENT_BYTES = 1024 * 1024  # of one event at most: a constant of the protocol
 
 _NEEDS_START = frozenset({EventKind.RESULT, EventKind.CHECKPOINT})
-_FEW = 6  # log entries in a row that are read as quickly one by one
+_FEW = 5  # log entries in a row that are read as quickly one by one
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +41,29 @@ class PreparedBatch:
         return self.events.last_sequence
 
 
-def prepare(batch: EventBatch) -> PreparedBatch:
-    """Decode a batch."""
-    return _Reading(batch.first_sequence, batch.events).prepared(batch.lease_id)
+def prepare(batches: Iterable[EventBatch]) -> list[PreparedBatch]:
+    """Decode batches: those of log entries alone, which most are, all at once, and others each by itself."""
+    batches = list(batches)
+    plain = [_is_plain(batch.events) for batch in batches]
+    entries = read_log_entries(
+        [payload for batch, so in zip(batches, plain, strict=True) if so for payload in batch.events]
+    )
+
+    prepared: list[PreparedBatch] = []
+    begin = 0
+    for batch, so in zip(batches, plain, strict=True):
+        columns = None
+        if so and entries is not None:
+            columns = entries.columns(begin, begin := begin + len(batch.events), batch.first_sequence)
+        if columns is None:
+            prepared.append(_Reading(batch.first_sequence, batch.events).prepared(batch.lease_id))
+        else:
+            prepared.append(PreparedBatch(batch.lease_id, columns))
+    return prepared
+
+
+def _is_plain(payloads: Sequence[bytes]) -> bool:
+    return bool(payloads) and all(map(begins_as_log_entry, payloads)) and max(map(len, payloads)) <= EVENT_BYTES
 
 
 class _Reading:
@@ -79,7 +99,7 @@ class _Reading:
         return PreparedBatch(
             lease_id,
             EventColumns(self._first, self._attempt, self._kinds, self._levels, self._keys, self._times_us, payloads),
-            self._results,
+            tuple(self._results),
             self._started,
             self._ended,
             self._unstarted,
@@ -88,10 +108,10 @@ class _Reading:
 
     def _read_log_entries(self, payloads: Sequence[bytes]) -> bool:
         """Read log entries at once; False when one of them is not in order, and nothing has been read."""
-        sequence = self._first + len(self._kinds)
-        if sequence < 1 or self._ended is not None or max(map(len, payloads)) > EVENT_BYTES:
+        if self._ended is not None or max(map(len, payloads)) > EVENT_BYTES:
             return False
-        columns = read_log_entries(payloads, sequence)
+        entries = read_log_entries(payloads)
+        columns = entries and entries.columns(0, len(payloads), self._first + len(self._kinds))
         if columns is None or (self._kinds and columns.attempt != self._attempt):
             return False
 

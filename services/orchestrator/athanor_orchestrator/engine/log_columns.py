@@ -11,6 +11,7 @@ then each has at least one of everything, and as there are as many as there are 
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from athanor.v1 import run_event_pb2
@@ -35,31 +36,56 @@ begins_as_log_entry = re.compile(
 """Returns a match when an event begins as a log entry does that was written in the usual way, else None."""
 
 
-def read_log_entries(payloads: Sequence[bytes], first_sequence: int) -> EventColumns | None:
-    """Read events that all `begins_as_log_entry`, and ought to be numbered from `first_sequence` on.
+@dataclass(frozen=True, slots=True)
+class LogEntries:
+    """What log entries of any runs say, in the order in which they were read."""
 
-    None when they are not all valid, are more than log entries, or have not the numbers that they ought to have, or not
-    one attempt: read one by one they say what is wrong.
-    """
-    count = len(payloads)
+    payloads: Sequence[bytes]
+    sequences: Sequence[int]
+    attempts: Sequence[int]
+    levels: Sequence[int]
+    times_us: Sequence[int]
+
+    def columns(self, begin: int, end: int, first_sequence: int) -> EventColumns | None:
+        """Return those from index `begin` to `end`, which ought to be one run's, numbered from `first_sequence` on.
+
+        None when they are not, or not of one attempt: read one by one they say what is wrong.
+        """
+        count = end - begin
+        attempts = self.attempts[begin:end]
+        if (
+            first_sequence < 1
+            or attempts.count(attempts[0]) != count
+            or self.sequences[begin:end] != list(range(first_sequence, first_sequence + count))
+        ):
+            return None
+        return EventColumns(
+            first_sequence,
+            attempts[0],
+            [EventKind.LOG.value] * count,
+            self.levels[begin:end],
+            [None] * count,
+            self.times_us[begin:end],
+            self.payloads[begin:end],
+        )
+
+
+def read_log_entries(payloads: Sequence[bytes]) -> LogEntries | None:
+    """Read events that all `begins_as_log_entry`; None when they are not all valid, or not log entries alone."""
     try:
         events = _Merged.FromString(_Batch(events=payloads).SerializeToString()).events
     except DecodeError:
         return None
 
-    attempts, levels = list(events.attempt), list(events.log.level)
+    count = len(payloads)
+    sequences, attempts, levels = list(events.sequence), list(events.attempt), list(events.log.level)
     seconds, nanos = list(events.time.seconds), list(events.time.nanos)
-    if (
-        any(len(getattr(events, name)) for name in _OTHERS)
-        or not count == len(attempts) == len(levels) == len(seconds) == len(nanos)
-        or attempts.count(attempts[0]) != count
-        or events.sequence != list(range(first_sequence, first_sequence + count))
+    if any(len(getattr(events, name)) for name in _OTHERS) or not (
+        count == len(sequences) == len(attempts) == len(levels) == len(seconds) == len(nanos)
     ):
         return None
-
     times_us = [second * 1_000_000 + nano // 1000 for second, nano in zip(seconds, nanos, strict=True)]
-    log = EventKind.LOG.value
-    return EventColumns(first_sequence, attempts[0], [log] * count, levels, [None] * count, times_us, payloads)
+    return LogEntries(payloads, sequences, attempts, levels, times_us)
 
 
 def _declare() -> tuple[Any, Any]:
