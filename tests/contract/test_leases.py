@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import pytest
 from athanor_orchestrator.domain.ids import new_id
-from athanor_orchestrator.domain.records import AttemptOutcome, Failure, FailureKind, LeaseEnd, RunState
-from athanor_orchestrator.storage import attempts, leases, runs
+from athanor_orchestrator.domain.records import AttemptOutcome, Failure, FailureKind, LeaseEnd, Reach, RunState
+from athanor_orchestrator.storage import attempts, counts, leases, runs
 from athanor_orchestrator.storage.database import Database
 
 from tests.support.rows import CODE, EPOCH_US, a_lease, a_run, a_stored_run, an_attempt, an_instance, get, store
@@ -82,16 +82,24 @@ async def test_a_newer_session_takes_a_live_lease_over(database: Database) -> No
     assert not await database.write(lambda tx: leases.resume_lease(tx, lease.id, 3))
 
 
-async def test_a_lease_advances_with_what_is_stored(database: Database) -> None:
-    run = await a_stored_run(database)
-    lease = a_lease(run)
-    await store(database, lease)
-    await database.write(
-        lambda tx: leases.advance_lease(tx, lease.id, last_sequence=9, event_count=8, digest=b"\x00" * 31 + b"\x01")
-    )
-    assert await get_lease(database, lease.id) == replace(
-        lease, last_sequence=9, event_count=8, digest=b"\x00" * 31 + b"\x01"
-    )
+async def test_runs_and_their_leases_advance_with_what_is_stored(database: Database) -> None:
+    stored = [await a_stored_run(database) for _ in range(3)]
+    held = [a_lease(run) for run in stored]
+    await store(database, *held)
+    reached = [
+        Reach(run.id, lease.id, 9 + n, 1 + n, 5 + n, 2 + n, 8 + n, b"\x00" * 31 + bytes([n]))
+        for n, (run, lease) in enumerate(zip(stored[:2], held[:2], strict=True))
+    ]
+    await database.write(lambda tx: counts.write_counts(tx, reached))
+    await database.write(lambda tx: counts.write_counts(tx, []))
+
+    for n in range(2):
+        run, lease = await get(database, stored[n]), await get_lease(database, held[n].id)
+        counted = {"attempt_count": 1 + n, "log_count": 5 + n, "result_count": 2 + n}
+        assert run == replace(stored[n], lease_id=lease.id, last_sequence=9 + n, **counted)
+        assert lease == replace(held[n], last_sequence=9 + n, event_count=8 + n, digest=b"\x00" * 31 + bytes([n]))
+    assert await get_lease(database, held[2].id) == held[2]
+    assert (await get(database, stored[2])).last_sequence == stored[2].last_sequence
 
 
 @pytest.mark.parametrize("end", LeaseEnd)

@@ -92,16 +92,17 @@ MUTANTS = (
         "the run's last sequence is written with its events",
         [
             Edit(
-                appending._Ledger.close,
-                "    self._write_counts(tx)",
-                "    tx.dialect.__dict__.setdefault('later', []).append(self)",
+                appending.store,
+                "    counts.write_counts(tx, [ledger.reach for ledger in touched if ledger.lease.end is None])\n",
+                "    reached = [ledger.reach for ledger in touched if ledger.lease.end is None]\n"
+                "    tx.dialect.__dict__.setdefault('later', []).append(lambda tx: counts.write_counts(tx, reached))\n",
             ),
             Edit(
                 intake.Intake._commit,
                 "    # Committed: from here on it may be told.",
                 "    later = self._database._dialect.__dict__.get('later', [])\n"
                 "    while later:\n"
-                "        await self._database.write(later.pop(0)._write_counts)\n",
+                "        await self._database.write(later.pop(0))\n",
             ),
         ],
     ),

@@ -100,7 +100,7 @@ def an_attempt(**fields: Any) -> Attempt:
 def a_log_event(sequence: int, **fields: Any) -> EventRow:
     """Make a log entry's event; its payload is not a real message."""
     plain = EventRow(sequence, 1, EventKind.LOG, 20, None, EPOCH_US + sequence, b"log %d" % sequence)
-    return replace(plain, **fields)
+    return plain._replace(**fields)
 
 
 def log_events(first: int, last: int, **fields: Any) -> list[EventRow]:

@@ -128,7 +128,7 @@ async def test_what_two_streams_bring_into_one_transaction_counts_once(orchestra
 
         # A Report stream was reopened and the old one is not gone yet: both deliver, and one transaction takes it all.
         more = [s.script.log("b"), s.script.log("c")]
-        old, new = (Arrival(RUNNER, 1, prepare(s.script.batch(*events))) for events in (more, [*begun, *more]))
+        old, new = (Arrival(RUNNER, 1, *prepare([s.script.batch(*events)])) for events in (more, [*begun, *more]))
         answers = at.database.do(lambda tx: appending.store(tx, [old, new, old], {}))
         assert answers == [appending.Committed(5)] * 3
         assert (s.run.log_count, s.lease.event_count) == (3, 4)
@@ -509,8 +509,8 @@ def test_an_event_beyond_the_protocol_s_limit_is_a_fault_of_its_batch():
     # Else a failure of several megabytes would stand in the run twice, and no answer that shows the run could be sent.
     script = Script(unknown_id(), 2)
     started, within = script.started(), script.log("x" * (EVENT_BYTES - 100))
-    assert not prepare(script.batch(started, within)).fault
-    assert prepare(script.batch(started, within)).last_sequence == 3
-    batch = prepare(script.batch(script.log("still stored"), script.log("x" * EVENT_BYTES)))
+    (batch,) = prepare([script.batch(started, within)])
+    assert (batch.fault, batch.last_sequence) == ("", 3)
+    (batch,) = prepare([script.batch(script.log("still stored"), script.log("x" * EVENT_BYTES))])
     assert "at most 1048576" in batch.fault
     assert batch.last_sequence == 4

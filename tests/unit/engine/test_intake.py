@@ -283,7 +283,7 @@ async def test_large_deliveries_are_spread_over_transactions(orchestrate, monkey
         store = appending.store
 
         def noting(tx, arrivals, progress):
-            sizes.append(sum(arrival.batch.size for arrival in arrivals))
+            sizes.append(sum(len(event) for arrival in arrivals for event in arrival.batch.events.payloads))
             return store(tx, arrivals, progress)
 
         monkeypatch.setattr(appending, "store", noting)

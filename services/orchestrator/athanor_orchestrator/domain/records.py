@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import IntEnum, StrEnum
+from typing import NamedTuple
 
 
 class RunState(IntEnum):
@@ -263,8 +264,20 @@ class Lease:
     lost_after: timedelta = timedelta(hours=24)  # as it holds for this attempt; a renewal lasts this long
 
 
-@dataclass(frozen=True, slots=True)
-class EventRow:
+class Reach(NamedTuple):
+    """How far a run got under its lease: what is written on both with the events of a commit."""
+
+    run_id: str
+    lease_id: str
+    last_sequence: int  # of both
+    attempt_count: int  # of the run; likewise the next two
+    log_count: int
+    result_count: int
+    event_count: int  # of the lease; likewise the next one
+    digest: bytes
+
+
+class EventRow(NamedTuple):
     """One event as it is stored: its own bytes, and beside them what is filtered by."""
 
     sequence: int

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from athanor_orchestrator.domain import append_rule, digests
+from athanor_orchestrator.domain.event_columns import EventColumns, in_columns
 from athanor_orchestrator.domain.records import (
     Attempt,
     AttemptOutcome,
@@ -18,6 +19,7 @@ from athanor_orchestrator.domain.records import (
     Lease,
     LeaseEnd,
     Progress,
+    Reach,
     ResultRow,
     Run,
     RunState,
@@ -26,7 +28,7 @@ from athanor_orchestrator.domain.run_state import Actor, check
 from athanor_orchestrator.engine import ending
 from athanor_orchestrator.engine.batches import PreparedBatch
 from athanor_orchestrator.engine.codec import AttemptEnded, AttemptStarted
-from athanor_orchestrator.storage import attempts, events, leases, results, runners, runs
+from athanor_orchestrator.storage import attempts, counts, events, leases, results, runners, runs
 from athanor_orchestrator.storage.transaction import Transaction
 
 
@@ -81,27 +83,27 @@ def store(tx: Transaction, arrivals: Sequence[Arrival], progress: Mapping[str, P
     """
     lease_ids = {arrival.batch.lease_id for arrival in arrivals}
     # Which run a lease is of never changes, so it may be read before the lock; how the lease stands may not.
-    run_ids = {lease.run_id for lease in leases.get_leases(tx, lease_ids).values()}
-    locked = runs.lock_runs(tx, run_ids)
+    locked = runs.lock_runs(tx, leases.runs_of_leases(tx, lease_ids))
     known = leases.get_leases(tx, lease_ids)
 
     ledgers = {
-        lease.id: _Ledger(locked[lease.run_id], lease, progress.get(lease.run_id))
+        lease.id: _ledger(locked[lease.run_id], lease, progress.get(lease.run_id))
         for lease in known.values()
         if lease.run_id in locked and locked[lease.run_id].lease_id == lease.id
     }
     answers = [_answer(tx, arrival, known, locked, ledgers) for arrival in arrivals]
 
     # By run ids, in which order the locks were taken: rows of several runs are never written crosswise.
-    touched = sorted((ledger for ledger in ledgers.values() if ledger.rows), key=lambda ledger: ledger.run.id)
-    events.append_events(tx, [(ledger.run.id, ledger.rows) for ledger in touched])
+    touched = sorted((ledger for ledger in ledgers.values() if ledger.events), key=lambda ledger: ledger.run.id)
+    events.append_columns(tx, [(ledger.run.id, columns) for ledger in touched for columns in ledger.events])
     results.append_results(tx, [(ledger.run.id, ledger.results) for ledger in touched if ledger.results])
-    for ledger in touched:
-        ledger.close(tx)
+    # What ended with its attempt has been written by then.
+    counts.write_counts(tx, [ledger.reach for ledger in touched if ledger.lease.end is None])
     # Also where nothing is new, as after a rewind: the caller takes all of it for stored.
-    unwritten = {ledger.run.id: ledger.progress for ledger in ledgers.values() if not ledger.rows and ledger.progress}
+    live = [ledger for ledger in ledgers.values() if ledger.lease.end is None]
+    unwritten = {ledger.run.id: ledger.progress for ledger in live if ledger.progress is not None}
     runs.put_progress(tx, unwritten)
-    for run_id in unwritten:
+    for run_id in {ledger.run.id for ledger in touched} | unwritten.keys():
         tx.wake(f"run:{run_id}")
     return answers
 
@@ -125,10 +127,10 @@ def _answer(
     decision = append_rule.decide(
         lease,
         current_lease_id=None if run is None else run.lease_id,
-        last_sequence=0 if ledger is None else ledger.run.last_sequence,
+        last_sequence=0 if ledger is None else ledger.reach.last_sequence,
         session_number=arrival.session_number,
         first_sequence=batch.first_sequence,
-        count=len(batch.rows),
+        count=len(batch.events),
     )
     match decision:
         case append_rule.Ignore():
@@ -150,14 +152,29 @@ def _answer(
             return ledger.append(tx, batch, skip)
 
 
+def _ledger(run: Run, lease: Lease, progress: Progress | None) -> "_Ledger":
+    reach = Reach(
+        run.id,
+        lease.id,
+        run.last_sequence,
+        run.attempt_count,
+        run.log_count,
+        run.result_count,
+        lease.event_count,
+        lease.digest,
+    )
+    return _Ledger(run, lease, reach, progress)
+
+
 @dataclass(slots=True)
 class _Ledger:
     """A run under its live lease while batches are added: as it will stand, with what is to be appended."""
 
-    run: Run
-    lease: Lease
+    run: Run  # but for what `reach` says of it
+    lease: Lease  # likewise, until it has ended
+    reach: Reach
     progress: Progress | None
-    rows: list[EventRow] = field(default_factory=list[EventRow])
+    events: list[EventColumns] = field(default_factory=list[EventColumns])
     results: list[ResultRow] = field(default_factory=list[ResultRow])
 
     def append(self, tx: Transaction, batch: PreparedBatch, skip: int) -> Answer:
@@ -166,38 +183,12 @@ class _Ledger:
         if fault:
             return self._break(tx, fault)
 
-        rows = batch.rows[skip:] if skip else batch.rows
-        if rows:
-            self._add(tx, batch, rows)
+        new = batch.events.behind(skip)
+        if new:
+            self._add(tx, batch, new)
         if batch.fault and self.lease.end is None:
             return self._break(tx, batch.fault)
-        return Committed(self.lease.last_sequence, ended=self.lease.end is not None)
-
-    def close(self, tx: Transaction) -> None:
-        """Write how far the run and the lease got. What ended with the attempt has been written by then."""
-        tx.wake(f"run:{self.run.id}")
-        if self.lease.end is not None:
-            return
-
-        self._write_counts(tx)
-
-    def _write_counts(self, tx: Transaction) -> None:
-        leases.advance_lease(
-            tx,
-            self.lease.id,
-            last_sequence=self.lease.last_sequence,
-            event_count=self.lease.event_count,
-            digest=self.lease.digest,
-        )
-        columns = runs.RunColumns(
-            last_sequence=self.run.last_sequence,
-            log_count=self.run.log_count,
-            result_count=self.run.result_count,
-            attempt_count=self.run.attempt_count,
-        )
-        if self.progress is not None:
-            columns["progress"] = self.progress
-        runs.update_run(tx, self.run.id, **columns)
+        return Committed(self.reach.last_sequence, ended=self.lease.end is not None)
 
     def _differs(self, tx: Transaction, batch: PreparedBatch, skip: int) -> str:
         """Compare what is stored already; says what is wrong."""
@@ -206,18 +197,20 @@ class _Ledger:
 
         first, last = batch.first_sequence, batch.first_sequence + skip - 1
         # The tail of it may have been added by an earlier batch of this very transaction.
-        first_added = self.rows[0].sequence if self.rows else last + 1
+        first_added = self.events[0].first_sequence if self.events else last + 1
         stored = events.payloads(tx, self.run.id, first, min(last, first_added - 1)) if first < first_added else []
-        stored += [row.payload for row in self.rows if first <= row.sequence <= last]
-        for row, payload in zip(batch.rows, stored, strict=False):
-            if row.payload != payload:
-                return f"event {row.sequence} came again with other bytes than are stored"
+        for added in self.events:
+            stored += added.payloads[max(first - added.first_sequence, 0) : max(last + 1 - added.first_sequence, 0)]
+        for sequence, (payload, known) in enumerate(zip(batch.events.payloads, stored, strict=False), first):
+            if payload != known:
+                return f"event {sequence} came again with other bytes than are stored"
         return "" if len(stored) >= skip else f"events {first} to {last} are not all stored"
 
     def _misfit(self, batch: PreparedBatch, skip: int) -> str:
         """Check what needs to know how the attempt stands; says what is wrong."""
-        if batch.rows and batch.attempt != self.lease.attempt:
-            return f"event {batch.first_sequence} is of attempt {batch.attempt}, the lease of {self.lease.attempt}"
+        if batch.events and batch.events.attempt != self.lease.attempt:
+            attempts_differ = f"is of attempt {batch.events.attempt}, the lease of {self.lease.attempt}"
+            return f"event {batch.first_sequence} {attempts_differ}"
 
         started_here = self.run.state is RunState.RUNNING
         if batch.started is not None and started_here and batch.started[0] >= batch.first_sequence + skip:
@@ -228,25 +221,26 @@ class _Ledger:
             return f"event {batch.last_sequence} ends the attempt with an outcome that is not known"
         return ""
 
-    def _add(self, tx: Transaction, batch: PreparedBatch, rows: Sequence[EventRow]) -> None:
-        run, lease = self.run, self.lease
-        if lease.event_count == 0:
-            attempts.insert_attempt(tx, run.id, lease.id, Attempt(lease.attempt, lease.runner_id, CodeVersion()))
-            run = replace(run, attempt_count=lease.attempt)
+    def _add(self, tx: Transaction, batch: PreparedBatch, new: EventColumns) -> None:
+        lease, before = self.lease, self.reach
+        if before.event_count == 0:
+            attempts.insert_attempt(tx, self.run.id, lease.id, Attempt(lease.attempt, lease.runner_id, CodeVersion()))
 
-        before_end = rows[:-1] if batch.ended is not None else rows
-        digest = digests.chain(lease.digest, [row.payload for row in before_end])
-        first, last = rows[0].sequence, rows[-1].sequence
+        before_end = new.payloads[:-1] if batch.ended is not None else new.payloads
+        first = new.first_sequence
         new_results = [result for result in batch.results if result.sequence >= first]
 
-        self.rows.extend(rows)
+        self.events.append(new)
         self.results.extend(new_results)
-        self.lease = replace(lease, last_sequence=last, event_count=lease.event_count + len(rows), digest=digest)
-        self.run = replace(
-            run,
-            last_sequence=last,
-            log_count=run.log_count + sum(row.kind is EventKind.LOG for row in rows),
-            result_count=run.result_count + len(new_results),
+        self.reach = Reach(
+            before.run_id,
+            before.lease_id,
+            last_sequence=new.last_sequence,
+            attempt_count=lease.attempt if before.event_count == 0 else before.attempt_count,
+            log_count=before.log_count + new.kinds.count(EventKind.LOG.value),
+            result_count=before.result_count + len(new_results),
+            event_count=before.event_count + len(new),
+            digest=digests.chain(before.digest, before_end),
         )
         if batch.started is not None and batch.started[0] >= first:
             self._start(tx, batch.started[1])
@@ -264,29 +258,26 @@ class _Ledger:
         if lease.attempt > 1:
             superseded = results.supersede(tx, run.id, started.restored_sequence, lease.attempt)
 
+        self.reach = self.reach._replace(result_count=self.reach.result_count - superseded)
+
         start_time_us = run.start_time_us if run.start_time_us is not None else started.time_us
         if not runs.transition(
             tx, run.id, [run.state], RunState.RUNNING, start_time_us=start_time_us, next_attempt_time_us=None
         ):
             raise LookupError(f"run {run.id} is not {run.state.name} any more")
 
-        self.run = replace(
-            run,
-            state=RunState.RUNNING,
-            start_time_us=start_time_us,
-            result_count=run.result_count - superseded,
-        )
+        self.run = replace(run, state=RunState.RUNNING, start_time_us=start_time_us)
         tx.wake("runs")
         tx.wake("instances")
 
     def _end(self, tx: Transaction, ended: AttemptEnded) -> None:
+        self._settle(tx)
         lease = self.lease
         log_complete = bool(ended.digest) and ended.digest == lease.digest and ended.event_count == lease.event_count
         failure = ended.failure
         if failure is None and ended.outcome is AttemptOutcome.FAILED:
             failure = Failure(FailureKind.PROCESS_EXIT, "the attempt failed without saying why")
 
-        self._write_counts(tx)
         change = ending.apply_end(
             tx,
             self.run,
@@ -308,13 +299,26 @@ class _Ledger:
 
     def _break(self, tx: Transaction, fault: str) -> Fenced:
         """End the attempt as KIND_STORAGE; what was added before the fault stays."""
-        self._write_counts(tx)
+        self._settle(tx)
         failure = Failure(FailureKind.STORAGE, f"what its runner sent does not add up: {fault}")
         rows = ending.give_up(tx, self.run, self.lease, failure, LeaseEnd.BROKEN, Actor.ATTEMPT_ENDED)
         self._ended(LeaseEnd.BROKEN, rows)
         return Fenced(failure.message)
 
+    def _settle(self, tx: Transaction) -> None:
+        """Have run and lease stand as they do with what was added, here and in the database."""
+        it = self.reach
+        counts.write_counts(tx, [it])
+        self.lease = replace(self.lease, last_sequence=it.last_sequence, event_count=it.event_count, digest=it.digest)
+        self.run = replace(
+            self.run,
+            last_sequence=it.last_sequence,
+            attempt_count=it.attempt_count,
+            log_count=it.log_count,
+            result_count=it.result_count,
+        )
+
     def _ended(self, end: LeaseEnd, rows: Sequence[EventRow]) -> None:
-        self.rows.extend(rows)
-        self.run = replace(self.run, lease_id=None, last_sequence=rows[-1].sequence)
+        self.events += in_columns(rows)
+        self.run = replace(self.run, lease_id=None)
         self.lease = replace(self.lease, end=end)

@@ -5,6 +5,7 @@ events that the orchestrator writes itself are built here.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from athanor.v1 import experiment_pb2, run_event_pb2, run_pb2
 from google.protobuf import timestamp_pb2
@@ -52,8 +53,7 @@ class AttemptEnded:
     digest: bytes  # chained over the events before it; empty: not known
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
+class Decoded(NamedTuple):
     """One event: its row and, for the kinds that have consequences, what it says."""
 
     row: EventRow
@@ -211,7 +211,8 @@ def _failure(message: run_pb2.Failure) -> Failure:
 
 
 def _time_us(time: timestamp_pb2.Timestamp) -> int:
-    return min(max(time.seconds * _US + time.nanos // 1000, _EARLIEST_US), _LATEST_US)
+    time_us = time.seconds * _US + time.nanos // 1000
+    return time_us if _EARLIEST_US <= time_us <= _LATEST_US else min(max(time_us, _EARLIEST_US), _LATEST_US)
 
 
 def _timestamp(time_us: int) -> timestamp_pb2.Timestamp:

@@ -15,7 +15,7 @@ from athanor_orchestrator.domain.records import Progress
 from athanor_orchestrator.engine import appending
 from athanor_orchestrator.engine.appending import Arrival, Committed, Fenced, Nothing, Rewound, Superseded
 from athanor_orchestrator.engine.batches import PreparedBatch, prepare
-from athanor_orchestrator.engine.messages import Acknowledgement, Delivery, EventBatch, Fence
+from athanor_orchestrator.engine.messages import Acknowledgement, Delivery, Fence
 from athanor_orchestrator.engine.progress import ProgressBoard
 from athanor_orchestrator.engine.report_stream import ReportStream
 from athanor_orchestrator.engine.retries import Retries
@@ -87,9 +87,9 @@ class Intake:
 
         size = sum(len(event) for batch in delivery.batches for event in batch.events)
         if size <= _DECODED_ON_THE_LOOP:
-            batches = _prepare(delivery.batches)
+            batches = prepare(delivery.batches)
         else:
-            batches = await asyncio.to_thread(_prepare, delivery.batches)
+            batches = await asyncio.to_thread(prepare, delivery.batches)
 
         waiting = _Waiting(stream, batches, size, asyncio.Event())
         del delivery, batches
@@ -199,10 +199,6 @@ class Intake:
     def _fail(self, items: Sequence[_Item]) -> None:
         for item in items:
             self._retries.failed(item.stream, item.lease_id)
-
-
-def _prepare(batches: Sequence[EventBatch]) -> list[PreparedBatch]:
-    return [prepare(batch) for batch in batches]
 
 
 def _by_lease(items: Sequence[_Item]) -> dict[str, list[_Item]]:

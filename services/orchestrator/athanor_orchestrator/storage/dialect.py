@@ -1,14 +1,18 @@
 """The port behind which the two databases differ: how they are opened, and the few things they do in their own way."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from enum import Enum
+from itertools import repeat
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import Table, exc
+from sqlalchemy import ColumnElement, Table, exc
 
+from athanor_orchestrator.domain.digests import checksum
 from athanor_orchestrator.domain.errors import StorageUnavailable
+from athanor_orchestrator.domain.event_columns import EventColumns
+from athanor_orchestrator.domain.records import Reach
 from athanor_orchestrator.storage.aliases import AnyRow, AnySelect
 
 EventTuple = tuple[str, int, int, int, int | None, str | None, int, bytes, int]
@@ -16,6 +20,22 @@ EventTuple = tuple[str, int, int, int, int | None, str | None, int, bytes, int]
 
 ResultTuple = tuple[str, int, int, str | None, str | None, int, bool]
 """A row of run_results: run id, sequence, attempt, key, value, time, superseded."""
+
+
+def event_tuples(run_id: str, events: EventColumns) -> Iterator[EventTuple]:
+    """Return events as rows, of which each is let go of before the next one is made."""
+    return zip(
+        repeat(run_id),
+        range(events.first_sequence, events.last_sequence + 1),
+        repeat(events.attempt),
+        events.kinds,
+        events.levels,
+        events.keys,
+        events.times_us,
+        events.payloads,
+        map(checksum, events.payloads),
+    )
+
 
 READERS = 4  # connections for reading: enough that one long page does not hold up the next
 
@@ -72,12 +92,20 @@ class Dialect(ABC):
         """Return an INSERT of the database's own kind, which has `on_conflict_do_update` and `excluded`."""
 
     @abstractmethod
-    def append_events(self, connection: sqlalchemy.Connection, rows: Iterable[EventTuple]) -> None:
-        """Append to run_events, as fast as the database can."""
+    def append_events(self, connection: sqlalchemy.Connection, batches: Sequence[tuple[str, EventColumns]]) -> None:
+        """Append to run_events, `(run_id, events)` each, as fast as the database can."""
 
     @abstractmethod
     def append_results(self, connection: sqlalchemy.Connection, rows: Sequence[ResultTuple]) -> None:
         """Append to run_results; a value that is refused becomes NULL."""
+
+    @abstractmethod
+    def write_counts(self, connection: sqlalchemy.Connection, reached: Sequence[Reach]) -> None:
+        """Update runs and leases."""
+
+    @abstractmethod
+    def one_of(self, column: ColumnElement[str]) -> ColumnElement[bool]:
+        """Return the condition that a column has one of the values of the parameter `ids`, a list."""
 
     @abstractmethod
     def fetch_capped(

@@ -1,20 +1,19 @@
 """Runs' logs: the events' own bytes, and beside them what is filtered by."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 
 from sqlalchemy import LargeBinary, cast, delete, func, or_, select
 
-from athanor_orchestrator.domain.digests import checksum
+from athanor_orchestrator.domain.event_columns import EventColumns, in_columns
 from athanor_orchestrator.domain.records import EventFilter, EventKind, EventRow, StoredEvent
 from athanor_orchestrator.storage.aliases import AnyRow, AnySelect
 from athanor_orchestrator.storage.columns import storable
-from athanor_orchestrator.storage.dialect import EventTuple
 from athanor_orchestrator.storage.pages import Page
 from athanor_orchestrator.storage.schema import NOTABLE, TROUBLE_LEVEL, run_events
 from athanor_orchestrator.storage.transaction import Transaction
 
 _KINDS = {kind.value: kind for kind in EventKind}
-_NUMBERS = {kind: kind.value for kind in EventKind}
 _COLUMNS = (
     run_events.c.sequence,
     run_events.c.attempt,
@@ -27,33 +26,24 @@ _COLUMNS = (
 
 
 def append_events(tx: Transaction, batches: Sequence[tuple[str, Sequence[EventRow]]]) -> None:
-    """Store events of any number of runs, `(run_id, events)` each.
+    """Store events of any number of runs, `(run_id, events)` each; see `append_columns`."""
+    append_columns(tx, [(run_id, columns) for run_id, rows in batches for columns in in_columns(rows)])
+
+
+def append_columns(tx: Transaction, batches: Sequence[tuple[str, EventColumns]]) -> None:
+    """Store events of any number of runs, `(run_id, events)` each, as fast as the database can.
 
     The primary key (run_id, sequence) is the second lock on the door: a number that is there already fails the
     command. Numbers without gaps are the caller's to see to, with the run locked. A key that a database refuses
     (NUL) becomes NULL; the payload stays whole.
     """
-    tx.dialect.append_events(tx.connection, _tuples(batches))
+    tx.dialect.append_events(tx.connection, [(run_id, _storable(columns)) for run_id, columns in batches])
 
 
-def _tuples(batches: Sequence[tuple[str, Sequence[EventRow]]]) -> Iterator[EventTuple]:
-    numbers = _NUMBERS
-    for run_id, events in batches:
-        for event in events:
-            key = event.key
-            if key is not None:
-                key = storable(key)
-            yield (
-                run_id,
-                event.sequence,
-                event.attempt,
-                numbers[event.kind],
-                event.level,
-                key,
-                event.time_us,
-                event.payload,
-                checksum(event.payload),
-            )
+def _storable(columns: EventColumns) -> EventColumns:
+    if not any(columns.keys):
+        return columns
+    return replace(columns, keys=[storable(key) for key in columns.keys])
 
 
 def read_events(

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from datetime import timedelta
+from functools import lru_cache
 
 from sqlalchemy import bindparam, case, delete, insert, select, update
 
@@ -9,6 +10,7 @@ from athanor_orchestrator.domain.records import Lease, LeaseEnd
 from athanor_orchestrator.storage import changes
 from athanor_orchestrator.storage.aliases import AnyRow, AnySelect
 from athanor_orchestrator.storage.columns import to_us
+from athanor_orchestrator.storage.dialect import Dialect
 from athanor_orchestrator.storage.portions import portions
 from athanor_orchestrator.storage.schema import leases, runs
 from athanor_orchestrator.storage.transaction import Transaction
@@ -16,14 +18,18 @@ from athanor_orchestrator.storage.transaction import Transaction
 _LIVE = leases.c.end_time_us.is_(None)
 
 # On the way of every event: made once, because making a statement costs as much as carrying it out.
-_BY_ID = select(leases).where(leases.c.id.in_(bindparam("ids", expanding=True))).order_by(leases.c.id)
 _LIVE_OF_RUNNER = select(leases).where(leases.c.runner_id == bindparam("runner"), _LIVE).order_by(leases.c.id)
 _ALL_LIVE = select(leases).where(_LIVE).order_by(leases.c.id)
-_ADVANCE = (
-    update(leases)
-    .where(leases.c.id == bindparam("lease"))
-    .values(last_sequence=bindparam("reached"), event_count=bindparam("count"), digest=bindparam("chain"))
-)
+
+
+@lru_cache(maxsize=8)
+def _by_id(dialect: Dialect) -> AnySelect:
+    return select(leases).where(dialect.one_of(leases.c.id)).order_by(leases.c.id)
+
+
+@lru_cache(maxsize=8)
+def _runs_of(dialect: Dialect) -> AnySelect:
+    return select(leases.c.run_id).where(dialect.one_of(leases.c.id))
 
 
 def insert_lease(tx: Transaction, lease: Lease) -> None:
@@ -61,7 +67,13 @@ def insert_lease(tx: Transaction, lease: Lease) -> None:
 
 def get_leases(tx: Transaction, lease_ids: Collection[str]) -> dict[str, Lease]:
     """Return the leases that are known, by id, live or over."""
-    return {lease.id: lease for ids in portions(lease_ids) for lease in _fetch(tx, _BY_ID, ids=ids)}
+    return {lease.id: lease for ids in portions(lease_ids) for lease in _fetch(tx, _by_id(tx.dialect), ids=ids)}
+
+
+def runs_of_leases(tx: Transaction, lease_ids: Collection[str]) -> set[str]:
+    """Return the ids of the runs of those leases that are known, live or over. A lease never changes its run."""
+    query = _runs_of(tx.dialect)
+    return {run_id for ids in portions(lease_ids) for run_id in tx.connection.execute(query, {"ids": ids}).scalars()}
 
 
 def leases_of_run(tx: Transaction, run_id: str) -> list[Lease]:
@@ -111,13 +123,6 @@ def resume_lease(tx: Transaction, lease_id: str, session_number: int) -> bool:
     )
 
 
-def advance_lease(tx: Transaction, lease_id: str, *, last_sequence: int, event_count: int, digest: bytes) -> None:
-    """Write how far the lease's events are stored, and their chained digest."""
-    tx.connection.execute(
-        _ADVANCE, {"lease": lease_id, "reached": last_sequence, "count": event_count, "chain": digest}
-    )
-
-
 def end_lease(tx: Transaction, lease_id: str, end: LeaseEnd) -> bool:
     """End a live lease now, and take it off its run, which then is no longer unreachable; False when it was over."""
     run_id = tx.connection.execute(
@@ -163,24 +168,42 @@ def purge_ended(tx: Transaction, before_us: int, limit: int) -> int:
 
 
 def _fetch(tx: Transaction, query: AnySelect, **parameters: object) -> list[Lease]:
-    return [_lease(row) for row in tx.connection.execute(query, parameters)]
+    return [_lease(row) for row in tx.connection.execute(query, parameters).all()]
 
 
 def _lease(row: AnyRow) -> Lease:
+    # By their order: by its name each column takes as long as all of them together.
+    (
+        id,
+        run_id,
+        runner_id,
+        session_number,
+        attempt,
+        grant_time_us,
+        renew_time_us,
+        expire_time_us,
+        lost_after_us,
+        first_sequence,
+        last_sequence,
+        event_count,
+        digest,
+        end_reason,
+        end_time_us,
+    ) = row
     return Lease(
-        id=row.id,
-        run_id=row.run_id,
-        runner_id=row.runner_id,
-        session_number=row.session_number,
-        attempt=row.attempt,
-        grant_time_us=row.grant_time_us,
-        renew_time_us=row.renew_time_us,
-        expire_time_us=row.expire_time_us,
-        first_sequence=row.first_sequence,
-        last_sequence=row.last_sequence,
-        event_count=row.event_count,
-        digest=bytes(row.digest),
-        end=None if row.end_reason is None else LeaseEnd(row.end_reason),
-        end_time_us=row.end_time_us,
-        lost_after=timedelta(microseconds=row.lost_after_us),
+        id=id,
+        run_id=run_id,
+        runner_id=runner_id,
+        session_number=session_number,
+        attempt=attempt,
+        grant_time_us=grant_time_us,
+        renew_time_us=renew_time_us,
+        expire_time_us=expire_time_us,
+        first_sequence=first_sequence,
+        last_sequence=last_sequence,
+        event_count=event_count,
+        digest=bytes(digest),
+        end=None if end_reason is None else LeaseEnd(end_reason),
+        end_time_us=end_time_us,
+        lost_after=timedelta(microseconds=lost_after_us),
     )

@@ -1,13 +1,16 @@
 """Runs as rows: their columns to records and back."""
 
+from functools import lru_cache
 from typing import Any, TypedDict
 
 from sqlalchemy import select
 
-from athanor_orchestrator.domain.records import Attempt, Failure, Progress, Run, RunState
+from athanor_orchestrator.domain.records import Attempt, Failure, FailureKind, Policy, Progress, Run, RunState
 from athanor_orchestrator.storage.aliases import AnyRow, AnySelect
-from athanor_orchestrator.storage.columns import clean, failure_columns, failure_of, labels_of, policy_of
+from athanor_orchestrator.storage.columns import clean, failure_columns, from_us, labels_of
 from athanor_orchestrator.storage.schema import run_configurations, runs
+
+_COLUMNS = len(runs.columns)
 
 VISIBLE = runs.c.hide_time_us.is_(None)
 
@@ -63,33 +66,87 @@ def run_columns(columns: RunColumns) -> dict[str, Any]:
 
 
 def run_of(row: AnyRow, configuration_json: str = "", made: tuple[Attempt, ...] = ()) -> Run:
-    """Make a run of a row of `runs`, and of what is kept beside it."""
-    progress = None
-    if row.progress_current is not None:
-        progress = Progress(row.progress_current, row.progress_total, row.progress_message)
+    """Make a run of a row that begins with the columns of `runs`, and of what is kept beside it."""
+    # By their order: by its name each of them takes as long as all of them together.
+    (
+        id,
+        instance_id,
+        experiment,
+        state,
+        timeout_us,
+        cancel_grace_period_us,
+        max_attempts,
+        retry_backoff_us,
+        lost_after_us,
+        seed,
+        labels_json,
+        create_time_us,
+        lease_id,
+        attempt_count,
+        next_attempt_time_us,
+        progress_current,
+        progress_total,
+        progress_message,
+        failure_kind,
+        failure_message,
+        failure_detail,
+        failure_exit_status,
+        last_sequence,
+        log_count,
+        result_count,
+        cancel_request_time_us,
+        cancel_reason,
+        unreachable_since_us,
+        start_time_us,
+        end_time_us,
+        _hide_time_us,
+    ) = row[:_COLUMNS]
+    progress, failure = None, None
+    if progress_current is not None:
+        progress = Progress(progress_current, progress_total, progress_message)
+    if failure_kind is not None:
+        failure = Failure(FailureKind(failure_kind), failure_message, failure_detail, failure_exit_status)
     return Run(
-        id=row.id,
-        instance_id=row.instance_id,
-        experiment=row.experiment,
-        state=RunState(row.state),
+        id=id,
+        instance_id=instance_id,
+        experiment=experiment,
+        state=RunState(state),
         configuration_json=configuration_json,
-        policy=policy_of(row),
-        seed=int(row.seed),
-        labels=labels_of(row.labels_json),
-        create_time_us=row.create_time_us,
-        lease_id=row.lease_id,
-        attempt_count=row.attempt_count,
+        policy=_policy(timeout_us, cancel_grace_period_us, max_attempts, retry_backoff_us, lost_after_us),
+        seed=int(seed),
+        labels=labels_of(labels_json),
+        create_time_us=create_time_us,
+        lease_id=lease_id,
+        attempt_count=attempt_count,
         attempts=made,
-        next_attempt_time_us=row.next_attempt_time_us,
+        next_attempt_time_us=next_attempt_time_us,
         progress=progress,
-        failure=failure_of(row),
-        last_sequence=row.last_sequence,
-        log_count=row.log_count,
-        result_count=row.result_count,
-        cancel_request_time_us=row.cancel_request_time_us,
-        cancel_reason=row.cancel_reason,
-        unreachable_since_us=row.unreachable_since_us,
-        start_time_us=row.start_time_us,
-        end_time_us=row.end_time_us,
+        failure=failure,
+        last_sequence=last_sequence,
+        log_count=log_count,
+        result_count=result_count,
+        cancel_request_time_us=cancel_request_time_us,
+        cancel_reason=cancel_reason,
+        unreachable_since_us=unreachable_since_us,
+        start_time_us=start_time_us,
+        end_time_us=end_time_us,
         log_incomplete=any(attempt.outcome and not attempt.log_complete for attempt in made),
+    )
+
+
+@lru_cache(maxsize=256)
+def _policy(
+    timeout_us: int | None,
+    cancel_grace_period_us: int | None,
+    max_attempts: int | None,
+    retry_backoff_us: int | None,
+    lost_after_us: int | None,
+) -> Policy:
+    # Many runs have the same.
+    return Policy(
+        from_us(timeout_us),
+        from_us(cancel_grace_period_us),
+        max_attempts,
+        from_us(retry_backoff_us),
+        from_us(lost_after_us),
     )

@@ -4,6 +4,7 @@ Every transaction about a run locks its row first, several runs in the order of 
 """
 
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 from typing import Unpack
 
 from sqlalchemy import bindparam, func, insert, or_, select, update
@@ -12,7 +13,9 @@ from athanor_orchestrator.domain.records import Progress, Resource, Run, RunStat
 from athanor_orchestrator.domain.run_state import LIVE
 from athanor_orchestrator.storage import attempts, changes, leases
 from athanor_orchestrator.storage import labels as label_rows
+from athanor_orchestrator.storage.aliases import AnySelect
 from athanor_orchestrator.storage.columns import clean, labels_json, policy_columns
+from athanor_orchestrator.storage.dialect import Dialect
 from athanor_orchestrator.storage.portions import portions
 from athanor_orchestrator.storage.run_listing import claimable, list_runs, named_runs, next_claim_time_us
 from athanor_orchestrator.storage.run_rows import (
@@ -52,9 +55,11 @@ _NOT_TOLD = frozenset({"lease_id", "attempt_count", "progress", "last_sequence",
 
 # On the way of every event and every page of a watch: made once, because that costs as much as carrying it out.
 _GET = with_configuration().where(runs.c.id == bindparam("run"), VISIBLE)
-_LOCK_ALL = (
-    select(runs).where(runs.c.id.in_(bindparam("ids", expanding=True)), VISIBLE).order_by(runs.c.id).with_for_update()
-)
+
+
+@lru_cache(maxsize=8)
+def _lock_all(dialect: Dialect) -> AnySelect:
+    return select(runs).where(dialect.one_of(runs.c.id), VISIBLE).order_by(runs.c.id).with_for_update()
 
 
 def insert_run(tx: Transaction, run: Run) -> None:
@@ -130,10 +135,11 @@ def lock_runs(tx: Transaction, run_ids: Collection[str]) -> dict[str, Run]:
 
     This is the one for the path of events; hidden runs do not exist.
     """
+    query = _lock_all(tx.dialect)
     return {
-        row.id: run_of(row)
+        row[0]: run_of(row)
         for ids in portions(sorted(run_ids))
-        for row in tx.connection.execute(_LOCK_ALL, {"ids": ids})
+        for row in tx.connection.execute(query, {"ids": ids}).all()
     }
 
 

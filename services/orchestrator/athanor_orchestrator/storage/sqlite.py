@@ -7,19 +7,23 @@ answered. A lock on a file beside it keeps a second orchestrator out.
 import fcntl
 import os
 import sqlite3
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
+from itertools import chain, starmap
 from pathlib import Path
 from typing import Any, cast
 
 import sqlalchemy
-from sqlalchemy import Table, event, exc
+from sqlalchemy import ColumnElement, Table, bindparam, event, exc
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.pool import QueuePool
 
 from athanor_orchestrator.domain.clock import Clock
+from athanor_orchestrator.domain.digests import checksum
 from athanor_orchestrator.domain.errors import StorageIncompatible, StorageInUse, StorageUnavailable
+from athanor_orchestrator.domain.event_columns import EventColumns
+from athanor_orchestrator.domain.records import Reach
 from athanor_orchestrator.storage.aliases import AnyRow, AnySelect
-from athanor_orchestrator.storage.dialect import READERS, Dialect, EventTuple, ResultTuple, Trouble
+from athanor_orchestrator.storage.dialect import READERS, Dialect, ResultTuple, Trouble, event_tuples
 
 BUSY_TIMEOUT_MS = 5_000  # for whoever else has the file open: a shell, a backup
 VACUUM_PAGES = 1000  # given back at a time
@@ -65,9 +69,17 @@ _INSERT_EVENT = (
     "INSERT INTO run_events (run_id, sequence, attempt, kind, level, key, time_us, payload, checksum)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
+# Many consecutive events of one run by one statement, which is carried out without Python: it need not have its lock
+# back, and so does not wait for whoever has it, after each of them. What they share is bound once.
+_AT_ONCE = 100
+_INSERT_EVENTS = (
+    "INSERT INTO run_events (run_id, attempt, sequence, kind, level, key, time_us, payload, checksum) VALUES "
+) + ", ".join(f"(?1, ?2, ?3 + {number}, ?, ?, ?, ?, ?, ?)" for number in range(_AT_ONCE))
 _INSERT_RESULT = (
     "INSERT INTO run_results (run_id, sequence, attempt, key, value, time_us, superseded) VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
+_UPDATE_LEASE = "UPDATE leases SET last_sequence = ?, event_count = ?, digest = ? WHERE id = ?"
+_UPDATE_RUN = "UPDATE runs SET last_sequence = ?, attempt_count = ?, log_count = ?, result_count = ? WHERE id = ?"
 
 
 class SqliteDialect(Dialect):
@@ -150,13 +162,37 @@ class SqliteDialect(Dialect):
         """INSERT ... ON CONFLICT."""
         return sqlite.insert(table)
 
-    def append_events(self, connection: sqlalchemy.Connection, rows: Iterable[EventTuple]) -> None:
-        """executemany on the driver's own cursor: nothing is looked at twice on the way."""
-        _driver(connection).executemany(_INSERT_EVENT, rows).close()
+    def append_events(self, connection: sqlalchemy.Connection, batches: Sequence[tuple[str, EventColumns]]) -> None:
+        """Hundreds at once on the driver's own cursor; what is left of each batch by one executemany."""
+        cursor = _driver(connection).cursor()
+        left: list[tuple[str, EventColumns]] = []
+        for run_id, events in batches:
+            taken = len(events) - len(events) % _AT_ONCE
+            if taken:
+                _insert_hundreds(cursor, run_id, events, taken)
+            left.append((run_id, events.behind(taken)))
+        cursor.executemany(_INSERT_EVENT, chain.from_iterable(starmap(event_tuples, left)))
+        cursor.close()
 
     def append_results(self, connection: sqlalchemy.Connection, rows: Sequence[ResultTuple]) -> None:
         """executemany; text is text here, and none is refused."""
         _driver(connection).executemany(_INSERT_RESULT, rows).close()
+
+    def write_counts(self, connection: sqlalchemy.Connection, reached: Sequence[Reach]) -> None:
+        """executemany, once for each table."""
+        cursor = _driver(connection).cursor()
+        cursor.executemany(
+            _UPDATE_LEASE, ((it.last_sequence, it.event_count, it.digest, it.lease_id) for it in reached)
+        )
+        cursor.executemany(
+            _UPDATE_RUN,
+            ((it.last_sequence, it.attempt_count, it.log_count, it.result_count, it.run_id) for it in reached),
+        )
+        cursor.close()
+
+    def one_of(self, column: ColumnElement[str]) -> ColumnElement[bool]:
+        """A parameter for each."""
+        return column.in_(bindparam("ids", expanding=True))
 
     def fetch_capped(
         self, connection: sqlalchemy.Connection, rows: AnySelect, size_of: str, max_bytes: int, *, descending: bool
@@ -192,6 +228,28 @@ class SqliteDialect(Dialect):
         for _ in range(min(free, VACUUM_PAGES)):
             driver.execute("PRAGMA incremental_vacuum(1)").close()
         return free > VACUUM_PAGES
+
+
+def _insert_hundreds(cursor: sqlite3.Cursor, run_id: str, events: EventColumns, count: int) -> None:
+    """Insert the first `count` events, a multiple of a hundred."""
+    own = list(
+        chain.from_iterable(
+            zip(
+                events.kinds,
+                events.levels,
+                events.keys,
+                events.times_us,
+                # The driver knows what to do with a bytearray by its type; of bytes it asks in two places each time.
+                map(bytearray, events.payloads),
+                map(checksum, events.payloads),
+                strict=True,
+            )
+        )
+    )
+    columns = len(own) // len(events)
+    for start in range(0, count, _AT_ONCE):
+        values = own[start * columns : (start + _AT_ONCE) * columns]
+        cursor.execute(_INSERT_EVENTS, [run_id, events.attempt, events.first_sequence + start, *values])
 
 
 def _driver(connection: sqlalchemy.Connection) -> sqlite3.Connection:
