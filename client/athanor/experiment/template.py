@@ -110,7 +110,7 @@ def _sources() -> Iterator[str]:
     """The files and folders by whose change a new interpreter would be another than this."""
     yield sys.executable
     yield os.__file__  # stands for all of the standard library, which is renewed as a whole
-    for folder in {*site.getsitepackages(), site.getusersitepackages()}:
+    for folder in (*site.getsitepackages(), *filter(None, (site.USER_SITE,))):
         yield folder  # its time changes with what is installed and removed
         yield from (str(path) for path in Path(folder).glob("*.pth"))
     standard = os.path.dirname(os.__file__) + os.sep
