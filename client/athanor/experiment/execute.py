@@ -52,12 +52,15 @@ def main() -> NoReturn:
         sys.exit("usage: python -m athanor.experiment.execute FOLDER")
     runner = int(os.environ.pop(RUNNER_VARIABLE, "0"))
     _end_with(runner)
-    if TEMPLATE_VARIABLE in os.environ:
-        from athanor.experiment import template
+    if TEMPLATE_VARIABLE not in os.environ:
+        sys.exit(execute(Path(sys.argv[1])))
 
-        template.serve()  # returns in each process that it forks for a run
-        _end_with(runner)
-    sys.exit(execute(Path(sys.argv[1])))
+    from athanor.experiment import template
+
+    template.serve()  # returns in each process that it forks for a run
+    _end_with(runner)
+    template.exit_status = execute(Path(sys.argv[1]))
+    sys.exit(template.exit_status)
 
 
 def execute(folder: Path) -> int:

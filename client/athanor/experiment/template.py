@@ -12,19 +12,29 @@ It forks twice. The process in between marks itself for the lease before there i
 is ever without its marker; and it ends at once, so that the parent of what is left is the runner, who buries it.
 """
 
+import atexit
+import contextlib
 import ctypes
 import gc
+import io
 import json
 import os
 import site
 import socket
 import sys
+import weakref
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 from athanor.experiment.assignment import DOORBELL_VARIABLE, LEASE_VARIABLE, TEMPLATE_VARIABLE
+
+# With what a process that was forked ends; to be set before it does.
+exit_status = 1
+
+_BUFFERED = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)
 
 READY = b"ready"
 MAX_MESSAGE_BYTES = 64 << 10
@@ -89,6 +99,7 @@ def serve() -> None:
             for descriptor in order[2:]:
                 os.close(descriptor)
             runner.send(json.dumps(answer).encode())
+    atexit.register(_end, os.getpid(), frozenset(sys.modules))  # the first to be registered is the last to be called
     _become(order)
 
 
@@ -189,6 +200,38 @@ def _become(order: Order) -> None:
         os.close(descriptor)
     if not wanted:
         os._exit(1)
+
+
+def _end(process: int, shared: frozenset[str]) -> None:
+    """Take apart what the run has imported and made, as the end of an interpreter does, and end the process.
+
+    Threads have ended and everything else that was to be called has been. What the template had imported stays: to take
+    that apart, too, would first make a copy of nearly all of its memory, which takes ten times as long as the fork.
+    """
+    if os.getpid() != process:
+        return  # a child that the experiment forked
+    _flush_files()
+    modules = [sys.modules.pop(name) for name in list(sys.modules) if name not in shared]
+    left = [weakref.ref(module) for module in modules if isinstance(module, ModuleType)]
+    modules.clear()
+    gc.collect()
+    for reference in reversed(left):
+        module = reference()
+        if module is not None:
+            for name in vars(module).keys() - {"__builtins__"}:
+                vars(module)[name] = None
+    gc.collect()
+    # Not os._exit: what libraries in C have asked for at the end is done; and with the interpreter's lock held, so that
+    # no thread that was left runs on meanwhile.
+    ctypes.PyDLL(None).exit(exit_status)
+
+
+def _flush_files() -> None:
+    """Write what files hold back: the collector may take what they write to before them."""
+    for held in (sys.stdout, sys.stderr, *gc.get_objects()):
+        if issubclass(type(held), _BUFFERED):
+            with contextlib.suppress(Exception):  # it is closed, or its disk is full
+                held.flush()
 
 
 class _Room(NamedTuple):

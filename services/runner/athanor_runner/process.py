@@ -27,6 +27,7 @@ from athanor_runner.settings import Launch
 from athanor_runner.template import Template
 
 _PR_SET_CHILD_SUBREAPER = 36
+_MARKER_ENTRY = f"{LEASE_MARKER}=".encode()
 
 
 def become_subreaper() -> None:
@@ -113,7 +114,7 @@ class LinuxProcesses:
         self._children: set[int] = set()  # made here and not released: nobody else may bury them
         self._families: dict[str, _Family] = {}  # by lease: those started here and not released
         self._strays: dict[ProcessId, set[str]] = {}  # orphans without any mark, with the leases that they may be of
-        self._unmarked: dict[str, set[ProcessId]] = {}  # looked at for a lease and found without its marker
+        self._marks: dict[ProcessId, frozenset[bytes]] = {}  # what the environments say that were looked at
         # Children that were there before are nobody's orphans.
         self._foreign = {row.id for row in read_table().values() if row.parent == os.getpid()}
         self._template = Template(self._lock, self._children) if launch is Launch.FORK else None
@@ -199,6 +200,7 @@ class LinuxProcesses:
         """All living processes of an attempt, the oldest first."""
         with self._lock:
             found: set[ProcessId] = set()
+            marker = f"{LEASE_MARKER}={lease_id}".encode()
             family = self._families.get(lease_id)
             # Twice before it is said that nothing is left: the table is not read in one moment, and what forks
             # meanwhile, and is gone itself, can leave behind a child on a line that was read already.
@@ -207,12 +209,10 @@ class LinuxProcesses:
                 self._note(table)
                 known = {stray for stray, owners in self._strays.items() if owners <= {lease_id}}
                 known |= family.known if family is not None else set()
-                found = members(table, main, owned, known, self._marked(lease_id, table))
+                found = members(table, main, owned, known, lambda row: marker in self._marks_of(row))
                 found = {process for process in found if process.pid != os.getpid()}
                 if found:
                     break
-            else:
-                self._unmarked.pop(lease_id, None)
             if family is not None:
                 family.known = set(found)
         return sorted(found, key=lambda process: (process.start_ticks, process.pid))
@@ -249,6 +249,7 @@ class LinuxProcesses:
             family.known = members(table, family.main, True, family.known, lambda _: False)
         claimed = {process for family in self._families.values() for process in family.known}
         present = {row.id for row in table.values()}
+        self._marks = {process: marks for process, marks in self._marks.items() if process in present}
         self._strays = {stray: owners for stray, owners in self._strays.items() if stray in present}
 
         for row in table.values():
@@ -259,29 +260,29 @@ class LinuxProcesses:
                     os.waitid(os.P_PID, row.pid, os.WEXITED | os.WNOHANG)
             elif row.id not in claimed and row.id not in self._strays:
                 # An orphan that left its session before anybody looked. Without a mark it may be of any that run now.
-                marks = {entry.decode("utf-8", "replace") for entry in environment_of(row.pid)}
-                owner = next((lease for lease in self._families if f"{LEASE_MARKER}={lease}" in marks), None)
+                marks = self._marks_of(row)
+                owner = next((lease for lease in self._families if f"{LEASE_MARKER}={lease}".encode() in marks), None)
                 if owner is not None:
                     self._families[owner].known.add(row.id)
                 else:
                     self._strays[row.id] = set(self._families)
 
-    def _marked(self, lease_id: str, table: Mapping[int, ProcessRow]) -> Callable[[ProcessRow], bool]:
-        marker = f"{LEASE_MARKER}={lease_id}".encode()
-        unmarked = self._unmarked.setdefault(lease_id, set())
-        unmarked.intersection_update(row.id for row in table.values())
+    def _marks_of(self, row: ProcessRow) -> frozenset[bytes]:
+        """The markers that a process was started with.
 
-        def marked(row: ProcessRow) -> bool:
-            if row.pid == os.getpid() or row.id in unmarked:
-                return False
-            variables = environment_of(row.pid)
-            if marker in variables:
-                return True
-            if variables != [b""]:  # empty in the midst of an exec: to be asked again
-                unmarked.add(row.id)
-            return False
-
-        return marked
+        Looked at once, for all leases: a process is marked before its id can be seen, and what it executes later makes
+        it nobody else's.
+        """
+        known = self._marks.get(row.id)
+        if known is not None:
+            return known
+        if row.of_kernel or row.pid == os.getpid():
+            return frozenset()
+        variables = environment_of(row.pid)
+        marks = frozenset(entry for entry in variables if entry.startswith(_MARKER_ENTRY))
+        if variables != [b""]:  # empty in the midst of an exec: to be asked again
+            self._marks[row.id] = marks
+        return marks
 
 
 def _open(opened: contextlib.ExitStack, path: Path, flags: int) -> int:
