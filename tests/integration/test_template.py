@@ -406,11 +406,15 @@ async def test_its_end_leaves_nothing_out(stage: Stage, experiment: str, status:
         assert stage.forked(attempt) != plain
         assert await stage.end(attempt) == status
         said.append((attempt.folder / "stdout").read_text().splitlines())
-    assert sorted(said[0]) == sorted(said[1]) == sorted(
-        [
-            *("a thread ends", "called at the end", "buffered by C", "buffered by a file"),
-            *("global taken apart", "circle taken apart", "made up taken apart"),
-        ]
+    assert (
+        sorted(said[0])
+        == sorted(said[1])
+        == sorted(
+            [
+                *("a thread ends", "called at the end", "buffered by C", "buffered by a file"),
+                *("global taken apart", "circle taken apart", "made up taken apart"),
+            ]
+        )
     )
     for lines in said:
         assert lines.index("a thread ends") < lines.index("called at the end") < lines.index("global taken apart")

@@ -51,7 +51,9 @@ def surroundings(ctx: RunContext[Config]) -> None:
         "limits": [resource.getrlimit(resource.RLIMIT_NOFILE), resource.getrlimit(resource.RLIMIT_CORE)],
         "nice": os.nice(0),
         "handlers": [str(signal.getsignal(number)) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGPIPE)],
-        "streams": [str((s.encoding, s.errors, s.line_buffering, s.seekable())) for s in (sys.__stdout__, sys.__stderr__)],
+        "streams": [
+            str((s.encoding, s.errors, s.line_buffering, s.seekable())) for s in (sys.__stdout__, sys.__stderr__)
+        ],
         "own time": time.process_time() < 5,
     }
     for name, value in found.items():
