@@ -68,10 +68,12 @@ def measure(bench: Bench) -> Iterator[Figure]:
                 bench.say(f"{many} no-op runs at once, {database.name}, {round_number + 1} of {bench.rounds}")
                 rates.append(runs_per_second(system, instance_of(system, "no-op"), many))
         lines = [one.first_line for one in launches]
+        seen = [one.watched for one in launches]
         said = (
-            f"StartRun answered after {median(one.answered for one in launches):.1f} ms, a watcher saw the line after "
-            f"{median(one.watched for one in launches):.1f} (p99 {percentile((one.watched for one in launches), 0.99):.1f}), "
-            f"ended after {median(one.completed for one in launches):.1f}; the runner's very first {first.first_line:.0f}; "
+            f"StartRun answered after {median(one.answered for one in launches):.1f} ms, "
+            f"a watcher saw the line after {median(seen):.1f} (p99 {percentile(seen, 0.99):.1f}), "
+            f"ended after {median(one.completed for one in launches):.1f}; "
+            f"the runner's very first {first.first_line:.0f}; "
             f"with numpy and scikit-learn imported {median(one.first_line for one in heavy):.0f}"
         )
         yield Figure(f"launch, p50, {database.name}", median(lines), "ms", 15, "less", f"{said}; {beside}")

@@ -211,7 +211,7 @@ def _end(process: int, shared: frozenset[str]) -> None:
     if os.getpid() != process:
         return  # a child that the experiment forked
     _flush_files()
-    modules = [sys.modules.pop(name) for name in list(sys.modules) if name not in shared]
+    modules: list[object] = [sys.modules.pop(name) for name in list(sys.modules) if name not in shared]
     left = [weakref.ref(module) for module in modules if isinstance(module, ModuleType)]
     modules.clear()
     gc.collect()
