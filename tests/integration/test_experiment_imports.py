@@ -14,6 +14,7 @@ FORBIDDEN = ("grpc", "google.protobuf", "sqlalchemy")
         ("import athanor", ("athanor.experiment", "athanor.client", *FORBIDDEN)),
         ("import athanor; athanor.experiment.RunContext", ("athanor.client", "pydantic", "asyncio", *FORBIDDEN)),
         ("import athanor.experiment.execute", ("athanor.client", "pydantic", "asyncio", *FORBIDDEN)),
+        ("import athanor.experiment.template", ("athanor.client", "pydantic", "asyncio", *FORBIDDEN)),
         ("import athanor.experiment.describe", ("athanor.client", "pydantic", "asyncio", *FORBIDDEN)),
         ("import athanor.experiment.testing", ("athanor.client", "pydantic", "asyncio", *FORBIDDEN)),
     ],

@@ -57,6 +57,9 @@ class Processes:
         """Those that live."""
         return [child for child in self.children if child.status is None]
 
+    async def prepare(self, command: Command) -> None:
+        """Nothing has to be made ready."""
+
     def start(self, command: Command, on_ring: Callable[[], None] | None = None) -> Child:
         folder = Path(command.arguments[-1])
         number = len(self.children) + 100

@@ -61,6 +61,9 @@ class Processes:
         self.kills = 0
         self.error: OSError | None = None
 
+    async def prepare(self, command: Command) -> None:
+        """Nothing has to be made ready."""
+
     def start(self, command: Command, on_ring: Callable[[], None] | None = None) -> Child:
         if self.error is not None:
             raise self.error

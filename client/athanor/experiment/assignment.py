@@ -1,4 +1,4 @@
-"""What the runner tells a run's process: `assignment.json` in the attempt's folder."""
+"""What the runner tells a run's process: `assignment.json` in the attempt's folder, and a few environment variables."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -9,6 +9,13 @@ from athanor.experiment import files
 
 FILE_NAME = "assignment.json"
 FORMAT = 1
+
+# In the environment of a run's process, set by the runner. All but the first count for that process alone, which takes
+# them out.
+LEASE_VARIABLE = "ATHANOR_LEASE_ID"  # marks the process, and with it all that descend from it
+DOORBELL_VARIABLE = "ATHANOR_DOORBELL_FD"  # a descriptor to write a byte to when the runner waits for news
+RUNNER_VARIABLE = "ATHANOR_RUNNER_PID"  # who must live on
+TEMPLATE_VARIABLE = "ATHANOR_TEMPLATE"  # it is no run's process, but one that forks them; see `template`
 
 # A segment of the spool is closed once it is this large, in bytes.
 SEGMENT_BYTES = 64 << 20

@@ -19,7 +19,14 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from athanor.experiment import configuration, loading, provenance
-from athanor.experiment.assignment import Assignment, Code, WhenFull
+from athanor.experiment.assignment import (
+    DOORBELL_VARIABLE,
+    RUNNER_VARIABLE,
+    TEMPLATE_VARIABLE,
+    Assignment,
+    Code,
+    WhenFull,
+)
 from athanor.experiment.capture import OutputCapture
 from athanor.experiment.configuration import Configuration, ConfigurationError
 from athanor.experiment.context import InstanceInfo, RunContext, RunInfo
@@ -33,10 +40,6 @@ from athanor.experiment.running import record_start, recorded_output
 from athanor.experiment.spool import SpoolWriter
 from athanor.experiment.spool.room import NO_ROOM
 
-# In the environment, set by the runner; a value counts for this process alone and is taken out.
-DOORBELL_VARIABLE = "ATHANOR_DOORBELL_FD"
-RUNNER_VARIABLE = "ATHANOR_RUNNER_PID"
-
 _CANCEL_FILE = "cancel.json"
 _GOOD_ENDS = frozenset({Ended.RETURNED, Ended.COMPLETED, Ended.CANCELLED})
 _DISK_WAIT_S = 0.2
@@ -47,8 +50,17 @@ def main() -> NoReturn:
     """Execute the attempt of the folder on the command line."""
     if len(sys.argv) != 2:
         sys.exit("usage: python -m athanor.experiment.execute FOLDER")
-    _end_with_runner()
-    sys.exit(execute(Path(sys.argv[1])))
+    runner = int(os.environ.pop(RUNNER_VARIABLE, "0"))
+    _end_with(runner)
+    if TEMPLATE_VARIABLE not in os.environ:
+        sys.exit(execute(Path(sys.argv[1])))
+
+    from athanor.experiment import template
+
+    template.serve()  # returns in each process that it forks for a run
+    _end_with(runner)
+    template.exit_status = execute(Path(sys.argv[1]))
+    sys.exit(template.exit_status)
 
 
 def execute(folder: Path) -> int:
@@ -221,9 +233,8 @@ class _Control:
                 os.write(self._doorbell, b"\0")
 
 
-def _end_with_runner() -> None:
+def _end_with(runner: int) -> None:
     """Be killed when the runner dies. Asked for here, because the runner starts processes by plain exec."""
-    runner = int(os.environ.pop(RUNNER_VARIABLE, "0"))
     if not runner:
         return
     if sys.platform == "linux":

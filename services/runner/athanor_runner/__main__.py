@@ -54,17 +54,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 async def _run(told: settings.Settings, folder: state.StateFolder) -> None:
-    agent = Agent(
-        told,
-        folder,
-        GrpcConnection,
-        SystemClock(),
-        ThreadedDisk(),
-        process.LinuxProcesses(),
-        os.environ,
-        _say,
-    )
-    await serve(agent)
+    processes = process.LinuxProcesses(told.launch)
+    agent = Agent(told, folder, GrpcConnection, SystemClock(), ThreadedDisk(), processes, os.environ, _say)
+    try:
+        await serve(agent)
+    finally:
+        processes.close()
 
 
 def _parse(arguments: list[str]) -> settings.Settings:
@@ -91,6 +86,12 @@ def _parse(arguments: list[str]) -> settings.Settings:
     parser.add_argument(
         "--python", default=sys.executable, metavar="PATH",
         help="the interpreter that executes experiments (default: the runner's own)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--launch", choices=[choice.value for choice in settings.Launch],
+        default=os.environ.get("ATHANOR_RUNNER_LAUNCH") or settings.Settings.launch.value,
+        help="whether run processes are forked from a template, or each starts an interpreter "
+        "(default: $ATHANOR_RUNNER_LAUNCH, then fork)",
     )  # fmt: skip
     parser.add_argument(
         "--slots", type=int, default=settings.default_slots(), help="runs at once (default: %(default)s)"
@@ -123,6 +124,8 @@ def _parse(arguments: list[str]) -> settings.Settings:
     for path in told.path:
         if not path.is_dir():
             parser.error(f"--path {path} is not a folder")
+    if told.launch not in list(settings.Launch):
+        parser.error(f"ATHANOR_RUNNER_LAUNCH must be fork or exec, not {told.launch!r}")
     if told.when_spool_full not in list(WhenFull):  # a default is not checked by the parser
         parser.error(f"ATHANOR_RUNNER_WHEN_SPOOL_FULL must be wait or drop, not {told.when_spool_full!r}")
     try:
@@ -139,6 +142,7 @@ def _parse(arguments: list[str]) -> settings.Settings:
         state_folder=Path(told.state).absolute(),
         paths=tuple(path.absolute() for path in told.path),
         python=told.python,
+        launch=settings.Launch(told.launch),
         slots=told.slots,
         display_name=told.name,
         stop_grace=told.stop_grace,

@@ -83,6 +83,10 @@ class Child(Protocol):
 class Processes(Protocol):
     """Starts processes and finds, signals and buries all that descend from them."""
 
+    async def prepare(self, command: Command) -> None:
+        """Makes ready what starts such a process quickly, and waits for that, but not for long."""
+        ...
+
     def start(self, command: Command, on_ring: Callable[[], None] | None = None) -> Child:
         """Starts a process in a session of its own; must be called by the main thread, on the event loop.
 

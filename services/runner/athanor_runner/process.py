@@ -7,9 +7,12 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from athanor.experiment.assignment import DOORBELL_VARIABLE as DOORBELL
+from athanor.experiment.assignment import LEASE_VARIABLE as LEASE_MARKER
 
 from athanor_runner.ports import Command, ProcessId
 from athanor_runner.process_table import (
@@ -20,13 +23,11 @@ from athanor_runner.process_table import (
     read_row,
     read_table,
 )
-
-DOORBELL = "ATHANOR_DOORBELL_FD"  # in the environment: a descriptor to which the process writes a byte when it has news
-LEASE_MARKER = (
-    "ATHANOR_LEASE_ID"  # in the environment of an attempt's first process, and so of all that descend from it
-)
+from athanor_runner.settings import Launch
+from athanor_runner.template import Template
 
 _PR_SET_CHILD_SUBREAPER = 36
+_MARKER_ENTRY = f"{LEASE_MARKER}=".encode()
 
 
 def become_subreaper() -> None:
@@ -65,9 +66,9 @@ class Doorbell:
 class LinuxChild:
     """A process that the runner started, not buried before `release`."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", start_ticks: int, on_release: Callable[[], None]) -> None:
-        self._process = process
-        self._id = ProcessId(process.pid, start_ticks)
+    def __init__(self, id: ProcessId, on_release: Callable[[], None]) -> None:
+        """`on_release` is called when it has ended, and buries it."""
+        self._id = id
         self._on_release = on_release
         self._exit_status: int | None = None
 
@@ -91,8 +92,10 @@ class LinuxChild:
 
     def release(self) -> None:
         """Lets the system forget it."""
-        self._process.wait()
         self._on_release()
+
+
+_Made = tuple[int, Callable[[], object]]  # a process's id, and how it is buried
 
 
 @dataclass
@@ -106,75 +109,98 @@ class _Family:
 class LinuxProcesses:
     """Processes by /proc, pidfds and the marker in their environment. May be used by several threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, launch: Launch = Launch.EXEC) -> None:
         self._lock = threading.Lock()
-        self._children: set[int] = set()  # started here and not released: nobody else may bury them
+        self._children: set[int] = set()  # made here and not released: nobody else may bury them
         self._families: dict[str, _Family] = {}  # by lease: those started here and not released
         self._strays: dict[ProcessId, set[str]] = {}  # orphans without any mark, with the leases that they may be of
-        self._unmarked: dict[str, set[ProcessId]] = {}  # looked at for a lease and found without its marker
+        self._marks: dict[ProcessId, frozenset[bytes]] = {}  # what the environments say that were looked at
         # Children that were there before are nobody's orphans.
         self._foreign = {row.id for row in read_table().values() if row.parent == os.getpid()}
+        self._template = Template(self._lock, self._children) if launch is Launch.FORK else None
+
+    async def prepare(self, command: Command) -> None:
+        """Makes a template of such processes ready, if there is to be one."""
+        if self._template is not None:
+            await self._template.prepare(command)
 
     def start(self, command: Command, on_ring: Callable[[], None] | None = None) -> LinuxChild:
         """Starts a process in a session of its own, with nothing on standard input. Raises OSError."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        environment = dict(command.environment)
         with contextlib.ExitStack() as opened:
             stdout = _open(opened, command.stdout, flags)
             stderr = _open(opened, command.stderr, flags)
-            passed: list[int] = []
+            writing = -1
             bell: Doorbell | None = None
             if on_ring is not None:
                 reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
                 opened.callback(os.close, writing)
                 bell = Doorbell(reading, on_ring)
-                passed.append(writing)
-                environment[DOORBELL] = str(writing)
             try:
-                process, row = self._spawn(command.arguments, environment, stdout, stderr, passed)
+                pid, bury = self._fork(command, stdout, stderr, writing) or self._spawn(
+                    command, stdout, stderr, writing
+                )
             except BaseException:
                 if bell is not None:
                     bell.close()
                 raise
 
-        lease_id = environment.get(LEASE_MARKER, "")
+        row = read_row(pid)
+        assert row is not None  # it is not buried before it is released
+        lease_id = command.environment.get(LEASE_MARKER, "")
         with self._lock:
             self._families[lease_id] = _Family(row.id, {row.id})
 
         def released() -> None:
+            bury()
             with self._lock:
-                self._children.discard(process.pid)
+                self._children.discard(pid)
                 del self._families[lease_id]
                 for owners in self._strays.values():
                     owners.discard(lease_id)
             if bell is not None:
                 bell.close()
 
-        return LinuxChild(process, row.start_ticks, released)
+        return LinuxChild(row.id, released)
 
-    def _spawn(
-        self, arguments: Sequence[str], environment: Mapping[str, str], stdout: int, stderr: int, passed: list[int]
-    ) -> tuple["subprocess.Popen[bytes]", ProcessRow]:
+    def _fork(self, command: Command, stdout: int, stderr: int, bell: int) -> _Made | None:
+        """Has the template make a process; None when it cannot."""
+        if self._template is None or bell < 0:
+            return None
+        forked = self._template.fork(command, stdout, stderr, bell)
+        if forked is None:
+            return None
+        forked.go()
+        return forked.pid, lambda: os.waitpid(forked.pid, 0)
+
+    def _spawn(self, command: Command, stdout: int, stderr: int, bell: int) -> _Made:
+        environment = dict(command.environment)
+        if bell >= 0:
+            environment[DOORBELL] = str(bell)
         with self._lock:  # so that a thread does not take the child for an orphan
             # Without preexec_fn CPython runs no fork handlers, so gRPC's threads are no danger to the child.
             process = subprocess.Popen(
-                arguments,
+                command.arguments,
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=stderr,
-                pass_fds=passed,
+                pass_fds=[bell] if bell >= 0 else [],
                 start_new_session=True,
             )
             self._children.add(process.pid)
-        row = read_row(process.pid)
-        assert row is not None  # it is not buried before it is released
-        return process, row
+        return process.pid, process.wait
+
+    def close(self) -> None:
+        """Ends the template, if there is one."""
+        if self._template is not None:
+            self._template.close()
 
     def living(self, lease_id: str, main: ProcessId | None, owned: bool) -> list[ProcessId]:
         """All living processes of an attempt, the oldest first."""
         with self._lock:
             found: set[ProcessId] = set()
+            marker = f"{LEASE_MARKER}={lease_id}".encode()
             family = self._families.get(lease_id)
             # Twice before it is said that nothing is left: the table is not read in one moment, and what forks
             # meanwhile, and is gone itself, can leave behind a child on a line that was read already.
@@ -183,12 +209,10 @@ class LinuxProcesses:
                 self._note(table)
                 known = {stray for stray, owners in self._strays.items() if owners <= {lease_id}}
                 known |= family.known if family is not None else set()
-                found = members(table, main, owned, known, self._marked(lease_id, table))
+                found = members(table, main, owned, known, lambda row: marker in self._marks_of(row))
                 found = {process for process in found if process.pid != os.getpid()}
                 if found:
                     break
-            else:
-                self._unmarked.pop(lease_id, None)
             if family is not None:
                 family.known = set(found)
         return sorted(found, key=lambda process: (process.start_ticks, process.pid))
@@ -225,6 +249,7 @@ class LinuxProcesses:
             family.known = members(table, family.main, True, family.known, lambda _: False)
         claimed = {process for family in self._families.values() for process in family.known}
         present = {row.id for row in table.values()}
+        self._marks = {process: marks for process, marks in self._marks.items() if process in present}
         self._strays = {stray: owners for stray, owners in self._strays.items() if stray in present}
 
         for row in table.values():
@@ -235,29 +260,29 @@ class LinuxProcesses:
                     os.waitid(os.P_PID, row.pid, os.WEXITED | os.WNOHANG)
             elif row.id not in claimed and row.id not in self._strays:
                 # An orphan that left its session before anybody looked. Without a mark it may be of any that run now.
-                marks = {entry.decode("utf-8", "replace") for entry in environment_of(row.pid)}
-                owner = next((lease for lease in self._families if f"{LEASE_MARKER}={lease}" in marks), None)
+                marks = self._marks_of(row)
+                owner = next((lease for lease in self._families if f"{LEASE_MARKER}={lease}".encode() in marks), None)
                 if owner is not None:
                     self._families[owner].known.add(row.id)
                 else:
                     self._strays[row.id] = set(self._families)
 
-    def _marked(self, lease_id: str, table: Mapping[int, ProcessRow]) -> Callable[[ProcessRow], bool]:
-        marker = f"{LEASE_MARKER}={lease_id}".encode()
-        unmarked = self._unmarked.setdefault(lease_id, set())
-        unmarked.intersection_update(row.id for row in table.values())
+    def _marks_of(self, row: ProcessRow) -> frozenset[bytes]:
+        """The markers that a process was started with.
 
-        def marked(row: ProcessRow) -> bool:
-            if row.pid == os.getpid() or row.id in unmarked:
-                return False
-            variables = environment_of(row.pid)
-            if marker in variables:
-                return True
-            if variables != [b""]:  # empty in the midst of an exec: to be asked again
-                unmarked.add(row.id)
-            return False
-
-        return marked
+        Looked at once, for all leases: a process is marked before its id can be seen, and what it executes later makes
+        it nobody else's.
+        """
+        known = self._marks.get(row.id)
+        if known is not None:
+            return known
+        if row.of_kernel or row.pid == os.getpid():
+            return frozenset()
+        variables = environment_of(row.pid)
+        marks = frozenset(entry for entry in variables if entry.startswith(_MARKER_ENTRY))
+        if variables != [b""]:  # empty in the midst of an exec: to be asked again
+            self._marks[row.id] = marks
+        return marks
 
 
 def _open(opened: contextlib.ExitStack, path: Path, flags: int) -> int:

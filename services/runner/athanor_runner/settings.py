@@ -6,6 +6,7 @@ import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from enum import StrEnum
 from pathlib import Path
 
 from athanor.experiment.assignment import WhenFull
@@ -14,6 +15,13 @@ MEBIBYTE = 1024 * 1024
 
 _UNITS = ["", "K", "M", "G", "T"]
 _SIZE = re.compile(r"(?P<number>\d+(\.\d+)?)\s*(?P<unit>[KMGT]?)(i?B)?", re.IGNORECASE | re.ASCII)
+
+
+class Launch(StrEnum):
+    """How the processes of runs come to be."""
+
+    FORK = "fork"  # from a template process, which has imported what every run needs; where there is none, as below
+    EXEC = "exec"  # each from an interpreter of its own
 
 
 @dataclass(frozen=True)
@@ -53,6 +61,7 @@ class Settings:
     state_folder: Path = Path("runner")
     paths: tuple[Path, ...] = ()  # folders with experiments, beside those that are installed
     python: str = sys.executable  # the interpreter that executes experiments
+    launch: Launch = Launch.FORK
     slots: int = 1  # runs executed at once
     display_name: str = ""
     stop_grace: float = 10.0  # seconds that runs may go on after SIGTERM to the runner

@@ -112,12 +112,6 @@ class Supervision:
     async def run(self) -> ProcessEnd:
         """Returns when no process is left."""
         requests, end, tools = self._requests, self._end, self._tools
-        if requests.lease_over or requests.cancel_reason is not None or requests.stop_cause is not None:
-            end.cancel_delivered = requests.cancel_reason is not None
-            end.stopped_for = requests.stop_cause
-            return end  # asked to stop before it was started
-
-        kills = tools.processes.memory_kills()
         command = Command(
             # -P: a json.py in the folder that the runner was started in is not the json that start-up needs.
             arguments=(tools.python, "-P", "-m", "athanor.experiment.execute", str(self._folder)),
@@ -125,6 +119,13 @@ class Supervision:
             stdout=self._folder / "stdout",
             stderr=self._folder / "stderr",
         )
+        await tools.processes.prepare(command)
+        if requests.lease_over or requests.cancel_reason is not None or requests.stop_cause is not None:
+            end.cancel_delivered = requests.cancel_reason is not None
+            end.stopped_for = requests.stop_cause
+            return end  # asked to stop before it was started
+
+        kills = tools.processes.memory_kills()
         try:
             child = tools.processes.start(command, self._on_ring)
         except OSError as error:

@@ -81,6 +81,12 @@ def test_a_stat_line_with_any_name(name: str) -> None:
     assert row == ProcessRow(pid=42, state="S", parent=4, session=6, start_ticks=22)
 
 
+def test_a_thread_of_the_kernel_is_told_from_a_process() -> None:
+    line = "2 (kthreadd) S 0 0 0 0 -1 {flags} " + " ".join(["0"] * 12) + " 1"
+    assert parse_stat(line.format(flags=0x0020_8040)).of_kernel
+    assert not parse_stat(line.format(flags=0x0040_0100)).of_kernel
+
+
 def test_memory_kills_are_read_from_the_machine_or_the_control_group(tmp_path: Path) -> None:
     proc, groups = tmp_path / "proc", tmp_path / "cgroup"
     (proc / "self").mkdir(parents=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from athanor.experiment.assignment import WhenFull
 from athanor_runner import __main__ as program
-from athanor_runner.settings import Timings, default_state_folder, size_from, timings_from
+from athanor_runner.settings import Launch, Timings, default_state_folder, size_from, timings_from
 
 
 def test_timings_come_from_the_environment() -> None:
@@ -86,3 +86,14 @@ def test_a_variable_that_says_nonsense_is_named(
     with pytest.raises(SystemExit):
         program._parse([])
     assert "ATHANOR_RUNNER_WHEN_SPOOL_FULL must be wait or drop, not 'explode'" in capsys.readouterr().err
+
+
+def test_how_processes_come_to_be_is_told_by_a_flag_then_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ATHANOR_RUNNER_LAUNCH", raising=False)
+    assert program._parse([]).launch is Launch.FORK
+    monkeypatch.setenv("ATHANOR_RUNNER_LAUNCH", "exec")
+    assert program._parse([]).launch is Launch.EXEC
+    assert program._parse(["--launch", "fork"]).launch is Launch.FORK
+    monkeypatch.setenv("ATHANOR_RUNNER_LAUNCH", "spawn")
+    with pytest.raises(SystemExit):
+        program._parse([])

@@ -80,6 +80,19 @@ async def test_one_that_ends_by_itself_is_left_alone(tmp_path: Path) -> None:
 
 
 @virtual_time
+async def test_one_that_is_cancelled_while_a_template_is_made_ready_is_never_started(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+
+    async def prepare(_: object) -> None:
+        await asyncio.sleep(5)
+
+    stage.processes.prepare = prepare  # pyright: ignore[reportAttributeAccessIssue]
+    stage.at(2, stage.requests.cancel, "enough")
+    end = await stage.run()
+    assert (stage.processes.commands, end.cancel_delivered, end.exit_status) == ([], True, None)
+
+
+@virtual_time
 async def test_cancel_waits_the_grace_then_terminates_then_kills(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
     stage.processes.main_dies_of = {KILL}

@@ -20,6 +20,12 @@ _LIVE = leases.c.end_time_us.is_(None)
 # On the way of every event: made once, because making a statement costs as much as carrying it out.
 _LIVE_OF_RUNNER = select(leases).where(leases.c.runner_id == bindparam("runner"), _LIVE).order_by(leases.c.id)
 _ALL_LIVE = select(leases).where(_LIVE).order_by(leases.c.id)
+_INSERT = insert(leases)
+_TAKE = (
+    update(runs)
+    .where(runs.c.id == bindparam("run"), runs.c.lease_id.is_(None), runs.c.hide_time_us.is_(None))
+    .values(lease_id=bindparam("lease"))
+)
 
 
 @lru_cache(maxsize=8)
@@ -38,29 +44,26 @@ def insert_lease(tx: Transaction, lease: Lease) -> None:
     Raises RuntimeError when the run has a lease or is not there.
     """
     tx.connection.execute(
-        insert(leases).values(
-            id=lease.id,
-            run_id=lease.run_id,
-            runner_id=lease.runner_id,
-            session_number=lease.session_number,
-            attempt=lease.attempt,
-            grant_time_us=lease.grant_time_us,
-            renew_time_us=lease.renew_time_us,
-            expire_time_us=lease.expire_time_us,
-            lost_after_us=to_us(lease.lost_after),
-            first_sequence=lease.first_sequence,
-            last_sequence=lease.last_sequence,
-            event_count=lease.event_count,
-            digest=lease.digest,
-            end_reason=None if lease.end is None else lease.end.value,
-            end_time_us=lease.end_time_us,
-        )
+        _INSERT,
+        {
+            "id": lease.id,
+            "run_id": lease.run_id,
+            "runner_id": lease.runner_id,
+            "session_number": lease.session_number,
+            "attempt": lease.attempt,
+            "grant_time_us": lease.grant_time_us,
+            "renew_time_us": lease.renew_time_us,
+            "expire_time_us": lease.expire_time_us,
+            "lost_after_us": to_us(lease.lost_after),
+            "first_sequence": lease.first_sequence,
+            "last_sequence": lease.last_sequence,
+            "event_count": lease.event_count,
+            "digest": lease.digest,
+            "end_reason": None if lease.end is None else lease.end.value,
+            "end_time_us": lease.end_time_us,
+        },
     )
-    taken = tx.connection.execute(
-        update(runs)
-        .where(runs.c.id == lease.run_id, runs.c.lease_id.is_(None), runs.c.hide_time_us.is_(None))
-        .values(lease_id=lease.id)
-    ).rowcount
+    taken = tx.connection.execute(_TAKE, {"run": lease.run_id, "lease": lease.id}).rowcount
     if not taken:
         raise RuntimeError(f"run {lease.run_id} has a lease already, or is not there")
 

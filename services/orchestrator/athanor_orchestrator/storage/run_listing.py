@@ -1,9 +1,11 @@
 """Finding runs: pages of them, and those that may be given to a runner. `runs` offers these verbs too."""
 
+import functools
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from typing import Any
 
-from sqlalchemy import Select, Text, bindparam, cast, func, or_, select, union_all
+from sqlalchemy import BindParameter, CompoundSelect, Select, Text, bindparam, cast, func, or_, select, union_all
 
 from athanor_orchestrator.domain.records import Run, RunState
 from athanor_orchestrator.storage import attempts
@@ -22,6 +24,13 @@ _NEXT_CLAIM = (
     .where(BETWEEN_ATTEMPTS, runs.c.next_attempt_time_us > bindparam("now_us"))
     .order_by(runs.c.next_attempt_time_us)
     .limit(1)
+)
+# On the way of every launch: made once, because making a statement costs as much as carrying it out.
+_NAMED = (
+    select(runs, run_configurations.c.configuration_json)
+    .join(run_configurations, run_configurations.c.run_id == runs.c.id)
+    .where(runs.c.id.in_(bindparam("ids", expanding=True)))
+    .order_by(runs.c.id)
 )
 
 
@@ -128,36 +137,44 @@ def claimable(tx: Transaction, experiments: Collection[str], limit: int, not_run
     names = sorted(experiments)
     ids: list[str] = []
     for start in range(0, len(names), _EXPERIMENTS_AT_ONCE):
-        branches = [
-            select(_oldest(tx, name, limit, not_runs).subquery(f"experiment_{place}").c.id)
-            for place, name in enumerate(names[start : start + _EXPERIMENTS_AT_ONCE])
-        ]
-        ids += tx.connection.execute(union_all(*branches)).scalars()
+        asked = {f"name_{place}": name for place, name in enumerate(names[start : start + _EXPERIMENTS_AT_ONCE])}
+        statement = _oldest_of(len(asked), bool(not_runs))
+        values: dict[str, Any] = {**asked, "now_us": tx.now_us, "count": limit}
+        if not_runs:
+            values["not_runs"] = sorted(not_runs)
+        ids += tx.connection.execute(statement, values).scalars()
     if not ids:
         return []
-    rows = tx.connection.execute(
-        select(runs, run_configurations.c.configuration_json)
-        .join(run_configurations, run_configurations.c.run_id == runs.c.id)
-        .where(runs.c.id.in_(sorted(ids)[:limit]))
-        .order_by(runs.c.id)
-    )
+    rows = tx.connection.execute(_NAMED, {"ids": sorted(ids)[:limit]})
     return [run_of(row, row.configuration_json) for row in rows]
 
 
-def _oldest(tx: Transaction, experiment: str, limit: int, not_runs: Collection[str]) -> Select[str]:
-    # A branch for each experiment, so that a long queue of one that no runner has is never read.
+@functools.lru_cache(maxsize=256)
+def _oldest_of(experiments: int, pass_over: bool) -> CompoundSelect[str]:
+    """Make the query for the oldest runs of so many experiments.
+
+    A branch for each, so that a long queue of one that no runner has is never read.
+    """
+    branches = [
+        select(_oldest(bindparam(f"name_{place}"), pass_over).subquery(f"experiment_{place}").c.id)
+        for place in range(experiments)
+    ]
+    return union_all(*branches)
+
+
+def _oldest(experiment: BindParameter[str], pass_over: bool) -> Select[str]:
     query = (
         select(runs.c.id)
         .where(
             runs.c.experiment == experiment,
             CLAIMABLE,
-            or_(runs.c.next_attempt_time_us.is_(None), runs.c.next_attempt_time_us <= tx.now_us),
+            or_(runs.c.next_attempt_time_us.is_(None), runs.c.next_attempt_time_us <= bindparam("now_us")),
         )
         .order_by(runs.c.id)
-        .limit(limit)
+        .limit(bindparam("count"))
         .with_for_update(skip_locked=True)
     )
-    return query.where(runs.c.id.not_in(sorted(not_runs))) if not_runs else query
+    return query.where(runs.c.id.not_in(bindparam("not_runs", expanding=True))) if pass_over else query
 
 
 def next_claim_time_us(tx: Transaction) -> int | None:

@@ -55,6 +55,18 @@ _NOT_TOLD = frozenset({"lease_id", "attempt_count", "progress", "last_sequence",
 
 # On the way of every event and every page of a watch: made once, because that costs as much as carrying it out.
 _GET = with_configuration().where(runs.c.id == bindparam("run"), VISIBLE)
+_INSERT = insert(runs)
+_INSERT_CONFIGURATION = insert(run_configurations)
+_COUNT_ON_INSTANCE = (
+    update(instances)
+    .where(instances.c.id == bindparam("instance"))
+    .values(
+        run_count=instances.c.run_count + 1,
+        last_run_id=bindparam("run"),
+        last_run_state=bindparam("state_now"),
+        last_run_time_us=bindparam("time_us"),
+    )
+)
 
 
 @lru_cache(maxsize=8)
@@ -65,14 +77,15 @@ def _lock_all(dialect: Dialect) -> AnySelect:
 def insert_run(tx: Transaction, run: Run) -> None:
     """Store a new run as it is (without attempts), and count it on its instance, whose newest run it becomes."""
     tx.connection.execute(
-        insert(runs).values(
-            id=run.id,
-            instance_id=run.instance_id,
-            experiment=run.experiment,
-            state=int(run.state),
-            seed=str(run.seed),
-            labels_json=labels_json(run.labels),
-            create_time_us=run.create_time_us,
+        _INSERT,
+        {
+            "id": run.id,
+            "instance_id": run.instance_id,
+            "experiment": run.experiment,
+            "state": int(run.state),
+            "seed": str(run.seed),
+            "labels_json": labels_json(run.labels),
+            "create_time_us": run.create_time_us,
             **policy_columns(run.policy),
             **run_columns(
                 {
@@ -91,20 +104,12 @@ def insert_run(tx: Transaction, run: Run) -> None:
                     "end_time_us": run.end_time_us,
                 }
             ),
-        )
+        },
     )
-    tx.connection.execute(insert(run_configurations).values(run_id=run.id, configuration_json=run.configuration_json))
+    tx.connection.execute(_INSERT_CONFIGURATION, {"run_id": run.id, "configuration_json": run.configuration_json})
     label_rows.put(tx, run_labels, "run_id", run.id, run.labels)
-    tx.connection.execute(
-        update(instances)
-        .where(instances.c.id == run.instance_id)
-        .values(
-            run_count=instances.c.run_count + 1,
-            last_run_id=run.id,
-            last_run_state=int(run.state),
-            last_run_time_us=run.create_time_us,
-        )
-    )
+    newest = {"instance": run.instance_id, "run": run.id, "state_now": int(run.state), "time_us": run.create_time_us}
+    tx.connection.execute(_COUNT_ON_INSTANCE, newest)
     changes.note_runs(tx, [run.id])
     changes.note_instances(tx, [run.instance_id])
 
