@@ -1,5 +1,10 @@
 """The measurements, each in a file of its own, in the order of the table."""
 
 from benchmarks.bench import Measure
+from benchmarks.measures import memory, memory_long, startup
 
-MEASURES: dict[str, Measure] = {}
+MEASURES: dict[str, Measure] = {
+    "memory": memory.measure,
+    "memory-long": memory_long.measure,
+    "start-up": startup.measure,
+}
