@@ -8,7 +8,7 @@ from athanor.cli import exits
 
 
 @contextmanager
-def told(debug: Callable[[], bool]) -> Generator[None]:
+def told(debug: Callable[[], bool]) -> Generator[None, None, None]:
     """Within it Ctrl-C ends the process, and so does a fault of the program: with a line, or a traceback to `debug`."""
     try:
         yield
