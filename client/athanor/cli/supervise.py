@@ -40,6 +40,11 @@ def ended(status: int) -> str:
     return f"killed by signal {-status}"
 
 
+def command(module: str, *arguments: str) -> list[str]:
+    """The command line of `python -m MODULE ARGUMENTS...` as a child that does not outlive this process."""
+    return [sys.executable, "-m", "athanor.cli.parentbound", str(os.getpid()), module, *arguments]
+
+
 class Service:
     """Runs `python -m MODULE` and starts it again whenever it dies, until it is told to stop.
 
@@ -105,9 +110,7 @@ class Service:
             (output, output_end), (errors, errors_end) = [await _pipe(stack) for _ in range(2)]
             try:
                 process = self._process = await asyncio.create_subprocess_exec(
-                    sys.executable,
-                    *("-m", "athanor.cli.parentbound", str(os.getpid()), self._module),
-                    *self._arguments(),
+                    *command(self._module, *self._arguments()),
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=output_end,
                     stderr=errors_end,

@@ -1,23 +1,26 @@
-"""Orchestrator and runner as two supervised processes: what `athanor up` does."""
+"""Orchestrator and runner as two supervised processes: what `athanor up` becomes.
+
+`python -m athanor.cli.system SETTINGS` is what stays for as long as the system runs, so it imports little: neither the
+command line nor gRPC. Whoever needs those is another process, which ends.
+"""
 
 import asyncio
+import json
 import os
 import re
 import signal
 import socket
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, NoReturn
 
-from athanor.cli import exits, output, supervise
+from athanor.cli import exits, faults, output, supervise
 
 _ORCHESTRATOR_READY = re.compile(r"athanor-orchestrator listening on (?P<address>\S+)$")
 _RUNNER_READY = re.compile(r"athanor-runner (?P<id>\S+) connected to (?P<address>\S+)$")
 _DEFAULT = "127.0.0.1:7400"
-_DISCOVERY = 20.0  # seconds to wait for the first experiments before saying that there are none
-_SETTLED = 0.3  # seconds without another one after which all experiments have been reported
 _STOP_RUNNER = 60.0  # seconds: its grace, what it does to processes that do not end, and the last events
 _STOP_ORCHESTRATOR = 20.0  # seconds
 _ANYWHERE = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}
@@ -33,6 +36,26 @@ class Settings:
     slots: int | None = None
     python: Path | None = None
     allow_unauthenticated: bool = False
+    debug: bool = False  # show a traceback of what is a fault of the program
+
+    def to_json(self) -> str:
+        """As text, for a command line."""
+        return json.dumps(asdict(self), default=str)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Settings":
+        """The inverse of `to_json`."""
+        told: dict[str, Any] = json.loads(text)
+        told["data"] = Path(told["data"])
+        told["paths"] = tuple(Path(path) for path in told["paths"])
+        told["python"] = Path(told["python"]) if told["python"] else None
+        return cls(**told)
+
+
+def become(settings: Settings) -> NoReturn:
+    """Turn this process into one that runs the system; it keeps nothing of what was imported for the command line."""
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-m", __name__, settings.to_json()])
 
 
 def default_data_folder() -> Path:
@@ -190,29 +213,26 @@ class _System:
     async def _announce(self) -> None:
         """Say what there is and what to do next, once the runner has reported its experiments."""
         await self._runner.ready.wait()
-        experiments, broken = await discovered(self._target)
+        experiments, broken = await self._discovered()
         address = self._address or self._settings.listen
         for line in announcement(address, self._settings.data, experiments, broken, self._settings.paths):
             print(line, flush=True)
 
-
-async def discovered(target: str) -> tuple[list[str], list[str]]:
-    """The experiments that runners offer, and the modules that could not be loaded, once there are any."""
-    from athanor.client import AsyncClient, AthanorError
-
-    experiments, broken = list[str](), list[str]()
-    with suppress(TimeoutError):
-        async with asyncio.timeout(_DISCOVERY), AsyncClient(target) as client:
-            seen = None
-            # They are reported one by one: it is all when nothing was added for a moment.
-            while seen != (experiments, broken) or not (experiments or broken):
-                seen = experiments, broken
-                await asyncio.sleep(_SETTLED)
-                with suppress(AthanorError):
-                    known = await client.experiments.list().all()
-                    experiments = [item.name for item in known if item.available_runner_count]
-                    broken = [item.module for item in await client.experiments.discovery_errors()]
-    return experiments, broken
+    async def _discovered(self) -> tuple[list[str], list[str]]:
+        """What `discovery` finds, in a process of its own: with gRPC it takes more memory than all that is here."""
+        process = await asyncio.create_subprocess_exec(
+            *supervise.command("athanor.cli.discovery", self._target),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
+        try:
+            said, _ = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        return json.loads(said) if process.returncode == exits.OK else ([], [])
 
 
 def announcement(
@@ -239,3 +259,14 @@ def announcement(
 def _say(name: str, line: str) -> None:
     """A line of a service, with its name in front."""
     print(f"{name:<12} | {line}", file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    """Run the system that the command line describes, and end with its status."""
+    settings = Settings.from_json(sys.argv[1])
+    with faults.told(lambda: settings.debug):
+        sys.exit(asyncio.run(run(settings)))
+
+
+if __name__ == "__main__":
+    main()

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from athanor.cli import session
+
 
 def up(
     listen: Annotated[
@@ -57,8 +59,6 @@ def up(
     Either is started again when it dies. Ctrl-C, or SIGTERM, stops the runner, which gives its runs some seconds to
     end, then the orchestrator; a second one does not wait for the runs.
     """
-    import asyncio
-
     from athanor.cli import system
 
     settings = system.Settings(
@@ -68,5 +68,6 @@ def up(
         slots=slots,
         python=python.absolute() if python else None,
         allow_unauthenticated=allow_unauthenticated,
+        debug=session.given.debug,
     )
-    raise typer.Exit(asyncio.run(system.run(settings)))
+    system.become(settings)

@@ -11,6 +11,7 @@ import sys
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
+from athanor_orchestrator import allocator
 from athanor_orchestrator import settings as settings_module
 from athanor_orchestrator.domain.errors import AthanorError
 from athanor_orchestrator.server import Orchestrator, PortTaken
@@ -29,6 +30,7 @@ def main() -> None:
     except SettingsError as error:
         _complain(str(error))
         sys.exit(WRONG_USE)
+    allocator.hold_little()
     logging.basicConfig(
         stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )

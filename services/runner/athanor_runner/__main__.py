@@ -14,7 +14,7 @@ from athanor.experiment.assignment import WhenFull
 # Before grpc is imported: its fork handlers are not needed, because no process is started by a bare fork.
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 
-from athanor_runner import process, settings, spool_commands, state
+from athanor_runner import allocator, process, settings, spool_commands, state
 from athanor_runner.agent import Agent, serve
 from athanor_runner.catalogue import EnvironmentBroken
 from athanor_runner.link import GrpcConnection
@@ -28,6 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     if arguments[:1] == ["spool"]:
         return spool_commands.main(arguments[1:])
     told = _parse(arguments)
+    allocator.hold_little()
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s"
     )

@@ -5,8 +5,8 @@ import logging
 import os
 import signal
 from collections.abc import Callable, Mapping
-from importlib import metadata
 
+from athanor_runner import __version__
 from athanor_runner.attempt import Services
 from athanor_runner.catalogue import Catalogue
 from athanor_runner.connecting import Connector
@@ -89,9 +89,7 @@ class Agent:
             Tools(clock, disk, processes, settings.timings, settings.python, environment),
             settings.when_spool_full,
         )
-        self._identity = Identity(
-            state.runner_id, settings.display_name, metadata.version("athanor-runner"), settings.slots
-        )
+        self._identity = Identity(state.runner_id, settings.display_name, __version__, settings.slots)
 
     async def run(self) -> None:
         """Runs until it is told to stop. Raises EnvironmentBroken, or Refused when the orchestrator never wants it."""

@@ -4,7 +4,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from athanor.cli import supervise, system
+from athanor.cli import discovery, supervise, system
 
 SETTINGS = system.Settings("127.0.0.1:7400", Path("/data"))
 
@@ -24,6 +24,17 @@ def test_the_command_lines_of_the_services():
     assert system.runner_arguments(full, "t:1") == [
         "--target", "t:1", "--state", "/d/runner", "--path", "/a", "--path", "/b", "--slots", "3", "--python", "/py",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        SETTINGS,
+        system.Settings("[::]:1", Path("/d d"), (Path("/a"), Path("/b")), 3, Path("/py"), True, debug=True),
+    ],
+)
+def test_what_it_was_told_survives_becoming_another_process(settings: system.Settings):
+    assert system.Settings.from_json(settings.to_json()) == settings
 
 
 def test_an_address_to_listen_on_is_not_always_one_to_call():
@@ -78,8 +89,8 @@ async def test_the_announcement_waits_until_everything_has_been_reported(monkeyp
         async def __aexit__(self, *ending: object) -> None:
             return None
 
-    monkeypatch.setattr("athanor.client.AsyncClient", Client)
-    assert await system.discovered("t:1") == (["hello", "noisy", "sweep"], ["broken"])
+    monkeypatch.setattr(discovery, "AsyncClient", Client)
+    assert await discovery.discovered("t:1") == (["hello", "noisy", "sweep"], ["broken"])
 
 
 def test_the_data_folder(monkeypatch):

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from athanor_orchestrator.domain.errors import ConfigurationInvalid, InvalidFields, Violation
 from athanor_orchestrator.domain.records import Experiment
-from athanor_orchestrator.engine import defaults, json_text
-from athanor_orchestrator.engine.schema import BrokenSchema, compile_schema
+from athanor_orchestrator.engine import json_text
 
 SIZE_LIMIT = 256 * 1024  # bytes of UTF-8
 
@@ -24,6 +23,10 @@ class Checked:
 
 def check(text: str, experiment: Experiment) -> Checked:
     """Check a configuration, given as JSON text (empty means `{}`), and fill in its defaults."""
+    # Only here: the library behind it takes a while to load and stays in memory, and the first check can wait for it.
+    from athanor_orchestrator.engine import defaults
+    from athanor_orchestrator.engine.schema import BrokenSchema, compile_schema
+
     if len(text.encode()) > SIZE_LIMIT:
         return _unreadable(Violation("", f"is {len(text.encode())} bytes; at most {SIZE_LIMIT} are kept"))
     try:

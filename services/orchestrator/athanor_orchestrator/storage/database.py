@@ -12,8 +12,6 @@ from athanor_orchestrator.domain.clock import Clock
 from athanor_orchestrator.domain.errors import StorageIncompatible, StorageUnavailable
 from athanor_orchestrator.storage import migration
 from athanor_orchestrator.storage.dialect import READERS, Dialect, Listener, Trouble, unavailable
-from athanor_orchestrator.storage.postgresql import PostgresqlDialect
-from athanor_orchestrator.storage.sqlite import SqliteDialect
 from athanor_orchestrator.storage.transaction import Transaction
 from athanor_orchestrator.storage.under_way import UnderWay
 from athanor_orchestrator.storage.writer import Command, Writer
@@ -169,9 +167,14 @@ def dialect_for(url: str, clock: Clock) -> Dialect:
     except exc.ArgumentError as error:
         raise StorageIncompatible("the database's address is not a URL") from error
     match address.get_backend_name():
+        # Each only where it is wanted: what a driver loads stays in memory for as long as the orchestrator runs.
         case "sqlite":
+            from athanor_orchestrator.storage.sqlite import SqliteDialect
+
             return SqliteDialect(address, clock)
         case "postgresql" | "postgres":
+            from athanor_orchestrator.storage.postgresql import PostgresqlDialect
+
             return PostgresqlDialect(address)
         case other:
             raise StorageIncompatible(f"{other} is no kind of database that is known here: use sqlite or postgresql")

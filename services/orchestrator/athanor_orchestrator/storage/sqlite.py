@@ -60,7 +60,7 @@ _OF_THE_CONNECTION = (
     "PRAGMA foreign_keys = ON",
     "PRAGMA secure_delete = OFF",
     "PRAGMA temp_store = MEMORY",
-    "PRAGMA cache_size = -32768",  # KiB
+    "PRAGMA cache_size = -2048",  # KiB, of each connection: the system keeps the file in memory besides
     "PRAGMA journal_size_limit = 67108864",
 )
 _TO_READ = ("PRAGMA query_only = ON",)
