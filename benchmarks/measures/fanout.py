@@ -71,6 +71,8 @@ def _figures(database: str, watchers: int, rounds: Sequence[Round]) -> Iterator[
         return median(getattr(one, which)[name] for one in rounds)
 
     first, last = (median(one.memory[index] for one in rounds) for index in (0, 1))
+    orchestrator = median(one.orchestrator for one in rounds)
+    readers = median(one.readers for one in rounds)
     yield Figure(
         f"fan-out to {watchers} watchers, {database}",
         middle("deliveries_per_second"),
@@ -78,8 +80,7 @@ def _figures(database: str, watchers: int, rounds: Sequence[Round]) -> Iterator[
         2_000.0 * watchers,
         "more",
         f"{number(middle('messages_per_second'))} messages/s, p50 {number(middle('p50'))} ms, "
-        f"p95 {number(middle('p95'))} ms; processor: orchestrator {number(median(one.orchestrator for one in rounds))}, "
-        f"readers {number(median(one.readers for one in rounds))}",
+        f"p95 {number(middle('p95'))} ms; processor: orchestrator {number(orchestrator)}, readers {number(readers)}",
     )
     yield Figure(
         f"p95 of the others when half stop reading, {database}",
