@@ -21,7 +21,7 @@ REACH = 0.5
 
 def measure(bench: Bench) -> Iterator[Figure]:
     """On each database."""
-    count = bench.size(100_000, 1_000_000)
+    count = bench.size(5_000, 1_000_000)
     for database in bench.databases():
         with bench.system(database, slots=1) as system:
             bench.say(f"replay, {database.name}: a run of {count} events")

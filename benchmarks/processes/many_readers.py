@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 import grpc.aio
 from athanor.v1 import run_service_pb2 as pb
 
-SETTLING = 1.0  # seconds that do not count
+SETTLING = 3.0  # seconds that do not count: until all of them have caught up
 EDGE = 64  # bytes of beginning and end
 
 
