@@ -5,7 +5,7 @@ import itertools
 import random
 
 import pytest
-from athanor.v1 import run_event_pb2, run_pb2
+from athanor.v1 import run_event_pb2, run_pb2, run_service_pb2
 from athanor_orchestrator.domain.errors import NotFound, PositionOutOfRange, StorageUnavailable
 from athanor_orchestrator.domain.records import EventFilter, EventKind, Progress, RunState
 from athanor_orchestrator.engine.messages import Delivery
@@ -45,13 +45,16 @@ class Live:
         await self.send(self.script.ended())
 
 
-def numbers(items: list) -> list[int]:
-    return [
-        run_event_pb2.RunEvent.FromString(payload).sequence
-        for item in items
+def events_of(item: object) -> list[run_event_pb2.RunEvent]:
+    return (
+        list(run_service_pb2.WatchRunResponse.FromString(item.message).batch.events)
         if isinstance(item, BatchItem)
-        for payload in item.payloads
-    ]
+        else []
+    )
+
+
+def numbers(items: list) -> list[int]:
+    return [event.sequence for item in items for event in events_of(item)]
 
 
 async def read_all(at: Orchestrated, run_id: str, after: int = 0, filter: EventFilter = ALL) -> list:
@@ -69,7 +72,7 @@ async def test_a_run_that_has_ended_is_replayed_between_two_pictures_of_it(orche
     assert [type(item) for item in items] == [RunItem, BatchItem, RunItem]
     assert items[0].run.state is items[-1].run.state is RunState.COMPLETED
     assert numbers(items) == list(range(1, 10))
-    assert items[1].payloads[1:-1] == live.script.written
+    assert [event.SerializeToString(deterministic=True) for event in events_of(items[1])][1:-1] == live.script.written
     assert items[1].last_sequence == 9
 
 
@@ -225,7 +228,7 @@ async def test_a_long_log_is_cut_into_batches_and_a_slow_reader_holds_one(orches
         item = await anext(items)
         if not isinstance(item, BatchItem):
             continue
-        assert sum(len(payload) for payload in item.payloads) <= BATCH_BYTES
+        assert sum(event.ByteSize() for event in events_of(item)) <= BATCH_BYTES
         got += numbers([item])
         reads = at.database.reads
         await asyncio.sleep(60)  # the reader does not read, and nothing is read for it
@@ -260,7 +263,7 @@ async def test_one_event_larger_than_a_batch_comes_alone(orchestrate, monkeypatc
         await live.send(live.script.started(), live.script.log("x" * 2 * BATCH_BYTES), live.script.log("y"))
         await live.end()
         items = await read_all(at, live.run_id)
-    assert [len(item.payloads) for item in items if isinstance(item, BatchItem)] == [2, 1, 3]
+    assert [len(events_of(item)) for item in items if isinstance(item, BatchItem)] == [2, 1, 3]
 
 
 @virtual_time
@@ -319,12 +322,7 @@ async def test_filters_of_log_entries(orchestrate, filter, messages):
         await live.send(live.script.started(), live.script.log("info"), live.script.log("warning", 30))
         await live.end()
         items = await read_all(at, live.run_id, 0, filter)
-    read = [
-        run_event_pb2.RunEvent.FromString(payload)
-        for item in items
-        if isinstance(item, BatchItem)
-        for payload in item.payloads
-    ]
+    read = [event for item in items for event in events_of(item)]
     assert [event.log.message for event in read if event.HasField("log")] == messages
 
 
