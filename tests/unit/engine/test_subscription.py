@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import random
+from contextlib import ExitStack
 
 import pytest
 from athanor.v1 import run_event_pb2, run_pb2, run_service_pb2
@@ -381,3 +382,58 @@ async def test_a_reader_that_leaves_leaves_nothing_behind(orchestrate):
     assert at.wakeups._waiters
     await items.aclose()
     assert not at.wakeups._waiters
+
+
+@pytest.mark.parametrize(("watchers", "pause"), [(1, 0.0), (2, 0.0004), (100, 0.02), (5000, 0.2)])
+@virtual_time
+async def test_what_comes_quickly_is_gathered_for_longer_the_more_watch(orchestrate, watchers, pause):
+    at = orchestrate()
+    async with at.running():
+        live = await Live(at).open()
+        await live.send(live.script.started())
+        loop = asyncio.get_running_loop()
+        came: list[tuple[float, int]] = []
+
+        async def watch() -> None:
+            async for item in at.subscriptions.follow(live.run_id, 2, ALL):
+                came.extend((loop.time(), event.sequence) for event in events_of(item))
+
+        with ExitStack() as others:
+            for _ in range(watchers - 1):
+                others.enter_context(at.side.tails.follow(live.run_id))
+            watching = asyncio.create_task(watch())
+            await asyncio.sleep(1)
+            begun = loop.time()
+            await live.send(*live.script.logs(2))
+            await asyncio.sleep(0)
+            assert came == [(begun, 3), (begun, 4)], "the first is sent at once"
+            for _ in range(3):
+                await asyncio.sleep(pause / 4)
+                await live.send(*live.script.logs(1))
+            await asyncio.sleep(1)
+            watching.cancel()
+    assert [sequence for _, sequence in came] == [3, 4, 5, 6, 7]
+    assert [moment for moment, _ in came[2:]] == pytest.approx([begun + pause] * 3)
+
+
+@virtual_time
+async def test_who_keeps_up_reads_nothing_from_the_database_but_how_the_run_stands(orchestrate):
+    at = orchestrate()
+    async with at.running():
+        live = await Live(at).open()
+        await live.send(live.script.started())
+        got: list[int] = []
+
+        async def watch() -> None:
+            async for item in at.subscriptions.follow(live.run_id, 0, ALL):
+                got.extend(numbers([item]))
+
+        watching = asyncio.create_task(watch())
+        await asyncio.sleep(1)
+        reads = at.database.reads
+        for _ in range(100):
+            await live.send(*live.script.logs(1))
+            await asyncio.sleep(0.1)
+        assert at.database.reads - reads < 25, "those of the loops that poll included"
+        assert got == list(range(1, 103))
+        watching.cancel()

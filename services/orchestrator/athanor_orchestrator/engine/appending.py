@@ -23,7 +23,7 @@ from athanor_orchestrator.domain.records import (
     RunState,
 )
 from athanor_orchestrator.domain.run_state import Actor, check
-from athanor_orchestrator.engine import ending
+from athanor_orchestrator.engine import ending, tails
 from athanor_orchestrator.engine.batches import PreparedBatch
 from athanor_orchestrator.engine.codec import AttemptEnded, AttemptStarted
 from athanor_orchestrator.storage import attempts, events, leases, results, runners, runs
@@ -159,6 +159,7 @@ class _Ledger:
     progress: Progress | None
     rows: list[EventRow] = field(default_factory=list[EventRow])
     results: list[ResultRow] = field(default_factory=list[ResultRow])
+    told: bool = False  # something of the run changed beside its log that watchers are told
 
     def append(self, tx: Transaction, batch: PreparedBatch, skip: int) -> Answer:
         """Take a batch after its first `skip` events."""
@@ -175,7 +176,8 @@ class _Ledger:
 
     def close(self, tx: Transaction) -> None:
         """Write how far the run and the lease got. What ended with the attempt has been written by then."""
-        tx.wake(f"run:{self.run.id}")
+        told = self.told or self.progress is not None
+        tx.wake(f"run:{self.run.id}" if told else tails.topic(self.run.id))
         if self.lease.end is not None:
             return
 
@@ -233,6 +235,7 @@ class _Ledger:
         if lease.event_count == 0:
             attempts.insert_attempt(tx, run.id, lease.id, Attempt(lease.attempt, lease.runner_id, CodeVersion()))
             run = replace(run, attempt_count=lease.attempt)
+            self.told = True
 
         before_end = rows[:-1] if batch.ended is not None else rows
         digest = digests.chain(lease.digest, [row.payload for row in before_end])
@@ -276,6 +279,7 @@ class _Ledger:
             start_time_us=start_time_us,
             result_count=run.result_count - superseded,
         )
+        self.told = True
         tx.wake("runs")
         tx.wake("instances")
 
@@ -318,3 +322,4 @@ class _Ledger:
         self.rows.extend(rows)
         self.run = replace(self.run, lease_id=None, last_sequence=rows[-1].sequence)
         self.lease = replace(self.lease, end=end)
+        self.told = True

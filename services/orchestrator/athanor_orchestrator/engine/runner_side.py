@@ -31,7 +31,7 @@ class RunnerSide:
         self.tails = Tails()
         self.sessions = Sessions(database, timings)
         self.control = Control(database, declined)
-        self.intake = Intake(database, self.progress, timings)
+        self.intake = Intake(database, self.progress, self.tails, timings)
         self.dispatcher = Dispatcher(database, wakeups, self.sessions, declined, timings)
         self.cancels = Cancels(database, wakeups, self.sessions, timings)
         self.reaper = Reaper(database, timings)
