@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from google.protobuf.duration_pb2 import Duration
@@ -61,9 +62,15 @@ _LOG_FAULTS: dict[int, LogFaultKind] = {
 def time(stamp: Timestamp) -> datetime:
     """A moment, to the microsecond."""
     try:
-        return _EPOCH + timedelta(0, stamp.seconds, stamp.nanos // 1000)
+        return _second(stamp.seconds) + timedelta(0, 0, stamp.nanos // 1000)
     except OverflowError:  # a clock far out of order must not make a log unreadable
         return datetime.max.replace(tzinfo=UTC) if stamp.seconds > 0 else datetime.min.replace(tzinfo=UTC)
+
+
+@lru_cache(64)
+def _second(seconds: int) -> datetime:
+    """A moment to the second, which the events of a log share with many others."""
+    return _EPOCH + timedelta(0, seconds)
 
 
 def _duration(value: Duration) -> timedelta:
