@@ -1,12 +1,15 @@
 """The measurements, each in a file of its own, in the order of the table."""
 
 from benchmarks.bench import Measure
-from benchmarks.measures import ingest, launch, memory, memory_long, startup
+from benchmarks.measures import fanout, ingest, latency, launch, memory, memory_long, replay, startup
 
 MEASURES: dict[str, Measure] = {
     "ingest": ingest.measure,
+    "latency": latency.measure,
     "launch": launch.measure,
+    "fan-out": fanout.measure,
     "memory": memory.measure,
     "memory-long": memory_long.measure,
+    "replay": replay.measure,
     "start-up": startup.measure,
 }

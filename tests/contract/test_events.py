@@ -219,3 +219,24 @@ async def test_a_large_append_survives_a_reopening(open_database, database: Data
     again = await open_database()
     page = await read(again, run.id, limit=30_000)
     assert numbers(page.items) == list(range(2, 20_002))
+
+
+async def test_a_log_is_read_on_as_bytes_alone_within_its_bounds(database: Database) -> None:
+    stored = [EventRow(n, 1, EventKind.LOG, 20, None, EPOCH_US, b"x" * n) for n in range(1, 21)]
+    await append(database, *stored)
+    await append(database, *log_events(1, 30), run_id=OTHER)
+
+    async def read_on(after: int, upto: int, limit: int = 100, max_bytes: int = PLENTY) -> tuple[list[int], int]:
+        part = await database.read(
+            lambda tx: events.read_log(tx, RUN, after_sequence=after, upto=upto, limit=limit, max_bytes=max_bytes)
+        )
+        return [len(payload) for payload in part.payloads], part.last_sequence
+
+    assert await read_on(0, 20) == (list(range(1, 21)), 20)
+    assert await read_on(4, 7) == ([5, 6, 7], 7)
+    assert await read_on(4, 20, limit=2) == ([5, 6], 6)
+    assert await read_on(0, 20, max_bytes=1 + 2 + 3) == ([1, 2, 3], 3)
+    assert await read_on(0, 20, max_bytes=1 + 2 + 3 + 3) == ([1, 2, 3], 3)
+    assert await read_on(9, 20, max_bytes=1) == ([10], 10), "one comes whatever its size"
+    assert await read_on(20, 20) == ([], 20)
+    assert await read_on(20, 25) == ([], 25), "nothing is there, so nothing is left"

@@ -15,10 +15,12 @@ from athanor_orchestrator.storage import (
     events,
     instances,
     leases,
+    postgresql,
     requests,
     results,
     runners,
     runs,
+    sqlite,
 )
 from athanor_orchestrator.storage.changes import Place
 from athanor_orchestrator.storage.database import Database
@@ -151,3 +153,19 @@ async def test_it_goes_by_an_index(database: Database, backend: str, name: str) 
         assert "TEMP B-TREE" not in plan, plan
     if backend == "sqlite" or NAMED.get(name, "") in PARTIAL:
         assert NAMED.get(name, "") in plan, plan
+
+
+async def test_so_does_the_way_of_a_whole_log_which_is_the_drivers_own(database: Database, backend: str) -> None:
+    def command(tx: Transaction) -> str:
+        driver: Any = tx.connection.connection.dbapi_connection
+        if backend == "sqlite":
+            return "\n".join(row[3] for row in driver.execute("EXPLAIN QUERY PLAN " + sqlite.READ_LOG, (X, 5, 100, 10)))
+        for switch in ("enable_seqscan", "enable_sort", "enable_bitmapscan"):
+            tx.connection.exec_driver_sql(f"SET LOCAL {switch} = off")
+        return "\n".join(row[0] for row in driver.execute("EXPLAIN " + postgresql.READ_LOG, (X, 5, 100, 10, 1000)))
+
+    plan = await database.write(command)
+    by_key = "(run_id=? AND sequence>? AND sequence<?)" if backend == "sqlite" else "Index Scan using run_events_pkey"
+    assert by_key in plan, plan
+    for fault in ("Sort", "TEMP B-TREE", "Seq Scan", "SCAN"):
+        assert fault not in plan, plan

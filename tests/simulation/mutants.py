@@ -173,11 +173,11 @@ MUTANTS = (
         "a slow subscriber falls back to the log",
         [
             Edit(
-                subscription._read,
-                "    page = events.read_events(\n",
+                subscription._look,
+                "    batch, position = _events(",
                 "    if run.last_sequence - position > 12 and position > 0:\n"
                 "        position = run.last_sequence - 12\n"
-                "    page = events.read_events(\n",
+                "    batch, position = _events(",
             )
         ],
     ),

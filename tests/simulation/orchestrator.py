@@ -98,7 +98,7 @@ class OrchestratorHost:
         self.fleet = Fleet(database, TIMINGS)
         self.verification = Verification(database)
         self.watches = Watches(
-            Subscriptions(database, wakeups, side.progress, self._store.clock, TIMINGS),
+            Subscriptions(database, wakeups, side.progress, side.tails, self._store.clock, TIMINGS),
             Watching(database, wakeups, TIMINGS),
         )
         self._ready = True

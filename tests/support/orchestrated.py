@@ -56,7 +56,7 @@ class Orchestrated:
         """Begin anew with nothing but the database, as a new process would."""
         self.side = RunnerSide(self.typed_database, self.wakeups, self.clock, self.timings)
         self.subscriptions = Subscriptions(
-            self.typed_database, self.wakeups, self.side.progress, self.clock, self.timings
+            self.typed_database, self.wakeups, self.side.progress, self.side.tails, self.clock, self.timings
         )
         self.watching = Watching(self.typed_database, self.wakeups, self.timings)
         self.fleet = Fleet(self.typed_database, self.timings)

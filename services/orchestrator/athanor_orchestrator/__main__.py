@@ -1,6 +1,7 @@
 """`python -m athanor_orchestrator`: start, say where, serve until told to stop."""
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -50,6 +51,9 @@ async def _serve(settings: Settings) -> int:
     except (AthanorError, PortTaken, OSError) as error:
         _complain(_start_error(error, settings))
         return FAILED
+    # What is there by now stays: collecting it again and again would hold up everybody for some 25 ms each time.
+    gc.collect()
+    gc.freeze()
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     sys.stdout.write(f"athanor-orchestrator listening on {host}:{orchestrator.port}\n")
     sys.stdout.flush()

@@ -100,7 +100,8 @@ class Orchestrator:
         self._runner_side = RunnerSide(database, wakeups, self._clock, timings)
         self._deletion = Deletion(database, wakeups)
         catalogue = Catalogue(database)
-        subscriptions = Subscriptions(database, wakeups, self._runner_side.progress, self._clock, timings)
+        side = self._runner_side
+        subscriptions = Subscriptions(database, wakeups, side.progress, side.tails, self._clock, timings)
         self.watches = Watches(subscriptions, Watching(database, wakeups, timings))
 
         mounted: dict[ServiceDescriptor, object] = {

@@ -1,5 +1,6 @@
 """From messages to records: nothing lost, nothing rounded, nothing of protobuf left."""
 
+import dataclasses
 import json
 from datetime import UTC, datetime, timedelta
 
@@ -236,3 +237,15 @@ def test_the_other_resources():
     assert (instance.configuration, instance.last_run_state, instance.last_run_time) == ({"a": 1}, None, WHEN)
     runner = _decode.runner(runner_pb2.Runner(id="x", run_ids=["r"], slots=2, connected=True))
     assert (runner.run_ids, runner.slots, runner.connected) == (("r",), 2, True)
+
+
+@pytest.mark.parametrize("kind", [LogEntry, Result])
+def test_events_that_are_made_without_their_constructor_have_all_that_it_sets(kind):
+    message = run_event_pb2.RunEvent(sequence=3, attempt=1)
+    getattr(message, {LogEntry: "log", Result: "result"}[kind]).SetInParent()
+    event = _decode.event(message)
+    assert vars(event) == {field.name: getattr(event, field.name) for field in dataclasses.fields(kind)}
+    assert event == kind(**vars(event))
+    assert hash(event) == hash(kind(**vars(event)))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        event.sequence = 4

@@ -3,9 +3,10 @@
 import asyncio
 import itertools
 import random
+from contextlib import ExitStack
 
 import pytest
-from athanor.v1 import run_event_pb2, run_pb2
+from athanor.v1 import run_event_pb2, run_pb2, run_service_pb2
 from athanor_orchestrator.domain.errors import NotFound, PositionOutOfRange, StorageUnavailable
 from athanor_orchestrator.domain.records import EventFilter, EventKind, Progress, RunState
 from athanor_orchestrator.engine.messages import Delivery
@@ -45,13 +46,16 @@ class Live:
         await self.send(self.script.ended())
 
 
-def numbers(items: list) -> list[int]:
-    return [
-        run_event_pb2.RunEvent.FromString(payload).sequence
-        for item in items
+def events_of(item: object) -> list[run_event_pb2.RunEvent]:
+    return (
+        list(run_service_pb2.WatchRunResponse.FromString(item.message).batch.events)
         if isinstance(item, BatchItem)
-        for payload in item.payloads
-    ]
+        else []
+    )
+
+
+def numbers(items: list) -> list[int]:
+    return [event.sequence for item in items for event in events_of(item)]
 
 
 async def read_all(at: Orchestrated, run_id: str, after: int = 0, filter: EventFilter = ALL) -> list:
@@ -69,7 +73,7 @@ async def test_a_run_that_has_ended_is_replayed_between_two_pictures_of_it(orche
     assert [type(item) for item in items] == [RunItem, BatchItem, RunItem]
     assert items[0].run.state is items[-1].run.state is RunState.COMPLETED
     assert numbers(items) == list(range(1, 10))
-    assert items[1].payloads[1:-1] == live.script.written
+    assert [event.SerializeToString(deterministic=True) for event in events_of(items[1])][1:-1] == live.script.written
     assert items[1].last_sequence == 9
 
 
@@ -225,7 +229,7 @@ async def test_a_long_log_is_cut_into_batches_and_a_slow_reader_holds_one(orches
         item = await anext(items)
         if not isinstance(item, BatchItem):
             continue
-        assert sum(len(payload) for payload in item.payloads) <= BATCH_BYTES
+        assert sum(event.ByteSize() for event in events_of(item)) <= BATCH_BYTES
         got += numbers([item])
         reads = at.database.reads
         await asyncio.sleep(60)  # the reader does not read, and nothing is read for it
@@ -260,7 +264,7 @@ async def test_one_event_larger_than_a_batch_comes_alone(orchestrate, monkeypatc
         await live.send(live.script.started(), live.script.log("x" * 2 * BATCH_BYTES), live.script.log("y"))
         await live.end()
         items = await read_all(at, live.run_id)
-    assert [len(item.payloads) for item in items if isinstance(item, BatchItem)] == [2, 1, 3]
+    assert [len(events_of(item)) for item in items if isinstance(item, BatchItem)] == [2, 1, 3]
 
 
 @virtual_time
@@ -319,12 +323,7 @@ async def test_filters_of_log_entries(orchestrate, filter, messages):
         await live.send(live.script.started(), live.script.log("info"), live.script.log("warning", 30))
         await live.end()
         items = await read_all(at, live.run_id, 0, filter)
-    read = [
-        run_event_pb2.RunEvent.FromString(payload)
-        for item in items
-        if isinstance(item, BatchItem)
-        for payload in item.payloads
-    ]
+    read = [event for item in items for event in events_of(item)]
     assert [event.log.message for event in read if event.HasField("log")] == messages
 
 
@@ -383,3 +382,58 @@ async def test_a_reader_that_leaves_leaves_nothing_behind(orchestrate):
     assert at.wakeups._waiters
     await items.aclose()
     assert not at.wakeups._waiters
+
+
+@pytest.mark.parametrize(("watchers", "pause"), [(1, 0.0), (2, 0.0004), (100, 0.02), (5000, 0.2)])
+@virtual_time
+async def test_what_comes_quickly_is_gathered_for_longer_the_more_watch(orchestrate, watchers, pause):
+    at = orchestrate()
+    async with at.running():
+        live = await Live(at).open()
+        await live.send(live.script.started())
+        loop = asyncio.get_running_loop()
+        came: list[tuple[float, int]] = []
+
+        async def watch() -> None:
+            async for item in at.subscriptions.follow(live.run_id, 2, ALL):
+                came.extend((loop.time(), event.sequence) for event in events_of(item))
+
+        with ExitStack() as others:
+            for _ in range(watchers - 1):
+                others.enter_context(at.side.tails.follow(live.run_id))
+            watching = asyncio.create_task(watch())
+            await asyncio.sleep(1)
+            begun = loop.time()
+            await live.send(*live.script.logs(2))
+            await asyncio.sleep(0)
+            assert came == [(begun, 3), (begun, 4)], "the first is sent at once"
+            for _ in range(3):
+                await asyncio.sleep(pause / 4)
+                await live.send(*live.script.logs(1))
+            await asyncio.sleep(1)
+            watching.cancel()
+    assert [sequence for _, sequence in came] == [3, 4, 5, 6, 7]
+    assert [moment for moment, _ in came[2:]] == pytest.approx([begun + pause] * 3)
+
+
+@virtual_time
+async def test_who_keeps_up_reads_nothing_from_the_database_but_how_the_run_stands(orchestrate):
+    at = orchestrate()
+    async with at.running():
+        live = await Live(at).open()
+        await live.send(live.script.started())
+        got: list[int] = []
+
+        async def watch() -> None:
+            async for item in at.subscriptions.follow(live.run_id, 0, ALL):
+                got.extend(numbers([item]))
+
+        watching = asyncio.create_task(watch())
+        await asyncio.sleep(1)
+        reads = at.database.reads
+        for _ in range(100):
+            await live.send(*live.script.logs(1))
+            await asyncio.sleep(0.1)
+        assert at.database.reads - reads < 25, "those of the loops that poll included"
+        assert got == list(range(1, 103))
+        watching.cancel()

@@ -25,7 +25,7 @@ from athanor_orchestrator.domain.records import (
     RunState,
 )
 from athanor_orchestrator.domain.run_state import Actor, check
-from athanor_orchestrator.engine import ending
+from athanor_orchestrator.engine import ending, tails
 from athanor_orchestrator.engine.batches import PreparedBatch
 from athanor_orchestrator.engine.codec import AttemptEnded, AttemptStarted
 from athanor_orchestrator.storage import attempts, counts, events, leases, results, runners, runs
@@ -103,8 +103,12 @@ def store(tx: Transaction, arrivals: Sequence[Arrival], progress: Mapping[str, P
     live = [ledger for ledger in ledgers.values() if ledger.lease.end is None]
     unwritten = {ledger.run.id: ledger.progress for ledger in live if ledger.progress is not None}
     runs.put_progress(tx, unwritten)
-    for run_id in {ledger.run.id for ledger in touched} | unwritten.keys():
-        tx.wake(f"run:{run_id}")
+    for ledger in ledgers.values():
+        run_id = ledger.run.id
+        if ledger.told or run_id in unwritten:
+            tx.wake(f"run:{run_id}")
+        elif ledger.events:
+            tx.wake(tails.topic(run_id))
     return answers
 
 
@@ -176,6 +180,7 @@ class _Ledger:
     progress: Progress | None
     events: list[EventColumns] = field(default_factory=list[EventColumns])
     results: list[ResultRow] = field(default_factory=list[ResultRow])
+    told: bool = False  # something of the run changed beside its log that watchers are told
 
     def append(self, tx: Transaction, batch: PreparedBatch, skip: int) -> Answer:
         """Take a batch after its first `skip` events."""
@@ -225,6 +230,7 @@ class _Ledger:
         lease, before = self.lease, self.reach
         if before.event_count == 0:
             attempts.insert_attempt(tx, self.run.id, lease.id, Attempt(lease.attempt, lease.runner_id, CodeVersion()))
+            self.told = True
 
         before_end = new.payloads[:-1] if batch.ended is not None else new.payloads
         first = new.first_sequence
@@ -267,6 +273,7 @@ class _Ledger:
             raise LookupError(f"run {run.id} is not {run.state.name} any more")
 
         self.run = replace(run, state=RunState.RUNNING, start_time_us=start_time_us)
+        self.told = True
         tx.wake("runs")
         tx.wake("instances")
 
@@ -322,3 +329,4 @@ class _Ledger:
         self.events += in_columns(rows)
         self.run = replace(self.run, lease_id=None)
         self.lease = replace(self.lease, end=end)
+        self.told = True

@@ -20,6 +20,7 @@ from athanor_orchestrator.engine.progress import ProgressBoard
 from athanor_orchestrator.engine.report_stream import ReportStream
 from athanor_orchestrator.engine.retries import Retries
 from athanor_orchestrator.engine.sessions import Session
+from athanor_orchestrator.engine.tails import Tails
 from athanor_orchestrator.engine.timings import Timings
 from athanor_orchestrator.storage import leases
 from athanor_orchestrator.storage.database import Database
@@ -51,9 +52,10 @@ class _Item:
 class Intake:
     """Stores what all Report streams of this orchestrator deliver."""
 
-    def __init__(self, database: Database, progress: ProgressBoard, timings: Timings) -> None:
+    def __init__(self, database: Database, progress: ProgressBoard, tails: Tails, timings: Timings) -> None:
         self._database = database
         self._progress = progress
+        self._tails = tails
         self._timings = timings
         self._retries = Retries(database, timings)
         self._waiting: deque[_Waiting] = deque()
@@ -180,6 +182,8 @@ class Intake:
                 stream.outbox.acknowledge(Acknowledgement(lease_id, sequence))
                 if ended:
                     self._forget(stream, lease_id)
+                elif sequence == item.batch.last_sequence:
+                    self._show(item)
             case Rewound(sequence):
                 stream.rewind(Acknowledgement(lease_id, sequence, rewind=True))
             case Fenced(reason):
@@ -189,6 +193,12 @@ class Intake:
                 stream.session.end(SessionSuperseded(stream.session.id))
             case Nothing():
                 pass
+
+    def _show(self, item: _Item) -> None:
+        """Keep the events of a batch, all of which are stored, for those who watch its run."""
+        run_id = item.stream.session.leases.get(item.lease_id)
+        if run_id is not None and self._tails.followed(run_id):
+            self._tails.add(run_id, item.batch.first_sequence, item.batch.events.payloads)
 
     def _forget(self, stream: ReportStream, lease_id: str) -> None:
         run_id = stream.session.leases.get(lease_id)

@@ -12,6 +12,7 @@ from athanor_orchestrator.engine.intake import Intake
 from athanor_orchestrator.engine.progress import ProgressBoard, ProgressWriter
 from athanor_orchestrator.engine.reaper import Reaper
 from athanor_orchestrator.engine.sessions import Sessions
+from athanor_orchestrator.engine.tails import Tails
 from athanor_orchestrator.engine.timings import Timings
 from athanor_orchestrator.engine.wakeups import Wakeups
 from athanor_orchestrator.storage.database import Database
@@ -27,9 +28,10 @@ class RunnerSide:
         declined = Declined(timings.declined_for)
 
         self.progress = ProgressBoard(wakeups)
+        self.tails = Tails()
         self.sessions = Sessions(database, timings)
         self.control = Control(database, declined)
-        self.intake = Intake(database, self.progress, timings)
+        self.intake = Intake(database, self.progress, self.tails, timings)
         self.dispatcher = Dispatcher(database, wakeups, self.sessions, declined, timings)
         self.cancels = Cancels(database, wakeups, self.sessions, timings)
         self.reaper = Reaper(database, timings)

@@ -1,20 +1,25 @@
 """Following a run's log: one loop that serves replay and live alike.
 
-Register for wake-ups, read from the database until nothing is left, wait, and again. A reader that does not read holds
-one batch; a reader that comes back says where it was.
+Register for wake-ups, read from the database until nothing is left, wait, and again; what was just committed behind the
+reader's position comes from memory (`tails`). The run itself is looked at when somebody says that it changed, when
+nothing is left to read, and at every poll. A reader that does not read holds one batch; a reader that comes back says
+where it was.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from athanor_orchestrator.domain.clock import Clock
 from athanor_orchestrator.domain.errors import NotFound, PositionOutOfRange
-from athanor_orchestrator.domain.records import Attempt, EventFilter, EventRow, Progress, Run
+from athanor_orchestrator.domain.records import Attempt, EventFilter, Progress, Run
 from athanor_orchestrator.domain.run_state import TERMINAL
-from athanor_orchestrator.engine import codec, progress
+from athanor_orchestrator.engine import codec, framing, progress, tails
+from athanor_orchestrator.engine.log_pages import LogPages
 from athanor_orchestrator.engine.progress import ProgressBoard
+from athanor_orchestrator.engine.tails import BatchItem, Tails
 from athanor_orchestrator.engine.timings import Timings
 from athanor_orchestrator.engine.wakeups import Wakeups
 from athanor_orchestrator.storage import events, runs
@@ -22,9 +27,10 @@ from athanor_orchestrator.storage.database import Database
 from athanor_orchestrator.storage.transaction import Transaction
 
 BATCH_BYTES = 256 * 1024
-_BATCH_EVENTS = 10_000
+_BATCH_EVENTS = 2_500  # small ones fill a batch by their number; PostgreSQL looks at the size of as many
 
 _LONG_AGO = float("-inf")
+_WHOLE = EventFilter()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +38,6 @@ class RunItem:
     """The run as it stands."""
 
     run: Run
-
-
-@dataclass(frozen=True, slots=True)
-class BatchItem:
-    """Events of the filter, as stored, in ascending order."""
-
-    payloads: list[bytes]
-    last_sequence: int  # of the last one
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +66,15 @@ class Subscriptions:
         database: Database,
         wakeups: Wakeups,
         progress: ProgressBoard,
+        tails: Tails,
         clock: Clock,
         timings: Timings | None = None,
     ) -> None:
         self._database = database
         self._wakeups = wakeups
         self._progress = progress
+        self._tails = tails
+        self._pages: LogPages[Page] = LogPages()
         self._clock = clock
         self._timings = timings or Timings()
 
@@ -88,56 +89,118 @@ class Subscriptions:
         Raises NotFound, also when the run is deleted meanwhile, PositionOutOfRange and StorageUnavailable.
         """
         reader = _Reader(after_sequence, self._clock, self._timings)
+        whole = filter == _WHOLE
+        of_run, of_log = f"run:{run_id}", tails.topic(run_id)
 
-        with self._wakeups.subscribe(f"run:{run_id}", progress.topic(run_id)) as wakeup:
+        with (
+            self._wakeups.subscribe(of_run, of_log, progress.topic(run_id)) as wakeup,
+            self._tails.follow(run_id) as tail,
+        ):
+            heard: frozenset[str] = frozenset()
+            unread = True  # as far as is known
             while True:
-                page = await self._database.read(lambda tx: _read(tx, run_id, reader.position, filter))
-                more = page.more
-                items = reader.take(page)
-                del page
-                while items:
-                    # Taken off before it is handed on: while the next page is read, none of this one is held.
-                    yield items.popleft()
-                if reader.over:
-                    return
+                item = tail.behind(reader.position) if whole else None
+                passed_on = False
+                if of_run in heard or reader.has_not_looked:
+                    page = await self._look(run_id, reader.position, None if item is not None else filter)
+                elif item is not None:
+                    page = Page(None, item, item.last_sequence, more=False)
+                    passed_on = True
+                elif unread or of_log in heard:
+                    page = await self._page(run_id, reader.position, filter, reader.known_end)
+                else:
+                    page = None
 
-                for item in reader.aside(self._progress.latest(run_id)):
-                    yield item
-                if not more:
-                    await wakeup.wait(reader.patience())
+                if page is not None:
+                    unread = page.more
+                    items = reader.take(page)
+                    del page, item
+                    while items:
+                        # Taken off before it is handed on: while the next page is read, none of this one is held.
+                        yield items.popleft()
+                    if reader.over:
+                        return
+
+                for aside in reader.aside(self._progress.latest(run_id)):
+                    yield aside
+                if passed_on and tail.followers > 1:
+                    await asyncio.sleep(self._pause(tail.followers))
+                heard = wakeup.heard() if unread else await wakeup.wait(reader.patience())
+
+    def _pause(self, followers: int) -> float:
+        """Return for how long what comes is gathered, once something has been sent."""
+        return min(followers * self._timings.gathered, self._timings.gathered_longest)
+
+    async def _look(self, run_id: str, position: int, filter: EventFilter | None) -> "Page":
+        """Look at the run; and, with a filter, at what is behind the position."""
+        return await self._database.read(partial(_look, run_id, position, filter))
+
+    async def _page(self, run_id: str, position: int, filter: EventFilter, upto: int) -> "Page":
+        """Read on, up to a place where the log is known to reach; beyond that a look at the run is due."""
+        if position >= upto:
+            return await self._look(run_id, position, filter)
+
+        async def read() -> Page:
+            return await self._database.read(partial(_page, run_id, position, filter, upto))
+
+        return await (self._pages.get(run_id, position, read) if filter == _WHOLE else read())
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
     """What one snapshot has behind a position."""
 
-    run: Run
-    rows: list[EventRow]
+    run: Run | None  # None: nobody looked
+    batch: BatchItem | None  # None: nothing that the filter shows
     position: int  # how far it reaches, hidden events included
     more: bool
 
 
-def _read(tx: Transaction, run_id: str, position: int, filter: EventFilter) -> Page:
+def _look(run_id: str, position: int, filter: EventFilter | None, tx: Transaction) -> Page:
     run = runs.get_run(tx, run_id)
     if run is None:
         raise NotFound("run", run_id)
     if position > run.last_sequence:
         raise PositionOutOfRange(run_id, 1, run.last_sequence)
-    if position == run.last_sequence:
-        return Page(run, [], position, more=False)
+    if filter is None or position == run.last_sequence:
+        return Page(run, None, position, more=position < run.last_sequence)
+    batch, position = _events(tx, run_id, position, filter, run.last_sequence)
+    return Page(run, batch, position, more=position < run.last_sequence)
+
+
+def _page(run_id: str, position: int, filter: EventFilter, upto: int, tx: Transaction) -> Page:
+    if not runs.exists(tx, run_id):
+        raise NotFound("run", run_id)
+    batch, position = _events(tx, run_id, position, filter, upto)
+    return Page(None, batch, position, more=True)
+
+
+def _events(
+    tx: Transaction, run_id: str, position: int, filter: EventFilter, upto: int
+) -> tuple[BatchItem | None, int]:
+    """Return the events behind a position that the filter shows, and how far they reach."""
+    if filter == _WHOLE:
+        part = events.read_log(
+            tx, run_id, after_sequence=position, upto=upto, limit=_BATCH_EVENTS, max_bytes=BATCH_BYTES
+        )
+        return _batch(part.payloads, part.last_sequence), part.last_sequence
 
     page = events.read_events(
         tx,
         run_id,
         after_sequence=position,
-        upto=run.last_sequence,
+        upto=upto,
         filter=filter,
         limit=_BATCH_EVENTS,
         max_bytes=BATCH_BYTES,
     )
-    position = page.items[-1].sequence if page.more else run.last_sequence
     rows = [row for row in page.items if codec.has_text(row, filter.text)]
-    return Page(run, rows, position, page.more)
+    batch = _batch([row.payload for row in rows], rows[-1].sequence if rows else 0)
+    return batch, page.items[-1].sequence if page.more else upto
+
+
+def _batch(payloads: Sequence[bytes], last_sequence: int) -> BatchItem | None:
+    return BatchItem(framing.batch_response(payloads), last_sequence) if payloads else None
 
 
 class _Reader:
@@ -147,6 +210,8 @@ class _Reader:
         self.position = position  # served up to here, hidden events included
         self.over = False
         self._told = position  # up to here the reader knows
+        self.known_end = position  # of the log, when the run was last looked at
+        self._looked_at = _LONG_AGO  # by the loop's clock
         self._run: Run | None = None  # as it was sent last
         self._progress: Progress | None = None  # as it was sent last
         self._stored_progress: Progress | None = None
@@ -157,24 +222,32 @@ class _Reader:
         self._position_at = _LONG_AGO
         self._progress_at = _LONG_AGO
 
+    @property
+    def has_not_looked(self) -> bool:
+        """Whether it is time to look at the run, though nobody said that it has changed."""
+        return _now() >= self._looked_at + self._timings.poll
+
     def take(self, page: Page) -> "deque[Item]":
         """Return what is to be sent of a page."""
         items: deque[Item] = deque()
-        run = page.run
-        terminal = run.state in TERMINAL
         self.position = page.position
-        self._stored_progress = run.progress
-        self.over = terminal and not page.more
+        run = page.run
+        terminal = run is not None and run.state in TERMINAL
+        if run is not None:
+            self._looked_at = _now()
+            self.known_end = run.last_sequence
+            self._stored_progress = run.progress
+            self.over = terminal and not page.more
 
-        # A run that has ended meanwhile comes last, behind its log.
-        if self._run is None or (not terminal and _differs(self._run, run)):
-            items.append(RunItem(run))
-            self._progress = run.progress
-            self._run = run
-        if page.rows:
-            self._told = page.rows[-1].sequence
-            items.append(BatchItem([row.payload for row in page.rows], self._told))
-        if self.over and not (items and isinstance(items[-1], RunItem)):
+            # A run that has ended meanwhile comes last, behind its log.
+            if self._run is None or (not terminal and _differs(self._run, run)):
+                items.append(RunItem(run))
+                self._progress = run.progress
+                self._run = run
+        if page.batch is not None:
+            self._told = page.batch.last_sequence
+            items.append(page.batch)
+        if run is not None and self.over and not (items and isinstance(items[-1], RunItem)):
             items.append(RunItem(run))
 
         if items:
@@ -207,7 +280,7 @@ class _Reader:
     def patience(self) -> float:
         """Return for how many seconds to wait at most before looking again."""
         now = _now()
-        until = [now + self._timings.poll, self._heard_at + self._timings.keep_alive]
+        until = [self._looked_at + self._timings.poll, self._heard_at + self._timings.keep_alive]
         if self._progress_waits:
             until.append(self._progress_at + self._timings.progress_shown)
         if self.position > self._told:

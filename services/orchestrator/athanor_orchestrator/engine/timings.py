@@ -14,6 +14,10 @@ class Timings:
     keep_alive: float = 5.0  # a watcher hears something at least this often
     hidden_position: float = 1.0  # at most one position this often when the filter hides everything
     progress_shown: float = 0.1  # at most one progress to a watcher this often
+    # What is sent to a watcher as it happens leaves it alone for this long, for each watcher of the run: sending to all
+    # of them then takes no more than half of a processor, and what comes meanwhile goes into one message.
+    gathered: float = 0.000_2
+    gathered_longest: float = 0.2
     changes_shown: float = 0.1  # what changes is gathered for this long for a watcher of many, once it comes quickly
     changes_kept: float = 600.0  # the journal of changes; a watcher of many that is slower than this begins again
     progress_stored: float = 1.0  # progress is written on the run this often at most

@@ -15,10 +15,13 @@ class Wakeup:
     The edge is kept: a topic published between a read and the wait ends the wait at once. Many at a time count as one.
     """
 
+    __slots__ = ("_edge", "_heard", "_topics", "_wakeups")
+
     def __init__(self, wakeups: "Wakeups", topics: frozenset[str]) -> None:
         self._wakeups = wakeups
         self._topics = topics
         self._edge = asyncio.Event()
+        self._heard: set[str] = set()  # since it was last asked
 
     def __enter__(self) -> Self:
         return self
@@ -32,21 +35,27 @@ class Wakeup:
         """End the subscription."""
         self._wakeups.unsubscribe(self, self._topics)
 
-    def set(self) -> None:
+    def set(self, topic: str) -> None:
         """Wake the waiter, now or at its next wait."""
+        self._heard.add(topic)
         self._edge.set()
 
-    async def wait(self, timeout: float) -> bool:
-        """Wait for one of the topics, for `timeout` seconds at most. False when none was published."""
+    def heard(self) -> frozenset[str]:
+        """Return the topics that were published since this, or `wait`, was last called; and forget them."""
+        heard = frozenset(self._heard)
+        self._heard.clear()
+        self._edge.clear()
+        return heard
+
+    async def wait(self, timeout: float) -> frozenset[str]:
+        """Wait for one of the topics, for `timeout` seconds at most; returns those published, empty when none was."""
         if not self._edge.is_set():
             try:
                 async with asyncio.timeout(max(timeout, 0)):
                     await self._edge.wait()
             except TimeoutError:
-                return False
-
-        self._edge.clear()
-        return True
+                return frozenset()
+        return self.heard()
 
 
 class Wakeups:
@@ -59,7 +68,7 @@ class Wakeups:
         """Wake whoever subscribed to one of `topics`."""
         for topic in topics:
             for waiter in self._waiters.get(topic, ()):
-                waiter.set()
+                waiter.set(topic)
 
     def subscribe(self, *topics: str) -> Wakeup:
         """Subscribe to `topics` from now on; close it, or use it as a context manager."""

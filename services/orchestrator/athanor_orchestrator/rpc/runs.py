@@ -5,10 +5,11 @@ from collections.abc import AsyncGenerator
 from athanor.v1 import run_service_pb2 as pb
 
 from athanor_orchestrator.domain.records import ResourceFilter, Run, RunState
+from athanor_orchestrator.engine import framing
 from athanor_orchestrator.engine.run_log import RunLog
 from athanor_orchestrator.engine.runs import Order, Runs
 from athanor_orchestrator.engine.verification import Verification
-from athanor_orchestrator.rpc import convert, convert_certificate, idempotency, paging, watch
+from athanor_orchestrator.rpc import convert, convert_certificate, idempotency, paging
 from athanor_orchestrator.rpc.paging import DEFAULT_EVENTS, LARGEST_EVENTS
 from athanor_orchestrator.rpc.validate import REASON_CHARACTERS, Faults
 from athanor_orchestrator.rpc.watch import Watches
@@ -97,7 +98,7 @@ class RunServicer:
             limit=limit,
         )
         rest = pb.ListRunEventsResponse(next_page_token=paging.token(request, page.position))
-        return watch.event_list(page.payloads) + rest.SerializeToString()
+        return framing.event_list(page.payloads) + rest.SerializeToString()
 
     async def ListResults(self, request: pb.ListResultsRequest) -> pb.ListResultsResponse:
         faults = Faults()

@@ -26,9 +26,6 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 R = TypeVar("R")
 
-_EVENTS_TAG = b"\x0a"  # field 1, length-delimited: `events` of RunEventBatch and of ListRunEventsResponse
-_BATCH_TAG = b"\x12"  # field 2, length-delimited: `batch` of WatchRunResponse
-
 
 class Watches:
     """The open watch streams of this process, of every kind."""
@@ -36,13 +33,13 @@ class Watches:
     def __init__(self, subscriptions: Subscriptions, watching: Watching) -> None:
         self._subscriptions = subscriptions
         self._watching = watching
-        self._stopping = asyncio.Event()
+        self._stop = _Stop()
         self.open = 0  # streams that are open now
         self.opened = 0  # streams that were ever opened
 
     def stop(self) -> None:
         """End every stream with UNAVAILABLE; its reader goes on from its position elsewhere, or later."""
-        self._stopping.set()
+        self._stop.set()
 
     def follow(
         self, run_id: str, after_sequence: int, filter: EventFilter
@@ -80,35 +77,50 @@ class Watches:
         self.opened += 1
         logger.debug("watch opened: %s; %d open, %d so far", what, self.open, self.opened)
         try:
-            async for item in _until(self._stopping, items):
+            async for item in self._stop.pass_on(items):
                 yield sent(item)
         finally:
             self.open -= 1
             logger.debug("watch closed: %s; %d open", what, self.open)
 
 
-async def _until(stopping: asyncio.Event, items: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
-    """Pass items on until there are no more; raise Stopping as soon as `stopping` is set."""
-    end = asyncio.create_task(stopping.wait(), name="watch: wait for the stop")
-    step: asyncio.Task[T] | None = None
-    try:
-        while not end.done():
-            step = asyncio.create_task(anext(items), name="watch: wait for an item")
-            await asyncio.wait({step, end}, return_when=asyncio.FIRST_COMPLETED)
-            if not step.done():
-                break
-            try:
-                item = step.result()
-            except StopAsyncIteration:
-                return
-            yield item
-        raise Stopping
-    finally:
-        for task in (step, end):
-            if task is not None and not task.done():
-                task.cancel()
-                await asyncio.wait({task})
-        await items.aclose()
+class _Stop:
+    """The end of all streams of this process."""
+
+    def __init__(self) -> None:
+        self._come = False
+        self._waiting: set[asyncio.Timeout] = set()
+
+    def set(self) -> None:
+        """Let it come."""
+        if self._come:
+            return
+        self._come = True
+        for scope in self._waiting:
+            scope.reschedule(0)
+
+    async def pass_on(self, items: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
+        """Pass items on until there are no more; raise Stopping as soon as the end has come."""
+        try:
+            while not self._come:
+                # A timeout that only `set` lets run out: a task for each item would cost more than sending it.
+                scope = asyncio.timeout(None)
+                try:
+                    async with scope:
+                        self._waiting.add(scope)
+                        item = await anext(items)
+                except StopAsyncIteration:
+                    return
+                except TimeoutError:
+                    if scope.expired():
+                        break
+                    raise
+                finally:
+                    self._waiting.discard(scope)
+                yield item
+            raise Stopping
+        finally:
+            await items.aclose()
 
 
 async def _one_by_one(parts: AsyncGenerator[Iterable[R], None]) -> AsyncGenerator[R, None]:
@@ -141,29 +153,10 @@ def response(item: Item) -> pb.WatchRunResponse | bytes:
     match item:
         case RunItem(run):
             return pb.WatchRunResponse(run=convert.run(run))
-        case BatchItem(payloads=payloads):
-            batch = event_list(payloads)
-            return b"".join((_BATCH_TAG, varint(len(batch)), batch))
+        case BatchItem(message=message):
+            return message
         case ProgressItem(progress):
             return pb.WatchRunResponse(progress=convert.progress(progress))
         case PositionItem(sequence, server_time_us):
             position = watch_pb2.Position(sequence=sequence, server_time=convert.timestamp(server_time_us))
             return pb.WatchRunResponse(position=position)
-
-
-def event_list(payloads: Iterable[bytes]) -> bytes:
-    """Return the bytes of a message whose field 1 is the list of these events."""
-    parts: list[bytes] = []
-    for payload in payloads:
-        parts += (_EVENTS_TAG, varint(len(payload)), payload)
-    return b"".join(parts)
-
-
-def varint(number: int) -> bytes:
-    """Return a number as protobuf writes it: 7 bits a byte, lowest first."""
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)

@@ -118,6 +118,12 @@ class Dialect(ABC):
         """
 
     @abstractmethod
+    def fetch_log(
+        self, connection: sqlalchemy.Connection, run_id: str, after_sequence: int, upto: int, limit: int, max_bytes: int
+    ) -> Sequence[tuple[int, bytes]]:
+        """Fetch sequence and payload of a run's events, `after_sequence` < sequence <= `upto`, capped likewise."""
+
+    @abstractmethod
     def notify(self, connection: sqlalchemy.Connection, topics: Collection[str]) -> None:
         """Tell other orchestrators what this transaction concerns, should it commit."""
 

@@ -1,7 +1,7 @@
 """Runs' logs: the events' own bytes, and beside them what is filtered by."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from sqlalchemy import LargeBinary, cast, delete, func, or_, select
 
@@ -68,6 +68,23 @@ def read_events(
     query = query.order_by(run_events.c.sequence.desc() if descending else run_events.c.sequence).limit(limit + 1)
     rows, cut_by_bytes = tx.dialect.fetch_capped(tx.connection, query, "payload", max_bytes, descending=descending)
     return Page([_event(row) for row in rows[:limit]], cut_by_bytes or len(rows) > limit)
+
+
+@dataclass(frozen=True, slots=True)
+class LogPart:
+    """Consecutive events of one run, as their bytes alone."""
+
+    payloads: list[bytes]
+    last_sequence: int  # how far it reaches
+
+
+def read_log(tx: Transaction, run_id: str, *, after_sequence: int, upto: int, limit: int, max_bytes: int) -> LogPart:
+    """Return what follows `after_sequence` up to `upto`, cut like `read_events`: what a reader of the whole log needs.
+
+    It reaches `upto` when there is nothing.
+    """
+    rows = tx.dialect.fetch_log(tx.connection, run_id, after_sequence, upto, limit, max_bytes)
+    return LogPart([row[1] for row in rows], rows[-1][0] if rows else upto)
 
 
 def read_stored(

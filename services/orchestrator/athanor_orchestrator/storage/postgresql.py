@@ -70,6 +70,19 @@ _INSERT_RESULT = (
     "INSERT INTO run_results (run_id, sequence, attempt, key, value, time_us, superseded)"
     " VALUES (%s, %s, %s, %s, %s, %s, %s)"
 )
+# The server adds up the sizes, as in `fetch_capped`; of the row that does not fit nothing is sent.
+READ_LOG = """
+    SELECT sequence, payload FROM (
+        SELECT sequence, payload, sum(octet_length(payload)) OVER (ORDER BY sequence ROWS UNBOUNDED PRECEDING) AS total,
+            row_number() OVER (ORDER BY sequence ROWS UNBOUNDED PRECEDING) AS number
+        FROM (
+            SELECT sequence, payload FROM run_events WHERE run_id = %s AND sequence > %s AND sequence <= %s
+            ORDER BY sequence LIMIT %s
+        ) AS page
+    ) AS measured
+    WHERE total <= %s OR number = 1
+    ORDER BY sequence
+"""
 # One statement for any number of runs: one for each, even in a pipeline, takes the driver longer than the server. The
 # ids are there twice, so that hundreds are found by the index and not by a look at every row.
 _UPDATE_LEASES = (
@@ -229,6 +242,13 @@ class PostgresqlDialect(Dialect):
         if fetched and not fetched[-1].fits:
             return fetched[:-1], True
         return fetched, False
+
+    def fetch_log(
+        self, connection: sqlalchemy.Connection, run_id: str, after_sequence: int, upto: int, limit: int, max_bytes: int
+    ) -> Sequence[tuple[int, bytes]]:
+        """In binary, on the driver's own cursor: bytes come as they are, and not spelled out."""
+        with _driver(connection).cursor(binary=True) as cursor:
+            return cursor.execute(READ_LOG, (run_id, after_sequence, upto, limit, max_bytes)).fetchall()
 
     def notify(self, connection: sqlalchemy.Connection, topics: Collection[str]) -> None:
         """One statement for the whole transaction; PostgreSQL sends it with the commit."""

@@ -55,6 +55,7 @@ _NOT_TOLD = frozenset({"lease_id", "attempt_count", "progress", "last_sequence",
 
 # On the way of every event and every page of a watch: made once, because that costs as much as carrying it out.
 _GET = with_configuration().where(runs.c.id == bindparam("run"), VISIBLE)
+_EXISTS = select(runs.c.id).where(runs.c.id == bindparam("run"), VISIBLE)
 _INSERT = insert(runs)
 _INSERT_CONFIGURATION = insert(run_configurations)
 _COUNT_ON_INSTANCE = (
@@ -124,7 +125,7 @@ def get_run(tx: Transaction, run_id: str) -> Run | None:
 
 def exists(tx: Transaction, run_id: str) -> bool:
     """Tell whether there is such a run."""
-    return tx.connection.execute(select(runs.c.id).where(runs.c.id == run_id, VISIBLE)).first() is not None
+    return tx.connection.execute(_EXISTS, {"run": run_id}).first() is not None
 
 
 def lock_run(tx: Transaction, run_id: str) -> Run | None:
