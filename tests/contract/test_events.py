@@ -75,6 +75,30 @@ async def test_many_runs_are_appended_at_once(database: Database) -> None:
     await database.write(lambda tx: events.append_events(tx, []))
 
 
+@pytest.mark.parametrize("count", [99, 100, 101, 250])
+async def test_hundreds_of_one_run_come_back_as_they_were(database: Database, count: int) -> None:
+    kinds = [EventKind.LOG, EventKind.RESULT, EventKind.CHECKPOINT]
+    stored = [
+        EventRow(
+            number,
+            3,
+            kind := kinds[number % 3],
+            number % 50 if kind is EventKind.LOG else None,
+            f"key {number}" if kind is EventKind.RESULT else None,
+            EPOCH_US - number,
+            b"\x00%d" % number,
+        )
+        for number in range(7, 7 + count)
+    ]
+    await database.write(lambda tx: events.append_events(tx, [(RUN, stored), (OTHER, log_events(1, 120))]))
+    assert list((await read(database, limit=1000)).items) == stored
+    assert list((await read(database, OTHER, limit=1000)).items) == log_events(1, 120)
+    found = await database.read(
+        lambda tx: events.read_stored(tx, RUN, after_sequence=0, upto=1000, limit=1000, max_bytes=PLENTY)
+    )
+    assert [row.checksum for row in found.items] == [zlib.crc32(row.payload) for row in stored]
+
+
 async def test_a_number_that_is_there_fails_the_whole_command(database: Database) -> None:
     await append(database, *log_events(1, 3))
     with pytest.raises(Exception, match=r"(?i)unique"):

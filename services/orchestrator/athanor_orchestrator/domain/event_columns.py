@@ -28,7 +28,7 @@ class EventColumns:
 
     def behind(self, count: int) -> "EventColumns":
         """Leave out the first `count`."""
-        if count == 0:
+        if count <= 0:
             return self
         return EventColumns(
             self.first_sequence + count,

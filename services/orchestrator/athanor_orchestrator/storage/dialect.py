@@ -21,6 +21,8 @@ EventTuple = tuple[str, int, int, int, int | None, str | None, int, bytes, int]
 ResultTuple = tuple[str, int, int, str | None, str | None, int, bool]
 """A row of run_results: run id, sequence, attempt, key, value, time, superseded."""
 
+READERS = 4  # connections for reading: enough that one long page does not hold up the next
+
 
 def event_tuples(run_id: str, events: EventColumns) -> Iterator[EventTuple]:
     """Return events as rows, of which each is let go of before the next one is made."""
@@ -35,9 +37,6 @@ def event_tuples(run_id: str, events: EventColumns) -> Iterator[EventTuple]:
         events.payloads,
         map(checksum, events.payloads),
     )
-
-
-READERS = 4  # connections for reading: enough that one long page does not hold up the next
 
 
 class Trouble(Enum):
