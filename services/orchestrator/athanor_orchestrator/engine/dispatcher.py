@@ -77,8 +77,8 @@ class Dispatcher:
     async def _all_rounds(self) -> None:
         # Asked before the rounds: what comes due while they go on is past by their end, and then nothing is waited for.
         due = asyncio.get_running_loop().time() + await self._database.read(until_next_attempt)
-        while await self.round() == _MOST_CLAIMS:
-            pass  # with fewer, nothing more waits or no room is left: what changes that is a wake-up
+        while await self.round():
+            pass
         self._due = due
 
     async def round(self) -> int:
