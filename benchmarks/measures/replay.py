@@ -52,8 +52,7 @@ def measure(bench: Bench) -> Iterator[Figure]:
             "of a bare stream",
             REACH,
             "more",
-            f"{number(rate['athanor', 'watch'])} events/s beside {number(rate['bare', 'messages'])} "
-            "parsed and counted; "
+            f"{number(rate['athanor', 'watch'])} events/s beside {number(rate['bare', 'messages'])} parsed, counted; "
             f"watch() of the bare stream {number(rate['bare', 'watch'])}",
         )
         yield Figure(
