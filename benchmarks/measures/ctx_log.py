@@ -5,12 +5,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 from athanor.v1 import run_pb2
 from athanor.v1 import run_service_pb2 as calls
 
-from benchmarks.bench import Bench, Database
+from benchmarks.bench import Bench
 from benchmarks.figures import Figure, median, number
 from tests.support.system import System
 
@@ -40,8 +40,8 @@ def measure(bench: Bench) -> Iterator[Figure]:
             "us",
             reach,
             "less",
-            f"beside it {all_of(flood, share)}; as fast as it can, one of two cores busy with something else; "
-            f"after {WORK_US} us of work each: {number(median(paced[f'log {share}']))}, beside it {all_of(paced, share)}",
+            f"{all_of(flood, share)}; called as fast as it can be, one of two cores busy with something else; "
+            f"after {WORK_US} us of work each: {number(median(paced[f'log {share}']))} us, {all_of(paced, share)}",
         )
 
 
@@ -59,7 +59,7 @@ def one_run(bench: Bench, system: System, count: int, work_us: int) -> dict[str,
 
 
 @contextlib.contextmanager
-def two_cores() -> Iterator[list[int]]:
+def two_cores() -> Generator[list[int]]:
     """Meanwhile this process, and all that it starts, has two cores."""
     before = os.sched_getaffinity(0)
     cores = sorted(before)[:2]
@@ -71,7 +71,7 @@ def two_cores() -> Iterator[list[int]]:
 
 
 @contextlib.contextmanager
-def occupied(core: int) -> Iterator[None]:
+def occupied(core: int) -> Generator[None]:
     """Meanwhile a process computes on this core without a pause."""
     program = f"import os; os.sched_setaffinity(0, [{core}])\nwhile True: pass"
     with subprocess.Popen([sys.executable, "-c", program]) as process:
