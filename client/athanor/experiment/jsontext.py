@@ -72,7 +72,7 @@ def _encode_flat(members: dict[Any, Any]) -> str:
     text = ""
     try:
         for key, value in members.items():
-            kind: type = type(value)
+            kind = cast(Any, type(value))
             if kind is float:
                 if value - value != 0.0:  # it is not finite
                     return ""

@@ -4,7 +4,8 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 from athanor.experiment.control import ControlPage, ProgressSlot
@@ -21,13 +22,14 @@ class Batch:
     events: tuple[bytes, ...]
     last_sequence: int
     record_bytes: int  # of the spool, up to its last event
+    at_end: bool = False  # there was nothing more when it was read
 
     @property
     def first_sequence(self) -> int:
         """Sequence of its first event."""
         return self.last_sequence - len(self.events) + 1
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Bytes of the events."""
         return sum(map(len, self.events))
@@ -188,7 +190,8 @@ class Feed:
             self._reader.record_bytes(self.window.committed)  # lets it forget what lies behind
             if not events:
                 return None
-            return Batch(tuple(events), self._reader.last_sequence, self._reader.position.record_bytes)
+            reader = self._reader
+            return Batch(tuple(events), reader.last_sequence, reader.position.record_bytes, reader.at_end)
 
     def first_sequence(self) -> int:
         """Sequence of the first event in the spool; 0 when there is none."""
@@ -302,8 +305,11 @@ def fill(feeds: Sequence[Feed], budget: int) -> list[Taken]:
             rooms[feed] = rooms[feed] - size if rooms[feed] - size >= MAX_EVENT_BYTES else 0
             feed.credit -= size
             if before is not None and before.batch is not None:
-                batch = Batch(before.batch.events + batch.events, batch.last_sequence, batch.record_bytes)
+                batch = replace(batch, events=before.batch.events + batch.events)
             taken[feed] = Taken(feed, generation, batch)
-            waiting.append(feed)
+            if batch.at_end:
+                feed.credit = 0
+            else:
+                waiting.append(feed)
         hungry = waiting
     return list(taken.values())

@@ -239,6 +239,21 @@ def test_an_event_larger_than_the_share_is_shipped_and_paid_for(spool: Callable[
     assert had[large.feed] <= 2_000_000  # of about 6 MiB in all
 
 
+def test_what_is_read_to_its_end_is_not_looked_at_again_in_the_same_delivery(
+    spool: Callable[..., Spool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = spool()
+    one.write(3)
+    reads: list[int] = []
+    real = Feed.read
+    monkeypatch.setattr(Feed, "read", lambda feed, most, turn: reads.append(most) or real(feed, most, turn))
+
+    (taken,) = fill([one.feed], MEBIBYTE)
+
+    assert taken.batch is not None
+    assert (len(taken.batch.events), len(reads)) == (3, 1)
+
+
 def test_a_closed_feed_reads_nothing(spool: Callable[..., Spool]) -> None:
     one = spool()
     one.write(3)

@@ -27,6 +27,7 @@ class SpoolReader:
         self._first = 0  # sequence that the current segment begins with
         self._offset = 0  # in the current segment
         self._position = Position(last_sequence=0)
+        self._at_end = True
         # Where reads ended, oldest first, to say how many bytes an acknowledgement frees.
         self._boundaries: deque[tuple[int, int]] = deque()
 
@@ -40,6 +41,11 @@ class SpoolReader:
         """Sequence of the last event that was read; before the first one, one less than that."""
         return self._position.last_sequence
 
+    @property
+    def at_end(self) -> bool:
+        """Whether the last read went as far as the spool did, when it looked. What came since then is not known."""
+        return self._at_end
+
     def read(self, max_bytes: int) -> list[bytes]:
         """Read consecutive events of at most `max_bytes` together, or a single larger one; none at the end.
 
@@ -51,7 +57,9 @@ class SpoolReader:
         if self._file < 0 and not self._enter_first():
             return events
         while room > 0:
-            found, size, _, _ = self._take(self._pread(room, alone=not events), most_bytes=room)
+            data = self._pread(room, alone=not events)
+            found, size, _, _ = self._take(data, most_bytes=room)
+            self._at_end = len(data) < room
             events += found
             room -= size - len(found) * segment.RECORD_HEAD_BYTES
             if found or self._enter_next():
