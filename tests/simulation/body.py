@@ -76,9 +76,9 @@ class NotedWriter(SpoolWriter):
 
     ledgers = Ledgers()  # of the world that is simulated
 
-    def _put(self, data: bytes, events: Sequence[bytes], *rest: Any) -> None:
-        first = self._last_sequence + 1
-        super()._put(data, events, *rest)
+    def append(self, events: Sequence[bytes], *rest: Any, **more: Any) -> None:
+        first = self.next_sequence
+        super().append(events, *rest, **more)
         self.ledgers.record(self._folder, first, events)
 
     def flush(self) -> None:

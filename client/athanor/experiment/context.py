@@ -31,9 +31,10 @@ MAX_CHECKPOINT_BYTES = 512 << 10
 # What the way of every log line needs, found without looking into a module.
 _LOG = recorder.LOG
 _encode = jsontext.encode
-_varint = wire.varint
+_varint, _SINGLE = wire.varint, wire.SINGLE
 
 _LEVEL_FIELDS: dict[str, bytes] = {name: wire.level_field(number) for name, number in wire.LEVELS.items()}
+_MESSAGE, _METADATA = wire.tag(2), wire.tag(3)
 _LEAST_64, _GREATEST_64 = -(1 << 63), (1 << 63) - 1
 
 
@@ -126,31 +127,30 @@ class RunContext(Generic[ConfigT]):
 
         Raises InvalidValueError, EventTooLargeError (1 MiB), RunEndedError, ForkedChildError.
         """
-        self._record(_LOG, _log_body(level, message, metadata, ""))
+        self._record(_LOG, _log_body(level, message, metadata))
 
     def debug(self, message: str, metadata: Mapping[str, Any] | None = None) -> None:
         """Record internal details; see `log`."""
-        self._record(_LOG, _log_body("debug", message, metadata, ""))
+        self._record(_LOG, _log_body("debug", message, metadata))
 
     def info(self, message: str, metadata: Mapping[str, Any] | None = None) -> None:
         """Record a major step; see `log`."""
-        self._record(_LOG, _log_body("info", message, metadata, ""))
+        self._record(_LOG, _log_body("info", message, metadata))
 
     def warn(self, message: str, metadata: Mapping[str, Any] | None = None) -> None:
         """Record recoverable trouble; see `log`."""
-        self._record(_LOG, _log_body("warn", message, metadata, ""))
+        self._record(_LOG, _log_body("warn", message, metadata))
 
     def error(self, message: str, metadata: Mapping[str, Any] | None = None) -> None:
         """Record a failure that affects results; see `log`."""
-        self._record(_LOG, _log_body("error", message, metadata, ""))
+        self._record(_LOG, _log_body("error", message, metadata))
 
     def log_batch(self, entries: Iterable[LogTuple]) -> None:
         """Record many log entries at once, each `(level, message, metadata)` or `(level, message)`; faster than singly.
 
         Raises as `log` does, before any of them is recorded; the path begins with `entries/<index>`.
         """
-        bodies = [_log_body(*_log_tuple(entry, index), f"entries/{index}/") for index, entry in enumerate(entries)]
-        self._recorder.record_many(recorder.LOG, bodies)
+        self._recorder.record_many(_LOG, [_entry_body(entry, index) for index, entry in enumerate(entries)])
 
     def result(self, key: str, value: Any) -> None:
         """Record a result: any JSON value under a key of 1 to 500 bytes, which may repeat.
@@ -263,23 +263,27 @@ class RunContext(Generic[ConfigT]):
         return self._said
 
 
-def _log_tuple(entry: LogTuple, index: int) -> tuple[Level, str, Mapping[str, Any] | None]:
-    match entry:
-        case (level, message, metadata):
-            return level, message, metadata
-        case (level, message):
-            return level, message, None
-        case _:
-            raise InvalidValueError(f"entries/{index} is {entry!r}, not (level, message, metadata)")
+def _entry_body(entry: LogTuple, index: int) -> bytes:
+    try:
+        match entry:
+            case (level, message, metadata):
+                return _log_body(level, message, metadata)
+            case (level, message):
+                return _log_body(level, message, None)
+            case _:
+                pass
+    except InvalidValueError as error:
+        raise InvalidValueError(f"entries/{index}/{error}") from None
+    raise InvalidValueError(f"entries/{index} is {entry!r}, not (level, message, metadata)")
 
 
-def _log_body(level: str, message: str, metadata: Mapping[str, Any] | None, path: str) -> bytes:
+def _log_body(level: str, message: str, metadata: Mapping[str, Any] | None) -> bytes:
     """Write the body of a log entry as `wire.log_entry` does, with less to do on the way."""
     try:
         field = _LEVEL_FIELDS[level]
     except (KeyError, TypeError):
         levels = ", ".join(_LEVEL_FIELDS)
-        raise InvalidValueError(f"{path}level is {level!r}, not one of {levels}") from None
+        raise InvalidValueError(f"level is {level!r}, not one of {levels}") from None
     try:
         shown = message.encode()
     except (AttributeError, UnicodeEncodeError):
@@ -287,13 +291,15 @@ def _log_body(level: str, message: str, metadata: Mapping[str, Any] | None, path
     if b"\0" in shown:
         shown = text.encode(shown.decode())
     if shown:
-        field += b"\x12" + _varint(len(shown)) + shown
-    if metadata:
-        if not isinstance(metadata, dict):
-            raise InvalidValueError(f"{path}metadata is of type {type(metadata).__name__}, not a dict")
-        data = _encode(metadata, path + "metadata" if path else "metadata")
-        return field + b"\x1a" + _varint(len(data)) + data
-    return field
+        size = len(shown)
+        field += _MESSAGE + (_SINGLE[size] if size < 0x80 else _varint(size)) + shown
+    if not metadata:
+        return field
+    if not isinstance(metadata, dict):
+        raise InvalidValueError(f"metadata is of type {type(metadata).__name__}, not a dict")
+    data = _encode(metadata, "metadata")
+    size = len(data)
+    return field + _METADATA + (_SINGLE[size] if size < 0x80 else _varint(size)) + data
 
 
 def _key(key: str) -> bytes:

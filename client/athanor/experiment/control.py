@@ -77,6 +77,7 @@ class ControlPage:
             raise ValueError(f"{path} is no control page of version {VERSION}")
 
         view = memoryview(self._map)
+        self._waiting = view[_WAITING : _WAITING + 1]
         self._acknowledged = view[_ACKNOWLEDGED : _ACKNOWLEDGED + 8].cast("Q")
         self._recorded = view[_RECORDED : _RECORDED + 8].cast("Q")
         self._dropped = view[_DROPPED : _DROPPED + 8].cast("Q")
@@ -84,8 +85,8 @@ class ControlPage:
         self._progress = view[_PROGRESS + 8 : _PROGRESS + 24].cast("q")
         self._length = view[_LENGTH : _LENGTH + 2].cast("H")
         self._views = (
-            *(self._acknowledged, self._recorded, self._dropped, self._version, self._progress, self._length),
-            view,
+            *(self._waiting, self._acknowledged, self._recorded, self._dropped),
+            *(self._version, self._progress, self._length, view),
         )
 
     @classmethod
@@ -124,11 +125,11 @@ class ControlPage:
     @property
     def waiting(self) -> bool:
         """Whether the runner wants the doorbell rung at the next record."""
-        return self._map[_WAITING] != 0
+        return self._waiting[0] != 0
 
     @waiting.setter
     def waiting(self, value: bool) -> None:
-        self._map[_WAITING] = value
+        self._waiting[0] = value
 
     def recorded(self, ring: Callable[[], None], sequence: int) -> None:
         """Note that everything up to `sequence` is recorded, and call `ring` when the runner waits for news.
@@ -136,8 +137,8 @@ class ControlPage:
         For the process, after each write. The runner's flag is cleared first, so that a new wait is answered, too.
         """
         self._recorded[0] = sequence
-        if self._map[_WAITING]:
-            self._map[_WAITING] = 0
+        if self._waiting[0]:
+            self._waiting[0] = 0
             ring()
 
     @property

@@ -1,12 +1,13 @@
 """JSON text from what an experiment hands over: strict, exact, and told with the path of the value when it cannot be.
 
 Encoding goes first, by the standard library's encoder in C; the walk that finds what is wrong comes only when something
-may be.
+may be. What most metadata is, a flat dict of numbers and short texts, is written here, in half the time.
 """
 
 import dataclasses
 import json
 import math
+from collections.abc import Callable
 from json import encoder
 from typing import Any, cast
 
@@ -33,6 +34,12 @@ def _make_encoder() -> Any:
 
 
 _encode = _make_encoder()
+_text: Callable[[str], str] = cast(Any, encoder).encode_basestring
+
+# Keys as they stand between two values. Those of log entries are few and come again and again; should they not be few,
+# they are forgotten.
+_keys: dict[str, str] = {}
+_MOST_KEYS = 1000
 
 
 def encode(value: Any, path: str) -> bytes:
@@ -43,6 +50,8 @@ def encode(value: Any, path: str) -> bytes:
     """
     given: object = value
     try:
+        if type(value) is dict and (flat := _encode_flat(cast("dict[Any, Any]", value))):
+            return flat.encode()
         text: str = "".join(_encode(value, 0))
         data = text.encode()
         # The encoder takes numbers for keys, any depth, and NUL. A look at the text rules these out for most values.
@@ -56,6 +65,44 @@ def encode(value: Any, path: str) -> bytes:
     if fault := find_fault(given, path):
         raise InvalidValueError(fault)
     return data
+
+
+def _encode_flat(members: dict[Any, Any]) -> str:
+    """Write a dict of numbers, texts, booleans and None as the encoder would; empty when it may be anything else."""
+    text = ""
+    try:
+        for key, value in members.items():
+            kind = cast(Any, type(value))
+            if kind is float:
+                if value - value != 0.0:  # it is not finite
+                    return ""
+                text += f"{_keys.get(key) or _encode_key(key)}{value!r}"
+            elif kind is int:
+                text += f"{_keys.get(key) or _encode_key(key)}{value}"
+            elif kind is str:
+                text += f"{_keys.get(key) or _encode_key(key)}{_text(value)}"
+            elif kind is bool:
+                text += f"{_keys.get(key) or _encode_key(key)}{'true' if value else 'false'}"
+            elif value is None:
+                text += f"{_keys.get(key) or _encode_key(key)}null"
+            else:
+                return ""
+    except (_NoText, RuntimeError):  # the latter when another thread changes it
+        return ""
+    return "" if "\\u0000" in text else f"{{{text[1:]}}}"
+
+
+def _encode_key(key: object) -> str:
+    if type(key) is not str:
+        raise _NoText
+    if len(_keys) >= _MOST_KEYS:
+        _keys.clear()
+    name = _keys[key] = f",{_text(key)}:"
+    return name
+
+
+class _NoText(Exception):
+    """A key is no text, or some other kind of it."""
 
 
 def find_fault(value: object, path: str, depth: int = 0) -> str | None:

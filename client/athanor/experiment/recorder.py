@@ -116,10 +116,9 @@ class Recorder:
         self._deferred: list[tuple[bytes, bytes]] = []
         self._refusal: Callable[[], RecordingError] | None = None
         self._captured_ns = 0
-        self._second = -1  # what the two below are made for
-        self._high: int = -1
-        self._middle_4 = b""
-        self._middle_5 = b""
+        # What events have in common, and what it is made for.
+        self._second_ns = self._high = self._upper = -1
+        self._middle = self._middle_4 = self._middle_5 = self._last = b""
         _recorders.add(self)
 
     @property
@@ -247,35 +246,44 @@ class Recorder:
         Nearly always a sequence has more than seven bits and the nanoseconds have more than 21. Then what stands
         between the lowest bits of the one and the other is the same for up to 128 events.
         """
-        seconds, nanos = divmod(now, _NANOSECONDS)
+        nanos = now - self._second_ns
         high = sequence >> 7
-        if high == 0 or nanos < 0x20_0000:
-            when = wire.timestamp(now)
-            around = wire.sequence_field(sequence) + self._before_time + wire.varint(len(when)) + when
-            return around + alternative + wire.varint(len(body)) + body
-        if seconds != self._second or high != self._high:
-            self._second, self._high = seconds, high
-            before = wire.varint(high) + self._before_time
-            second = wire.tag(1, 0) + wire.varint(seconds) + wire.tag(2, 0)
-            self._middle_4 = before + wire.varint(len(second) + 4) + second
-            self._middle_5 = before + wire.varint(len(second) + 5) + second
-        if nanos >= 0x1000_0000:
-            middle = self._middle_5
-            last = bytes(
-                (
-                    nanos & 0x7F | 0x80,
-                    nanos >> 7 & 0x7F | 0x80,
-                    nanos >> 14 & 0x7F | 0x80,
-                    nanos >> 21 & 0x7F | 0x80,
-                    nanos >> 28,
-                )
-            )
-        else:
-            middle = self._middle_4
-            last = bytes((nanos & 0x7F | 0x80, nanos >> 7 & 0x7F | 0x80, nanos >> 14 & 0x7F | 0x80, nanos >> 21))
+        if not 0x20_0000 <= nanos < _NANOSECONDS or high != self._high:
+            seconds, nanos = divmod(now, _NANOSECONDS)
+            if high == 0 or nanos < 0x20_0000:
+                when = wire.timestamp(now)
+                around = wire.sequence_field(sequence) + self._before_time + wire.varint(len(when)) + when
+                return around + alternative + wire.varint(len(body)) + body
+            self._keep(high, seconds)
+        upper = nanos >> 21
+        if upper != self._upper:
+            # Changes every two milliseconds.
+            self._upper = upper
+            self._middle = self._middle_5 if upper >= 0x80 else self._middle_4
+            self._last = wire.varint(upper)
         size = len(body)
-        length = _BYTES[size] if size < 0x80 else _varint(size)
-        return b"".join((b"\x08", _BYTES[sequence & 0x7F | 0x80], middle, last, alternative, length, body))
+        return b"".join(
+            (
+                b"\x08",
+                _BYTES[sequence & 0x7F | 0x80],
+                self._middle,
+                _BYTES[nanos & 0x7F | 0x80],
+                _BYTES[nanos >> 7 & 0x7F | 0x80],
+                _BYTES[nanos >> 14 & 0x7F | 0x80],
+                self._last,
+                alternative,
+                _BYTES[size] if size < 0x80 else _varint(size),
+                body,
+            )
+        )
+
+    def _keep(self, high: int, seconds: int) -> None:
+        """Make what is the same in events of this second whose sequences differ in the lowest seven bits alone."""
+        before = wire.varint(high) + self._before_time
+        second = wire.tag(1, 0) + wire.varint(seconds) + wire.tag(2, 0)
+        self._middle_4 = before + wire.varint(len(second) + 4) + second
+        self._middle_5 = before + wire.varint(len(second) + 5) + second
+        self._high, self._second_ns, self._upper = high, seconds * _NANOSECONDS, -1
 
     def _append(self, now: int, entries: Sequence[tuple[bytes, bytes]], start: int, claim: Claim) -> int:
         """Record what makes one write of the entries from `start` on; answer where the rest begins."""

@@ -19,11 +19,13 @@ CHECKPOINT = 9
 # `LogLevel` by the names that experiments use.
 LEVELS = {"debug": 10, "info": 20, "warn": 30, "error": 40}
 
+# Integers of one byte, as `varint` writes them.
+SINGLE = tuple(bytes((value,)) for value in range(0x80))
+
 # No event is larger, in bytes.
 MAX_EVENT_BYTES = 1 << 20
 
 _VARINT, _LENGTH_DELIMITED = 0, 2
-_SINGLE = tuple(bytes((value,)) for value in range(0x80))
 _NANOSECONDS = 1_000_000_000
 _UNSIGNED_64 = (1 << 64) - 1
 
@@ -35,7 +37,7 @@ class WireError(ValueError):
 def varint(value: int) -> bytes:
     """Write an integer of the int32, int64, uint64, bool or enum type; a negative one takes ten bytes."""
     if 0 <= value < 0x80:
-        return _SINGLE[value]
+        return SINGLE[value]
     if 0 <= value < 0x4000:
         return bytes((value & 0x7F | 0x80, value >> 7))
     if 0 <= value < 0x20_0000:

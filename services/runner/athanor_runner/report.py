@@ -80,7 +80,7 @@ class Reporter:
         self._feeds.stream_opened(terms.max_unacknowledged_bytes)
         await stream.send(pb.ReportRequest(open=pb.Open(session_id=terms.session_id)))
         answer_due: float | None = loop.time() + self._timings.open_answer
-        progress_due = loop.time()
+        progress_due = look_due = loop.time()
         while True:
             if answer_due is not None and loop.time() >= answer_due:
                 answer_due = None
@@ -89,6 +89,10 @@ class Reporter:
                     feed.awaiting_answer = False
 
             self._feeds.news.clear()
+            if loop.time() >= look_due:
+                look_due = loop.time() + self._timings.spool_poll
+                for feed in self._feeds:
+                    feed.look()
             ready = self._in_turn([feed for feed in self._feeds if feed.ready])
             batches = self._still_wanted(await self._disk.run(shipping.fill, ready, terms.budget)) if ready else []
             if loop.time() >= progress_due:

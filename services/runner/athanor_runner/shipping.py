@@ -4,7 +4,8 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 from athanor.experiment.control import ControlPage, ProgressSlot
@@ -21,13 +22,14 @@ class Batch:
     events: tuple[bytes, ...]
     last_sequence: int
     record_bytes: int  # of the spool, up to its last event
+    at_end: bool = False  # there was nothing more when it was read
 
     @property
     def first_sequence(self) -> int:
         """Sequence of its first event."""
         return self.last_sequence - len(self.events) + 1
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Bytes of the events."""
         return sum(map(len, self.events))
@@ -97,6 +99,7 @@ class Feed:
         self.folder = folder
         self._reader = SpoolReader(folder)
         self._placed = -1  # the generation for which the reader was put in its place
+        self._look = True  # read on, whatever the process says of what it recorded
         self._shown_progress = 0
         self._on_progress = on_progress
         self._on_damage = on_damage
@@ -156,7 +159,17 @@ class Feed:
         if self.control is None or self._closed or self.control.waiting:
             return False
         self.control.waiting = True
+        self._look = True
         return True
+
+    def look(self) -> None:
+        """Has the next read look into the spool itself, and not only at what the process says of it."""
+        self._look = True
+
+    @property
+    def recorded_sequence(self) -> int:
+        """Sequence of the last event that its process says it recorded; 0 when it says nothing."""
+        return self.control.recorded_sequence if self.control is not None and not self._closed else 0
 
     def has_progress(self) -> bool:
         """Is there progress that was not taken yet?"""
@@ -184,11 +197,20 @@ class Feed:
             if self._placed != generation:
                 self._place()
                 self._placed = generation
+            elif not self._may_have_more():
+                return None
+            self._look = False
             events = self._reader.read(max_bytes)
             self._reader.record_bytes(self.window.committed)  # lets it forget what lies behind
             if not events:
                 return None
-            return Batch(tuple(events), self._reader.last_sequence, self._reader.position.record_bytes)
+            reader = self._reader
+            return Batch(tuple(events), reader.last_sequence, reader.position.record_bytes, reader.at_end)
+
+    def _may_have_more(self) -> bool:
+        """Most looks find nothing, and one into the spool costs a hundred times what one at the page does."""
+        said = self.recorded_sequence
+        return self._look or self.ending or not self._reader.at_end or said == 0 or said > self._reader.last_sequence
 
     def first_sequence(self) -> int:
         """Sequence of the first event in the spool; 0 when there is none."""
@@ -302,8 +324,11 @@ def fill(feeds: Sequence[Feed], budget: int) -> list[Taken]:
             rooms[feed] = rooms[feed] - size if rooms[feed] - size >= MAX_EVENT_BYTES else 0
             feed.credit -= size
             if before is not None and before.batch is not None:
-                batch = Batch(before.batch.events + batch.events, batch.last_sequence, batch.record_bytes)
+                batch = replace(batch, events=before.batch.events + batch.events)
             taken[feed] = Taken(feed, generation, batch)
-            waiting.append(feed)
+            if batch.at_end:
+                feed.credit = 0
+            else:
+                waiting.append(feed)
         hungry = waiting
     return list(taken.values())

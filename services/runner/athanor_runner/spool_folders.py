@@ -1,7 +1,6 @@
 """The spools of a state folder, found without a runner: attempts that are not finished with, and the quarantine."""
 
 import contextlib
-from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,12 +79,11 @@ def glance(folder: Path) -> Glance:
         data = segment.path_of(folder, newest.last_sequence + 1).read_bytes()
     except (OSError, SpoolError) as error:
         return Glance(fault=str(error))
-    records = segment.unpack_records(data, newest.last_sequence, segment.HEAD_BYTES)
-    last = next(iter(deque(records, maxlen=1)), None)
-    first = heads[0].last_sequence + 1
-    if last is None:
-        return Glance(first, newest.last_sequence) if newest.last_sequence >= first else Glance()
-    return Glance(first, last.sequence, wire.read_sequence_kind(last.event)[1] == wire.ATTEMPT_ENDED)
+    events = segment.unpack_records(data, newest.last_sequence, segment.HEAD_BYTES).events
+    first, last = heads[0].last_sequence + 1, newest.last_sequence + len(events)
+    if not events:
+        return Glance(first, last) if last >= first else Glance()
+    return Glance(first, last, wire.read_sequence_kind(events[-1])[1] == wire.ATTEMPT_ENDED)
 
 
 def find_all(state: Path) -> list[SpoolFolder]:

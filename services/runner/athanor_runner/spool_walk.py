@@ -68,9 +68,9 @@ def walk(folder: Path) -> Iterator[Read | Break]:
 def _walk_segment(path: Path, data: bytes, head: Position) -> Generator[Read | Break, None, Position]:
     here, offset = head, segment.HEAD_BYTES
     for again in (False, True):
-        for record in segment.unpack_records(data, here.last_sequence, offset):
-            before, here, offset = here, segment.after(here, record), record.end
-            yield Read(record.event, before, here)
+        while (records := segment.unpack_records(data, here.last_sequence, offset, most_events=1)).events:
+            before, here, offset = here, segment.after(here, records), offset + records.size
+            yield Read(records.events[0], before, here)
         if offset == len(data):
             return here
         if not again:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 
 from athanor.experiment.spool import SpoolFlusher, remove_acknowledged
@@ -26,6 +26,7 @@ class Upkeep:
         self._tools = tools
         self._complaints = Complaints()
         self._flushers: dict[str, SpoolFlusher] = {}
+        self._flushed: dict[str, int] = {}  # by lease: what its process had recorded when the last flush of it began
         self._pruned: dict[str, int] = {}  # by lease: up to which event acknowledged segments were looked for
 
     async def run(self) -> None:
@@ -54,9 +55,15 @@ class Upkeep:
 
     async def _flush_all(self) -> None:
         # An attempt's end is flushed by who writes it, so only those that may have processes are looked at.
-        growing = {attempt.lease_id: attempt.folder / SPOOL for attempt in self._roster if attempt.active}
-        if growing or self._flushers:
-            await self._tools.disk.run(self._flush, growing)
+        active = [attempt for attempt in self._roster if attempt.active]
+        growing = {attempt.lease_id: attempt.folder / SPOOL for attempt in active}
+        # What its process had said before a flush began is on the disk; one that says nothing is always looked at.
+        said = {attempt.lease_id: attempt.feed.recorded_sequence for attempt in active if attempt.feed is not None}
+        due = [lease_id for lease_id in growing if not (0 < said.get(lease_id, 0) == self._flushed.get(lease_id))]
+        if due or self._flushers.keys() - growing:
+            for lease_id in await self._tools.disk.run(self._flush, growing, due):
+                said.pop(lease_id, None)
+        self._flushed = said
 
     async def _prune_all(self) -> None:
         feeds = {feed.lease_id: feed for feed in self._feeds if not feed.held}
@@ -70,20 +77,24 @@ class Upkeep:
         if not self._roster.idle:
             await self._tools.disk.run(self._tools.processes.trace)
 
-    def _flush(self, growing: dict[str, Path]) -> None:
+    def _flush(self, growing: Mapping[str, Path], due: Iterable[str] = ()) -> list[str]:
+        """Flushes what is due, lets go of what does not grow any more; returns what could not be flushed."""
+        failed: list[str] = []
         for lease_id in [known for known in self._flushers if known not in growing]:
             self._flushers.pop(lease_id).close()
-        for lease_id, folder in growing.items():
+        for lease_id in due:
             flusher = self._flushers.get(lease_id)
             if flusher is None:
-                flusher = self._flushers[lease_id] = SpoolFlusher(folder)
+                flusher = self._flushers[lease_id] = SpoolFlusher(growing[lease_id])
             try:
                 flusher.flush()
             except FileNotFoundError:
-                continue  # a segment that went meanwhile; the next round sees the one behind it
+                failed.append(lease_id)  # a segment that went meanwhile; the next round sees the one behind it
             except OSError as error:
+                failed.append(lease_id)
                 if self._complaints.due(lease_id):
-                    log.error("the spool %s cannot be flushed to disk, trying on: %s", folder, error)
+                    log.error("the spool %s cannot be flushed to disk, trying on: %s", growing[lease_id], error)
+        return failed
 
 
 def _prune(due: dict[Path, int]) -> None:

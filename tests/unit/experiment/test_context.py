@@ -81,6 +81,22 @@ def test_the_short_way_writes_what_the_generated_code_writes(
     assert [event.sequence for event in spool.parsed] == [sequence, sequence + 1, sequence + 2]
 
 
+def test_the_short_way_follows_the_clock_wherever_it_goes() -> None:
+    steps = [1, 999, 10**6, 2_097_152, 5 * 10**6, 268_435_456, 10**9 - 1, 10**9, -1, -(10**9), 10**12, -(10**12)]
+    times = [1_700_000_000_000_000_000]
+    for step in steps * 30:
+        times.append(times[-1] + step)
+    clock = iter(times)
+    spool = Memory(first_sequence=100)
+    ctx = context_over(Recorder(spool, 1, time_ns=lambda: next(clock)))
+    for _ in times:
+        ctx.log("info", "x")
+
+    assert [event.time.ToNanoseconds() for event in spool.parsed] == times
+    assert [event.sequence for event in spool.parsed] == list(range(100, 100 + len(times)))
+    assert [event.SerializeToString() for event in spool.parsed] == spool.events
+
+
 def test_text_that_cannot_be_kept_is_repaired_visibly(ctx: RunContext[Any], spool: Memory) -> None:
     ctx.info("nul \0, surrogate \udcff")
     ctx.info(ValueError("not a text"))  # type: ignore[arg-type]

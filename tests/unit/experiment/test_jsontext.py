@@ -2,6 +2,7 @@
 
 import dataclasses
 import enum
+import http
 import json
 import math
 from collections import OrderedDict
@@ -28,6 +29,23 @@ def test_json_comes_back_as_it_was(value: Any) -> None:
     assert json.loads(jsontext.encode(value, "value")) == value
 
 
+@given(st.dictionaries(texts, scalars, max_size=5))
+@example({"%s": "100 %", "{x}": "{y}", '"': "\\\\", "ü": "\x1f"})
+@example({"large": 10**400, "small": 5e-324, "negative": -0.0, "true": True})
+def test_the_short_way_for_flat_metadata_writes_what_the_encoder_writes(value: dict[str, Any]) -> None:
+    plain = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+    assert jsontext.encode(value, "value") == plain.encode()
+
+
+def test_keys_that_never_come_again_are_forgotten() -> None:
+    for number in range(5000):
+        key = f"key {number}"
+        assert jsontext.encode({key: number}, "value") == f'{{"{key}":{number}}}'.encode()
+
+    assert len(jsontext._keys) <= 1000  # pyright: ignore[reportPrivateUsage]
+
+
 def test_numbers_are_exact_and_the_text_is_compact() -> None:
     value = {"n": 12345678901234567890123, "f": 0.1, "t": (1, "ü"), "none": None}
 
@@ -39,6 +57,7 @@ def test_subclasses_of_what_json_has_are_taken() -> None:
         RED = "red"
 
     assert jsontext.encode(OrderedDict({Color.RED: Color.RED}), "value") == b'{"red":"red"}'
+    assert jsontext.encode({Color.RED: Color.RED, "n": http.HTTPStatus.OK}, "value") == b'{"red":"red","n":200}'
 
 
 @dataclasses.dataclass

@@ -21,7 +21,7 @@ from athanor.experiment.assignment import Assignment, Checkpoint, Code, WhenFull
 from athanor.experiment.control import ControlPage
 from athanor.experiment.files import NewerFormatError
 from athanor.experiment.intent import Ended, Intent
-from athanor.experiment.spool import NewerSpoolError, SpoolReader, SpoolWriter, segment
+from athanor.experiment.spool import Claim, NewerSpoolError, SpoolReader, SpoolWriter, segment
 from athanor.runner.v1 import dispatch_service_pb2 as pb
 from athanor_runner import attempt_folder, state
 from athanor_runner.attempt import Services
@@ -94,7 +94,7 @@ def write(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         page.write_progress(3, 4, b"three")
     with closing(SpoolWriter.open(attempt / "spool", 17)) as writer:
         for index, data in enumerate(EVENTS):
-            writer.append([data], stdout_offset=index + 1, stderr_offset=2 * index)
+            writer.append_output([data], [(index + 1, 2 * index)], claim=Claim.RECORD)
 
 
 @pytest.mark.parametrize("name", FILES)

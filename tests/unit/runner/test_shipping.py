@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from athanor.experiment import wire
 from athanor.experiment.control import ControlPage
-from athanor.experiment.spool import SpoolWriter
+from athanor.experiment.spool import SpoolReader, SpoolWriter
 from athanor_runner.report import Terms, _delivery
 from athanor_runner.shipping import Batch, Feed, Feeds, Window, fill
 from hypothesis import given, settings
@@ -237,6 +237,55 @@ def test_an_event_larger_than_the_share_is_shipped_and_paid_for(spool: Callable[
     shares = sorted(had[one.feed] for one in small)
     assert shares[-1] <= 3 * shares[0]
     assert had[large.feed] <= 2_000_000  # of about 6 MiB in all
+
+
+def test_what_is_read_to_its_end_is_not_looked_at_again_in_the_same_delivery(
+    spool: Callable[..., Spool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = spool()
+    one.write(3)
+    reads: list[int] = []
+    real = Feed.read
+    monkeypatch.setattr(Feed, "read", lambda feed, most, turn: reads.append(most) or real(feed, most, turn))
+
+    (taken,) = fill([one.feed], MEBIBYTE)
+
+    assert taken.batch is not None
+    assert (len(taken.batch.events), len(reads)) == (3, 1)
+
+
+def test_a_spool_is_not_looked_into_as_long_as_its_process_has_recorded_nothing_more(
+    spool: Callable[..., Spool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = spool()
+    looks: list[int] = []
+    real = SpoolReader.read
+    monkeypatch.setattr(SpoolReader, "read", lambda reader, most: looks.append(most) or real(reader, most))
+
+    def shipped() -> tuple[int, int]:
+        looks.clear()
+        batch = ship(one.feed)
+        return len(batch.events) if batch is not None else 0, len(looks)
+
+    one.write(2)
+    one.control.recorded(lambda: None, one.next - 1)
+    assert shipped() == (2, 1)
+    assert shipped() == (0, 0)
+    one.write(1)  # killed before it could say so, or not yet
+    assert shipped() == (0, 0)
+    one.feed.look()
+    assert shipped() == (1, 1)
+    one.write(1)
+    assert one.feed.ask_to_ring()  # from now on it would ring; what came before is looked for
+    assert shipped() == (1, 1)
+    one.write(1)
+    one.control.recorded(lambda: None, one.next - 1)
+    assert shipped() == (1, 1)
+    one.write(1)  # by the runner, behind the process's end
+    one.feed.ending = True
+    assert shipped() == (1, 1)
+    one.feed.acknowledged(3, rewind=True)
+    assert shipped() == (one.next - 4, 1)
 
 
 def test_a_closed_feed_reads_nothing(spool: Callable[..., Spool]) -> None:

@@ -126,9 +126,9 @@ def places(folder: Path) -> list[tuple[Path, int, int]]:
     for first in segment.first_sequences(folder / "spool"):
         path = segment.path_of(folder / "spool", first)
         offset = segment.HEAD_BYTES
-        for record in segment.unpack_records(path.read_bytes(), first - 1, offset):
-            found.append((path, offset, record.sequence))
-            offset = record.end
+        for index, event in enumerate(segment.unpack_records(path.read_bytes(), first - 1, offset).events):
+            found.append((path, offset, first + index))
+            offset += segment.RECORD_HEAD_BYTES + len(event)
     return found
 
 
@@ -178,8 +178,8 @@ def test_a_segment_that_is_missing_or_was_replaced_is_a_break(state: StateFolder
     fill(state)
     path = segment.path_of(folder / "spool", first)
     content = path.read_bytes().replace(b"12345678901234567890", b"12345678901234567891", 1)
-    records = list(segment.unpack_records(path.read_bytes(), first - 1, segment.HEAD_BYTES))
-    changed = content[segment.HEAD_BYTES + segment.RECORD_HEAD_BYTES :][: len(records[0].event)]
+    old = segment.unpack_records(path.read_bytes(), first - 1, segment.HEAD_BYTES).events[0]
+    changed = content[segment.HEAD_BYTES + segment.RECORD_HEAD_BYTES :][: len(old)]
     change(path, segment.HEAD_BYTES, lambda rest: segment.pack_record(changed, 0, 0) + rest[24 + len(changed) :])
     status, out, _ = spool("verify")
     assert status == 1

@@ -1,10 +1,10 @@
 """Reading the spool: whole events from the current position on, while it is written and afterwards."""
 
 import os
+import sys
 from collections import deque
-from hashlib import sha256
+from dataclasses import replace
 from pathlib import Path
-from zlib import crc32
 
 from athanor.experiment import wire
 from athanor.experiment.spool import segment
@@ -27,18 +27,24 @@ class SpoolReader:
         self._first = 0  # sequence that the current segment begins with
         self._offset = 0  # in the current segment
         self._position = Position(last_sequence=0)
+        self._at_end = True
         # Where reads ended, oldest first, to say how many bytes an acknowledgement frees.
         self._boundaries: deque[tuple[int, int]] = deque()
 
     @property
     def position(self) -> Position:
-        """How far it has read; the digest is that of all events up to there."""
+        """How far it has read. The digest is not known: nobody who reads needs it, and it costs as much as all else."""
         return self._position
 
     @property
     def last_sequence(self) -> int:
         """Sequence of the last event that was read; before the first one, one less than that."""
         return self._position.last_sequence
+
+    @property
+    def at_end(self) -> bool:
+        """Whether the last read went as far as the spool did, when it looked. What came since then is not known."""
+        return self._at_end
 
     def read(self, max_bytes: int) -> list[bytes]:
         """Read consecutive events of at most `max_bytes` together, or a single larger one; none at the end.
@@ -51,9 +57,11 @@ class SpoolReader:
         if self._file < 0 and not self._enter_first():
             return events
         while room > 0:
-            found = self._parse(self._pread(room, alone=not events), room, alone=not events)
+            data = self._pread(room, alone=not events)
+            found, size, _, _ = self._take(data, most_bytes=room)
+            self._at_end = len(data) < room
             events += found
-            room -= sum(map(len, found))
+            room -= size - len(found) * segment.RECORD_HEAD_BYTES
             if found or self._enter_next():
                 closed = False
             elif closed:
@@ -80,7 +88,9 @@ class SpoolReader:
             raise SpoolError(f"event {next_sequence} is no longer in the spool")
         self._enter(head)
         while self._position.last_sequence + 1 < next_sequence:
-            if not self._parse(self._pread(1 << 20, alone=True), 1 << 20, alone=True, until=next_sequence):
+            missing = next_sequence - self._position.last_sequence - 1
+            data = self._pread(1 << 20, alone=True)
+            if not self._take(data, most_bytes=1 << 20, most_events=missing).events:
                 raise SpoolError(
                     f"event {next_sequence} is not in the spool; it ends at {self._position.last_sequence}"
                 )
@@ -139,7 +149,7 @@ class SpoolReader:
         self._file = file
         self._first = head.last_sequence + 1
         self._offset = segment.HEAD_BYTES
-        self._position = head
+        self._position = replace(head, chain=segment.NO_DIGEST)
 
     def _pread(self, room: int, *, alone: bool) -> bytes:
         data = os.pread(self._file, room + segment.RECORD_HEAD_BYTES, self._offset)
@@ -149,46 +159,11 @@ class SpoolReader:
                 data = os.pread(self._file, size, self._offset)
         return data
 
-    def _parse(self, data: bytes, room: int, *, alone: bool, until: int = 0) -> list[bytes]:
-        """Take whole events off the front of `data` and move behind them.
-
-        The same checks as `segment.unpack_records`, in one loop without a record object for each event: this is what
-        every event of every run passes on its way to the network.
-        """
-        unpack, pack_checked, head_bytes = (
-            segment.RECORD_HEAD.unpack_from,
-            segment.CHECKED_HEAD.pack,
-            segment.RECORD_HEAD_BYTES,
-        )
+    def _take(self, data: bytes, *, most_bytes: int, most_events: int = sys.maxsize) -> segment.Records:
+        """Take whole events off the front of `data` and move behind them."""
         here = self._position
-        known, chain = here.digest_known, here.chain
-        sequence, stdout, stderr = here.last_sequence, here.stdout_offset, here.stderr_offset
-        events: list[bytes] = []
-        offset, size = 0, len(data)
-        while offset + head_bytes < size and sequence + 1 != until:
-            length, crc, event_stdout, event_stderr = unpack(data, offset)
-            start = offset + head_bytes
-            end = start + length
-            if length == 0 or end > size or (length > room and not (alone and not events)):
-                break
-            event = data[start:end]
-            if crc32(event, crc32(pack_checked(length, event_stdout, event_stderr))) != crc:
-                break
-            if not event.startswith(wire.sequence_field(sequence + 1)):
-                break
-            events.append(event)
-            room -= length
-            sequence, stdout, stderr, offset = sequence + 1, event_stdout, event_stderr, end
-            if known:
-                chain = sha256(chain + event).digest()
-        if events:
-            self._offset += offset
-            self._position = Position(
-                last_sequence=sequence,
-                event_count=here.event_count + len(events),
-                chain=chain,
-                stdout_offset=stdout,
-                stderr_offset=stderr,
-                record_bytes=here.record_bytes + offset,
-            )
-        return events
+        records = segment.unpack_records(data, here.last_sequence, most_events=most_events, most_bytes=most_bytes)
+        if records.events:
+            self._offset += records.size
+            self._position = segment.after(here, records, digest=False)
+        return records

@@ -28,9 +28,11 @@ a head that is torn.
 """
 
 import struct
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 from zlib import crc32
@@ -46,11 +48,20 @@ RECORD_HEAD_BYTES = 24
 NO_DIGEST = bytes(32)
 
 RECORD_HEAD = struct.Struct("<IIQQ")
-CHECKED_HEAD = struct.Struct("<IQQ")  # the head of a record without its CRC
+OFFSETS = struct.Struct("<QQ")  # the head of a record behind its CRC
+_LENGTH = struct.Struct("<I")
 _HEAD = struct.Struct("<8sI4xQQ32sQQQ36x")
 _MAGIC = b"ATHSPOOL"
 _VERSION = 1
 _CRC = struct.Struct("<I")
+_pack_length_crc = struct.Struct("<II").pack
+_CRC_ENDS, _EVENT_BEGINS = 8, RECORD_HEAD_BYTES - 8  # in the head of a record; and in what is behind its CRC
+# The CRC of a record begins with that of its length; most lengths are short.
+_SHORT = 512
+_LENGTH_CRCS = tuple(crc32(_LENGTH.pack(length)) for length in range(_SHORT))
+# How an event begins, by the lowest seven bits of a sequence that has more.
+_LOWS = tuple(bytes((0x08, low | 0x80)) for low in range(0x80))
+_ANY = sys.maxsize
 # A segment is read in pieces of this size, in bytes; more than any record.
 _PIECE_BYTES = 4 * wire.MAX_EVENT_BYTES
 
@@ -89,25 +100,28 @@ class Position:
         return self.chain if self.digest_known else b""
 
 
-class Record(NamedTuple):
-    """One event as it stands in a segment."""
+class Records(NamedTuple):
+    """Whole records that follow one another, as they stand in a piece of a segment."""
 
-    event: bytes
-    sequence: int
-    end: int  # offset behind it in the data that was read
-    stdout_offset: int
+    events: list[bytes]
+    size: int  # bytes of all of them, heads included
+    stdout_offset: int  # behind the last of them
     stderr_offset: int
 
 
-def after(position: Position, record: Record) -> Position:
-    """Move a position over the record that follows it."""
+def after(position: Position, records: Records, *, digest: bool = True) -> Position:
+    """Move a position over records that follow it. Without `digest` that is not known any more."""
+    chain = position.chain if digest else NO_DIGEST
+    if digest and position.digest_known:
+        for event in records.events:
+            chain = sha256(chain + event).digest()
     return Position(
-        last_sequence=record.sequence,
-        event_count=position.event_count + 1,
-        chain=sha256(position.chain + record.event).digest() if position.digest_known else NO_DIGEST,
-        stdout_offset=record.stdout_offset,
-        stderr_offset=record.stderr_offset,
-        record_bytes=position.record_bytes + RECORD_HEAD_BYTES + len(record.event),
+        last_sequence=position.last_sequence + len(records.events),
+        event_count=position.event_count + len(records.events),
+        chain=chain,
+        stdout_offset=records.stdout_offset,
+        stderr_offset=records.stderr_offset,
+        record_bytes=position.record_bytes + records.size,
     )
 
 
@@ -143,27 +157,58 @@ def unpack_head(data: bytes) -> Position | None:
 
 def pack_record(event: bytes, stdout_offset: int, stderr_offset: int) -> bytes:
     """Write one event as a record."""
+    return pack_behind(OFFSETS.pack(stdout_offset, stderr_offset), event)
+
+
+def pack_behind(offsets: bytes, event: bytes) -> bytes:
+    """Write one event as a record, the offsets being packed already."""
     length = len(event)
-    crc = crc32(event, crc32(CHECKED_HEAD.pack(length, stdout_offset, stderr_offset)))
-    return RECORD_HEAD.pack(length, crc, stdout_offset, stderr_offset) + event
+    rest = offsets + event
+    start = _LENGTH_CRCS[length] if length < _SHORT else crc32(_LENGTH.pack(length))
+    return _pack_length_crc(length, crc32(rest, start)) + rest
 
 
-def unpack_records(data: bytes, last_sequence: int, offset: int = 0) -> Iterator[Record]:
-    """Read whole records that follow `last_sequence`, and stop at the first that is torn, damaged or not yet there."""
-    size = len(data)
-    while offset + RECORD_HEAD_BYTES < size:
-        length, crc, stdout, stderr = RECORD_HEAD.unpack_from(data, offset)
+def unpack_records(
+    data: bytes, last_sequence: int, offset: int = 0, *, most_events: int = _ANY, most_bytes: int = _ANY
+) -> Records:
+    """Read whole records that follow `last_sequence`, up to the first that is torn, damaged or not yet there.
+
+    At most so many events, and so many bytes of them, but for a first one that is larger. Every event of every run
+    passes here on its way to the network.
+    """
+    unpack, size, begin = RECORD_HEAD.unpack_from, len(data), offset
+    events: list[bytes] = []
+    stdout = stderr = 0
+    for field in islice(_sequence_fields(last_sequence + 1), most_events):
         start = offset + RECORD_HEAD_BYTES
-        offset = start + length
-        if length == 0 or offset > size:
-            return
-        event = data[start:offset]
-        last_sequence += 1
-        if crc32(event, crc32(CHECKED_HEAD.pack(length, stdout, stderr))) != crc:
-            return
-        if not event.startswith(wire.sequence_field(last_sequence)):
-            return
-        yield Record(event, last_sequence, offset, stdout, stderr)
+        if start >= size:
+            break
+        length: int
+        length, crc, event_stdout, event_stderr = unpack(data, offset)
+        end = start + length
+        if length == 0 or end > size or (length > most_bytes and events):
+            break
+        rest = data[offset + _CRC_ENDS : end]
+        if crc32(rest, _LENGTH_CRCS[length] if length < _SHORT else crc32(_LENGTH.pack(length))) != crc:
+            break
+        if not rest.startswith(field, _EVENT_BEGINS):
+            break
+        events.append(rest[_EVENT_BEGINS:])
+        most_bytes -= length
+        stdout, stderr, offset = event_stdout, event_stderr, end
+    return Records(events, offset - begin, stdout, stderr)
+
+
+def _sequence_fields(sequence: int) -> Iterator[bytes]:
+    """Write what events begin with, from this sequence on: `wire.sequence_field` of each."""
+    while sequence < 0x80:
+        yield wire.sequence_field(sequence)
+        sequence += 1
+    while True:
+        high = wire.varint(sequence >> 7)
+        for low in _LOWS[sequence & 0x7F :]:
+            yield low + high
+        sequence = ((sequence >> 7) + 1) << 7
 
 
 def path_of(folder: Path, first_sequence: int) -> Path:
@@ -238,10 +283,9 @@ def read_end(folder: Path, head: Position) -> tuple[Position, int]:
         file.seek(HEAD_BYTES)
         while more := file.read(_PIECE_BYTES):
             data += more
-            end = 0
-            for record in unpack_records(data, position.last_sequence):
-                position, end = after(position, record), record.end
-            if end == 0:  # a piece is larger than any record: what stands here is none
+            records = unpack_records(data, position.last_sequence)
+            if not records.events:  # a piece is larger than any record: what stands here is none
                 break
-            data, offset = data[end:], offset + end
+            position = after(position, records)
+            data, offset = data[records.size :], offset + records.size
     return position, offset

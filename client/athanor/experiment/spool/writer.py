@@ -9,7 +9,6 @@ from hashlib import sha256
 from pathlib import Path
 from time import sleep as time_sleep
 from typing import Self, TypedDict, Unpack
-from zlib import crc32
 
 from athanor.experiment import files
 from athanor.experiment.spool import room, segment
@@ -147,53 +146,31 @@ class SpoolWriter:
     def append(
         self,
         events: Sequence[bytes],
-        stdout_offset: int | None = None,
-        stderr_offset: int | None = None,
+        offsets: Sequence[tuple[int, int]] | None = None,
         *,
         claim: Claim = Claim.RECORD,
     ) -> None:
         """Record events, in one write. When it returns they survive the end of every process.
 
-        The caller numbers them, beginning with `next_sequence`. The offsets say how far the captured files have become
-        events once these are recorded; None leaves them where they are. What happens when the spool is full is a matter
-        of the `claim`; a full disk is waited for in any case. An event that is larger than the limit has room when
-        nothing else is unacknowledged.
+        The caller numbers them, beginning with `next_sequence`. What happens when the spool is full is a matter of the
+        `claim`; a full disk is waited for in any case. An event that is larger than the limit has room when nothing
+        else is unacknowledged. `offsets` are those of captured output, see `append_output`; without them they stay.
 
         Raises SpoolFullError for Claim.LOG; OSError when the disk fails. Nothing is recorded then.
         """
         if self._torn:
             self._reopen()
-        if stdout_offset is None:
-            stdout_offset = self._stdout_offset
-        if stderr_offset is None:
-            stderr_offset = self._stderr_offset
-
         if not events:
             return
-        if len(events) == 1:  # nearly always
-            (event,) = events
-            length = len(event)
-            crc = crc32(event, crc32(_pack_checked_head(length, stdout_offset, stderr_offset)))
-            data = _pack_record_head(length, crc, stdout_offset, stderr_offset) + event
-        else:
-            data = b"".join([segment.pack_record(event, stdout_offset, stderr_offset) for event in events])
-        self._put(data, events, stdout_offset, stderr_offset, claim)
-
-    def append_output(
-        self, events: Sequence[bytes], offsets: Sequence[tuple[int, int]], *, claim: Claim = Claim.LOG
-    ) -> None:
-        """Record events that captured output became, as `append` does.
-
-        Each has its own pair of offsets: how far the captured files have become events with it. So a write that is
-        broken off between two of them neither doubles a line nor loses one.
-        """
-        if self._torn:
-            self._reopen()
-        if events:
+        behind = self._offsets
+        if offsets is not None:
             data = b"".join([segment.pack_record(event, *at) for event, at in zip(events, offsets, strict=True)])
-            self._put(data, events, *offsets[-1], claim)
+            behind = segment.OFFSETS.pack(*offsets[-1])
+        elif len(events) == 1:  # nearly always
+            data = _pack_behind(behind, events[0])
+        else:
+            data = b"".join([_pack_behind(behind, event) for event in events])
 
-    def _put(self, data: bytes, events: Sequence[bytes], stdout_offset: int, stderr_offset: int, claim: Claim) -> None:
         size = len(data)
         if self._record_bytes + size > self._room_until and claim is not Claim.END:
             self._find_room(size, claim)
@@ -212,8 +189,7 @@ class SpoolWriter:
         self._offset += size
         self._record_bytes += size
         self._last_sequence += len(events)
-        self._stdout_offset = stdout_offset
-        self._stderr_offset = stderr_offset
+        self._offsets = behind
         if self._digest_known:
             chain = self._chain
             for event in events:
@@ -221,6 +197,16 @@ class SpoolWriter:
             self._chain = chain
         self._event_count += len(events)
         self._torn = False
+
+    def append_output(
+        self, events: Sequence[bytes], offsets: Sequence[tuple[int, int]], *, claim: Claim = Claim.LOG
+    ) -> None:
+        """Record events that captured output became, as `append` does.
+
+        Each has its own pair of offsets: how far the captured files have become events once it is recorded. So a write
+        that is broken off between two of them neither doubles a line nor loses one.
+        """
+        self.append(events, offsets, claim=claim)
 
     def flush(self) -> None:
         """Flush to disk what was appended. Older segments were flushed when they were closed."""
@@ -242,8 +228,7 @@ class SpoolWriter:
         self._event_count = position.event_count
         self._chain = position.chain
         self._digest_known = position.digest_known
-        self._stdout_offset = position.stdout_offset
-        self._stderr_offset = position.stderr_offset
+        self._offsets = segment.OFFSETS.pack(position.stdout_offset, position.stderr_offset)
         self._record_bytes = position.record_bytes
         self._offset = offset  # in the newest segment
 
@@ -314,12 +299,13 @@ class SpoolWriter:
         self._torn = False
 
     def _position_as_held(self) -> Position:
+        stdout_offset, stderr_offset = segment.OFFSETS.unpack(self._offsets)
         return Position(
             last_sequence=self._last_sequence,
             event_count=self._event_count,
             chain=self._chain,
-            stdout_offset=self._stdout_offset,
-            stderr_offset=self._stderr_offset,
+            stdout_offset=stdout_offset,
+            stderr_offset=stderr_offset,
             record_bytes=self._record_bytes,
         )
 
@@ -355,8 +341,7 @@ class SpoolWriter:
             room.keep_reserve(self._folder)
 
 
-_pack_record_head = segment.RECORD_HEAD.pack
-_pack_checked_head = segment.CHECKED_HEAD.pack
+_pack_behind = segment.pack_behind
 
 
 def _check_end(end: Position, recorded_sequence: int) -> None:
