@@ -13,8 +13,14 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
-from athanor.v1 import experiment_service_pb2, experiment_service_pb2_grpc
-from athanor.v1 import instance_service_pb2, instance_service_pb2_grpc, run_service_pb2, run_service_pb2_grpc
+from athanor.v1 import (
+    experiment_service_pb2,
+    experiment_service_pb2_grpc,
+    instance_service_pb2,
+    instance_service_pb2_grpc,
+    run_service_pb2,
+    run_service_pb2_grpc,
+)
 from grpc import aio
 
 from benchmarks.load.runner import OPTIONS, LoadRun, LoadRunner

@@ -82,16 +82,37 @@ async def test_a_newer_session_takes_a_live_lease_over(database: Database) -> No
     assert not await database.write(lambda tx: leases.resume_lease(tx, lease.id, 3))
 
 
-async def test_a_lease_advances_with_what_is_stored(database: Database) -> None:
-    run = await a_stored_run(database)
-    lease = a_lease(run)
-    await store(database, lease)
-    await database.write(
-        lambda tx: leases.advance_lease(tx, lease.id, last_sequence=9, event_count=8, digest=b"\x00" * 31 + b"\x01")
+async def test_leases_advance_with_what_is_stored_and_their_runs_with_them(database: Database) -> None:
+    run, other, third = [await a_stored_run(database) for _ in range(3)]
+    lease, others, thirds = a_lease(run), a_lease(other), a_lease(third)
+    await store(database, lease, others, thirds)
+    digest = bytes(31) + b"\x01"
+    far = 2**40
+    reached = [
+        leases.Reached(run.id, lease.id, 9, 8, digest, 7, 1, 1),
+        leases.Reached(other.id, others.id, far, far + 1, digest[::-1], far + 2, far + 3, 2),
+    ]
+    await database.write(lambda tx: leases.advance_leases(tx, reached))
+    await database.write(lambda tx: leases.advance_leases(tx, []))
+
+    assert await get_lease(database, lease.id) == replace(lease, last_sequence=9, event_count=8, digest=digest)
+    assert await get_lease(database, others.id) == replace(
+        others, last_sequence=far, event_count=far + 1, digest=digest[::-1]
     )
-    assert await get_lease(database, lease.id) == replace(
-        lease, last_sequence=9, event_count=8, digest=b"\x00" * 31 + b"\x01"
-    )
+    assert await get_lease(database, thirds.id) == thirds
+    moved, moved_far, stayed = [await get(database, each) for each in (run, other, third)]
+    assert moved == replace(run, lease_id=lease.id, last_sequence=9, log_count=7, result_count=1, attempt_count=1)
+    assert (moved_far.last_sequence, moved_far.log_count) == (far, far + 2)
+    assert (moved_far.result_count, moved_far.attempt_count) == (far + 3, 2)
+    assert stayed == replace(third, lease_id=thirds.id)
+
+
+async def test_the_runs_of_leases(database: Database) -> None:
+    run, other = [await a_stored_run(database) for _ in range(2)]
+    lease, others = a_lease(run), a_lease(other)
+    await store(database, lease, others)
+    assert await database.read(lambda tx: leases.runs_of_leases(tx, [lease.id, "unknown"])) == {run.id}
+    assert await database.read(lambda tx: leases.runs_of_leases(tx, [])) == set()
 
 
 @pytest.mark.parametrize("end", LeaseEnd)

@@ -92,16 +92,18 @@ MUTANTS = (
         "the run's last sequence is written with its events",
         [
             Edit(
-                appending._Ledger.close,
-                "    self._write_counts(tx)",
-                "    tx.dialect.__dict__.setdefault('later', []).append(self)",
+                appending.store,
+                "    leases.advance_leases(tx, [ledger.reached() for ledger in touched if ledger.live])\n",
+                "    reached = [ledger.reached() for ledger in touched if ledger.live]\n"
+                "    tx.dialect.__dict__.setdefault('later', []).append(reached)\n",
             ),
             Edit(
                 intake.Intake._commit,
                 "    # Committed: from here on it may be told.",
                 "    later = self._database._dialect.__dict__.get('later', [])\n"
                 "    while later:\n"
-                "        await self._database.write(later.pop(0)._write_counts)\n",
+                "        reached = later.pop(0)\n"
+                "        await self._database.write(lambda tx: leases.advance_leases(tx, reached))\n",
             ),
         ],
     ),

@@ -27,6 +27,7 @@ from athanor_orchestrator.engine import ending
 from athanor_orchestrator.engine.batches import PreparedBatch
 from athanor_orchestrator.engine.codec import AttemptEnded, AttemptStarted
 from athanor_orchestrator.storage import attempts, events, leases, results, runners, runs
+from athanor_orchestrator.storage.dialect import Reached
 from athanor_orchestrator.storage.transaction import Transaction
 
 
@@ -81,8 +82,7 @@ def store(tx: Transaction, arrivals: Sequence[Arrival], progress: Mapping[str, P
     """
     lease_ids = {arrival.batch.lease_id for arrival in arrivals}
     # Which run a lease is of never changes, so it may be read before the lock; how the lease stands may not.
-    run_ids = {lease.run_id for lease in leases.get_leases(tx, lease_ids).values()}
-    locked = runs.lock_runs(tx, run_ids)
+    locked = runs.lock_runs(tx, leases.runs_of_leases(tx, lease_ids))
     known = leases.get_leases(tx, lease_ids)
 
     ledgers = {
@@ -96,12 +96,13 @@ def store(tx: Transaction, arrivals: Sequence[Arrival], progress: Mapping[str, P
     touched = sorted((ledger for ledger in ledgers.values() if ledger.rows), key=lambda ledger: ledger.run.id)
     events.append_events(tx, [(ledger.run.id, ledger.rows) for ledger in touched])
     results.append_results(tx, [(ledger.run.id, ledger.results) for ledger in touched if ledger.results])
+    leases.advance_leases(tx, [ledger.reached() for ledger in touched if ledger.live])
     for ledger in touched:
-        ledger.close(tx)
+        tx.wake(f"run:{ledger.run.id}")
     # Also where nothing is new, as after a rewind: the caller takes all of it for stored.
-    unwritten = {ledger.run.id: ledger.progress for ledger in ledgers.values() if not ledger.rows and ledger.progress}
-    runs.put_progress(tx, unwritten)
-    for run_id in unwritten:
+    reported = {led.run.id: led.progress for led in ledgers.values() if led.progress is not None and led.live}
+    runs.put_progress(tx, reported)
+    for run_id in reported:
         tx.wake(f"run:{run_id}")
     return answers
 
@@ -125,7 +126,7 @@ def _answer(
     decision = append_rule.decide(
         lease,
         current_lease_id=None if run is None else run.lease_id,
-        last_sequence=0 if ledger is None else ledger.run.last_sequence,
+        last_sequence=0 if ledger is None else ledger.last_sequence,
         session_number=arrival.session_number,
         first_sequence=batch.first_sequence,
         count=len(batch.rows),
@@ -152,13 +153,28 @@ def _answer(
 
 @dataclass(slots=True)
 class _Ledger:
-    """A run under its live lease while batches are added: as it will stand, with what is to be appended."""
+    """A run under its live lease while batches are added: as it will stand, with what is to be appended.
+
+    What every batch moves on is counted here; the records are brought up to date for who looks at them, which is few.
+    """
 
     run: Run
     lease: Lease
     progress: Progress | None
     rows: list[EventRow] = field(default_factory=list[EventRow])
     results: list[ResultRow] = field(default_factory=list[ResultRow])
+    last_sequence: int = 0
+    event_count: int = 0
+    digest: bytes = b""
+    log_count: int = 0
+    result_count: int = 0
+
+    def __post_init__(self) -> None:
+        self.last_sequence = self.run.last_sequence
+        self.event_count = self.lease.event_count
+        self.digest = self.lease.digest
+        self.log_count = self.run.log_count
+        self.result_count = self.run.result_count
 
     def append(self, tx: Transaction, batch: PreparedBatch, skip: int) -> Answer:
         """Take a batch after its first `skip` events."""
@@ -171,33 +187,38 @@ class _Ledger:
             self._add(tx, batch, rows)
         if batch.fault and self.lease.end is None:
             return self._break(tx, batch.fault)
-        return Committed(self.lease.last_sequence, ended=self.lease.end is not None)
+        return Committed(self.lease.last_sequence if self.lease.end else self.last_sequence, ended=not self.live)
 
-    def close(self, tx: Transaction) -> None:
-        """Write how far the run and the lease got. What ended with the attempt has been written by then."""
-        tx.wake(f"run:{self.run.id}")
-        if self.lease.end is not None:
-            return
+    @property
+    def live(self) -> bool:
+        """True as long as the attempt goes on. What ended with it has been written by then."""
+        return self.lease.end is None
 
-        self._write_counts(tx)
+    def reached(self) -> Reached:
+        """Say how far the run and the lease got."""
+        return Reached(
+            self.run.id,
+            self.lease.id,
+            self.last_sequence,
+            self.event_count,
+            self.digest,
+            self.log_count,
+            self.result_count,
+            self.run.attempt_count,
+        )
+
+    def _bring_up_to_date(self) -> None:
+        self.run = replace(
+            self.run, last_sequence=self.last_sequence, log_count=self.log_count, result_count=self.result_count
+        )
+        self.lease = replace(
+            self.lease, last_sequence=self.last_sequence, event_count=self.event_count, digest=self.digest
+        )
 
     def _write_counts(self, tx: Transaction) -> None:
-        leases.advance_lease(
-            tx,
-            self.lease.id,
-            last_sequence=self.lease.last_sequence,
-            event_count=self.lease.event_count,
-            digest=self.lease.digest,
-        )
-        columns = runs.RunColumns(
-            last_sequence=self.run.last_sequence,
-            log_count=self.run.log_count,
-            result_count=self.run.result_count,
-            attempt_count=self.run.attempt_count,
-        )
+        leases.advance_leases(tx, [self.reached()])
         if self.progress is not None:
-            columns["progress"] = self.progress
-        runs.update_run(tx, self.run.id, **columns)
+            runs.put_progress(tx, {self.run.id: self.progress})
 
     def _differs(self, tx: Transaction, batch: PreparedBatch, skip: int) -> str:
         """Compare what is stored already; says what is wrong."""
@@ -230,24 +251,21 @@ class _Ledger:
 
     def _add(self, tx: Transaction, batch: PreparedBatch, rows: Sequence[EventRow]) -> None:
         run, lease = self.run, self.lease
-        if lease.event_count == 0:
+        if self.event_count == 0:
             attempts.insert_attempt(tx, run.id, lease.id, Attempt(lease.attempt, lease.runner_id, CodeVersion()))
-            run = replace(run, attempt_count=lease.attempt)
+            self.run = replace(run, attempt_count=lease.attempt)
 
         before_end = rows[:-1] if batch.ended is not None else rows
-        digest = digests.chain(lease.digest, [row.payload for row in before_end])
-        first, last = rows[0].sequence, rows[-1].sequence
+        first = rows[0].sequence
         new_results = [result for result in batch.results if result.sequence >= first]
 
         self.rows.extend(rows)
         self.results.extend(new_results)
-        self.lease = replace(lease, last_sequence=last, event_count=lease.event_count + len(rows), digest=digest)
-        self.run = replace(
-            run,
-            last_sequence=last,
-            log_count=run.log_count + sum(row.kind is EventKind.LOG for row in rows),
-            result_count=run.result_count + len(new_results),
-        )
+        self.digest = digests.chain(self.digest, [row.payload for row in before_end])
+        self.last_sequence = rows[-1].sequence
+        self.event_count += len(rows)
+        self.log_count += sum(row.kind is EventKind.LOG for row in rows)
+        self.result_count += len(new_results)
         if batch.started is not None and batch.started[0] >= first:
             self._start(tx, batch.started[1])
         if batch.ended is not None:
@@ -270,16 +288,13 @@ class _Ledger:
         ):
             raise LookupError(f"run {run.id} is not {run.state.name} any more")
 
-        self.run = replace(
-            run,
-            state=RunState.RUNNING,
-            start_time_us=start_time_us,
-            result_count=run.result_count - superseded,
-        )
+        self.run = replace(run, state=RunState.RUNNING, start_time_us=start_time_us)
+        self.result_count -= superseded
         tx.wake("runs")
         tx.wake("instances")
 
     def _end(self, tx: Transaction, ended: AttemptEnded) -> None:
+        self._bring_up_to_date()
         lease = self.lease
         log_complete = bool(ended.digest) and ended.digest == lease.digest and ended.event_count == lease.event_count
         failure = ended.failure
@@ -308,6 +323,7 @@ class _Ledger:
 
     def _break(self, tx: Transaction, fault: str) -> Fenced:
         """End the attempt as KIND_STORAGE; what was added before the fault stays."""
+        self._bring_up_to_date()
         self._write_counts(tx)
         failure = Failure(FailureKind.STORAGE, f"what its runner sent does not add up: {fault}")
         rows = ending.give_up(tx, self.run, self.lease, failure, LeaseEnd.BROKEN, Actor.ATTEMPT_ENDED)
@@ -316,5 +332,6 @@ class _Ledger:
 
     def _ended(self, end: LeaseEnd, rows: Sequence[EventRow]) -> None:
         self.rows.extend(rows)
-        self.run = replace(self.run, lease_id=None, last_sequence=rows[-1].sequence)
+        self.run = replace(self.run, lease_id=None)
+        self.last_sequence = rows[-1].sequence
         self.lease = replace(self.lease, end=end)

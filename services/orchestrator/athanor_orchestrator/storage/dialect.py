@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Sequence
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy
 from sqlalchemy import Table, exc
@@ -16,6 +16,20 @@ EventTuple = tuple[str, int, int, int, int | None, str | None, int, bytes, int]
 
 ResultTuple = tuple[str, int, int, str | None, str | None, int, bool]
 """A row of run_results: run id, sequence, attempt, key, value, time, superseded."""
+
+
+class Reached(NamedTuple):
+    """How far a run and its live lease are stored, with what a transaction has added."""
+
+    run_id: str
+    lease_id: str
+    last_sequence: int
+    event_count: int
+    digest: bytes
+    log_count: int
+    result_count: int
+    attempt_count: int
+
 
 READERS = 4  # connections for reading: enough that one long page does not hold up the next
 
@@ -78,6 +92,10 @@ class Dialect(ABC):
     @abstractmethod
     def append_results(self, connection: sqlalchemy.Connection, rows: Sequence[ResultTuple]) -> None:
         """Append to run_results; a value that is refused becomes NULL."""
+
+    @abstractmethod
+    def advance(self, connection: sqlalchemy.Connection, reached: Sequence[Reached]) -> None:
+        """Write how far runs and their leases got: with every commit, for every run of it."""
 
     @abstractmethod
     def fetch_capped(

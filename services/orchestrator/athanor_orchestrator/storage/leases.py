@@ -1,6 +1,6 @@
 """Leases: who may number which run's log. A lease that is over stays a while, to answer a zombie."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 
 from sqlalchemy import bindparam, case, delete, insert, select, update
@@ -9,6 +9,7 @@ from athanor_orchestrator.domain.records import Lease, LeaseEnd
 from athanor_orchestrator.storage import changes
 from athanor_orchestrator.storage.aliases import AnyRow, AnySelect
 from athanor_orchestrator.storage.columns import to_us
+from athanor_orchestrator.storage.dialect import Reached
 from athanor_orchestrator.storage.portions import portions
 from athanor_orchestrator.storage.schema import leases, runs
 from athanor_orchestrator.storage.transaction import Transaction
@@ -19,11 +20,7 @@ _LIVE = leases.c.end_time_us.is_(None)
 _BY_ID = select(leases).where(leases.c.id.in_(bindparam("ids", expanding=True))).order_by(leases.c.id)
 _LIVE_OF_RUNNER = select(leases).where(leases.c.runner_id == bindparam("runner"), _LIVE).order_by(leases.c.id)
 _ALL_LIVE = select(leases).where(_LIVE).order_by(leases.c.id)
-_ADVANCE = (
-    update(leases)
-    .where(leases.c.id == bindparam("lease"))
-    .values(last_sequence=bindparam("reached"), event_count=bindparam("count"), digest=bindparam("chain"))
-)
+_RUNS_OF = select(leases.c.id, leases.c.run_id).where(leases.c.id.in_(bindparam("ids", expanding=True)))
 
 
 def insert_lease(tx: Transaction, lease: Lease) -> None:
@@ -62,6 +59,11 @@ def insert_lease(tx: Transaction, lease: Lease) -> None:
 def get_leases(tx: Transaction, lease_ids: Collection[str]) -> dict[str, Lease]:
     """Return the leases that are known, by id, live or over."""
     return {lease.id: lease for ids in portions(lease_ids) for lease in _fetch(tx, _BY_ID, ids=ids)}
+
+
+def runs_of_leases(tx: Transaction, lease_ids: Collection[str]) -> set[str]:
+    """Return the ids of the runs that known leases are of, which never changes."""
+    return {row[1] for ids in portions(lease_ids) for row in tx.connection.execute(_RUNS_OF, {"ids": ids}).all()}
 
 
 def leases_of_run(tx: Transaction, run_id: str) -> list[Lease]:
@@ -111,11 +113,10 @@ def resume_lease(tx: Transaction, lease_id: str, session_number: int) -> bool:
     )
 
 
-def advance_lease(tx: Transaction, lease_id: str, *, last_sequence: int, event_count: int, digest: bytes) -> None:
-    """Write how far the lease's events are stored, and their chained digest."""
-    tx.connection.execute(
-        _ADVANCE, {"lease": lease_id, "reached": last_sequence, "count": event_count, "chain": digest}
-    )
+def advance_leases(tx: Transaction, reached: Sequence[Reached]) -> None:
+    """Write how far live leases and their runs are stored, with counts and chained digest. The runs are locked."""
+    if reached:
+        tx.dialect.advance(tx.connection, reached)
 
 
 def end_lease(tx: Transaction, lease_id: str, end: LeaseEnd) -> bool:
@@ -163,24 +164,17 @@ def purge_ended(tx: Transaction, before_us: int, limit: int) -> int:
 
 
 def _fetch(tx: Transaction, query: AnySelect, **parameters: object) -> list[Lease]:
-    return [_lease(row) for row in tx.connection.execute(query, parameters)]
+    return [_lease(row) for row in tx.connection.execute(query, parameters).all()]
 
 
 def _lease(row: AnyRow) -> Lease:
+    # By place, not by name: for every run of every commit. The columns stand in the order of the record's fields.
+    end_reason: str | None = row[13]
     return Lease(
-        id=row.id,
-        run_id=row.run_id,
-        runner_id=row.runner_id,
-        session_number=row.session_number,
-        attempt=row.attempt,
-        grant_time_us=row.grant_time_us,
-        renew_time_us=row.renew_time_us,
-        expire_time_us=row.expire_time_us,
-        first_sequence=row.first_sequence,
-        last_sequence=row.last_sequence,
-        event_count=row.event_count,
-        digest=bytes(row.digest),
-        end=None if row.end_reason is None else LeaseEnd(row.end_reason),
-        end_time_us=row.end_time_us,
-        lost_after=timedelta(microseconds=row.lost_after_us),
+        *row[:8],
+        *row[9:12],
+        digest=bytes(row[12]),
+        end=None if end_reason is None else LeaseEnd(end_reason),
+        end_time_us=row[14],
+        lost_after=timedelta(microseconds=row[8]),
     )

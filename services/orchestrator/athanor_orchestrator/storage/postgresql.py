@@ -16,7 +16,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 
 from athanor_orchestrator.domain import ids
 from athanor_orchestrator.storage.aliases import AnyRow, AnySelect
-from athanor_orchestrator.storage.dialect import READERS, Dialect, EventTuple, Listener, ResultTuple, Trouble
+from athanor_orchestrator.storage.dialect import READERS, Dialect, EventTuple, Listener, Reached, ResultTuple, Trouble
 from athanor_orchestrator.storage.notifications import CHANNEL, NotificationListener, encode
 
 # Numbers of advisory locks: "athanor", 1 and 2.
@@ -68,6 +68,19 @@ _INSERT_RESULT = (
     "INSERT INTO run_results (run_id, sequence, attempt, key, value, time_us, superseded)"
     " VALUES (%s, %s, %s, %s, %s, %s, %s)"
 )
+# One statement for all of them. The ids are compared as they are indexed.
+_ADVANCE_LEASES = """
+UPDATE leases SET last_sequence = reached.last_sequence, event_count = reached.event_count, digest = reached.digest
+FROM unnest(%s::text[], %s::bigint[], %s::bigint[], %s::bytea[]) AS reached (id, last_sequence, event_count, digest)
+WHERE leases.id = reached.id COLLATE "C"
+"""
+_ADVANCE_RUNS = """
+UPDATE runs SET last_sequence = reached.last_sequence, log_count = reached.log_count,
+  result_count = reached.result_count, attempt_count = reached.attempt_count
+FROM unnest(%s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::int[])
+  AS reached (id, last_sequence, log_count, result_count, attempt_count)
+WHERE runs.id = reached.id COLLATE "C"
+"""
 
 
 class PostgresqlDialect(Dialect):
@@ -155,6 +168,13 @@ class PostgresqlDialect(Dialect):
         except _REFUSED:
             run_id, sequence, attempt, key, _, time_us, superseded = row
             driver.execute(_INSERT_RESULT, (run_id, sequence, attempt, key, None, time_us, superseded))
+
+    def advance(self, connection: sqlalchemy.Connection, reached: Sequence[Reached]) -> None:
+        """Hand all of them to the server as columns."""
+        run_ids, lease_ids, sequences, counts, digests, logs, results, attempts = map(list, zip(*reached, strict=True))
+        with _driver(connection).cursor() as cursor:
+            cursor.execute(_ADVANCE_LEASES, (lease_ids, sequences, counts, digests))
+            cursor.execute(_ADVANCE_RUNS, (run_ids, sequences, logs, results, attempts))
 
     def fetch_capped(
         self, connection: sqlalchemy.Connection, rows: AnySelect, size_of: str, max_bytes: int, *, descending: bool

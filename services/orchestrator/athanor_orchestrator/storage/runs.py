@@ -133,7 +133,7 @@ def lock_runs(tx: Transaction, run_ids: Collection[str]) -> dict[str, Run]:
     return {
         row.id: run_of(row)
         for ids in portions(sorted(run_ids))
-        for row in tx.connection.execute(_LOCK_ALL, {"ids": ids})
+        for row in tx.connection.execute(_LOCK_ALL, {"ids": ids}).all()
     }
 
 

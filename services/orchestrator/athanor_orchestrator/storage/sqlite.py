@@ -19,7 +19,7 @@ from sqlalchemy.pool import QueuePool
 from athanor_orchestrator.domain.clock import Clock
 from athanor_orchestrator.domain.errors import StorageIncompatible, StorageInUse, StorageUnavailable
 from athanor_orchestrator.storage.aliases import AnyRow, AnySelect
-from athanor_orchestrator.storage.dialect import READERS, Dialect, EventTuple, ResultTuple, Trouble
+from athanor_orchestrator.storage.dialect import READERS, Dialect, EventTuple, Reached, ResultTuple, Trouble
 
 BUSY_TIMEOUT_MS = 5_000  # for whoever else has the file open: a shell, a backup
 VACUUM_PAGES = 1000  # given back at a time
@@ -68,6 +68,8 @@ _INSERT_EVENT = (
 _INSERT_RESULT = (
     "INSERT INTO run_results (run_id, sequence, attempt, key, value, time_us, superseded) VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
+_ADVANCE_LEASE = "UPDATE leases SET last_sequence = ?, event_count = ?, digest = ? WHERE id = ?"
+_ADVANCE_RUN = "UPDATE runs SET last_sequence = ?, log_count = ?, result_count = ?, attempt_count = ? WHERE id = ?"
 
 
 class SqliteDialect(Dialect):
@@ -157,6 +159,14 @@ class SqliteDialect(Dialect):
     def append_results(self, connection: sqlalchemy.Connection, rows: Sequence[ResultTuple]) -> None:
         """executemany; text is text here, and none is refused."""
         _driver(connection).executemany(_INSERT_RESULT, rows).close()
+
+    def advance(self, connection: sqlalchemy.Connection, reached: Sequence[Reached]) -> None:
+        """executemany on the driver's own cursor."""
+        driver = _driver(connection)
+        of_leases = [(to.last_sequence, to.event_count, to.digest, to.lease_id) for to in reached]
+        of_runs = [(to.last_sequence, to.log_count, to.result_count, to.attempt_count, to.run_id) for to in reached]
+        driver.executemany(_ADVANCE_LEASE, of_leases).close()
+        driver.executemany(_ADVANCE_RUN, of_runs).close()
 
     def fetch_capped(
         self, connection: sqlalchemy.Connection, rows: AnySelect, size_of: str, max_bytes: int, *, descending: bool
