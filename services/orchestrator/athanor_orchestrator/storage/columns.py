@@ -86,7 +86,7 @@ def policy_columns(policy: Policy) -> dict[str, Any]:
 
 def policy_of(row: AnyRow) -> Policy:
     """Return the policy of a row."""
-    return _policy(
+    return policy_from_us(
         row.policy_timeout_us,
         row.policy_cancel_grace_period_us,
         row.policy_max_attempts,
@@ -96,13 +96,14 @@ def policy_of(row: AnyRow) -> Policy:
 
 
 @lru_cache(1024)  # few are different, and every run of every commit has one
-def _policy(
+def policy_from_us(
     timeout_us: int | None,
     cancel_grace_period_us: int | None,
     max_attempts: int | None,
     retry_backoff_us: int | None,
     lost_after_us: int | None,
 ) -> Policy:
+    """Return a policy of what stands in its columns."""
     return Policy(
         timeout=from_us(timeout_us),
         cancel_grace_period=from_us(cancel_grace_period_us),
