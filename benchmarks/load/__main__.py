@@ -155,10 +155,25 @@ async def start_runs(target: str, count: int) -> None:
 
 async def take_up(runners: list[LoadRunner], count: int) -> list[LoadRun]:
     """Wait until so many runs have been assigned."""
-    async with asyncio.timeout(60):
-        while sum(runner.assigned.qsize() for runner in runners) < count:
-            await asyncio.sleep(0.01)
-    return [runner.assigned.get_nowait()[0] for runner in runners for _ in range(runner.assigned.qsize())]
+    runs: list[LoadRun] = []
+
+    async def take(runner: LoadRunner) -> None:
+        while True:
+            runs.append((await runner.assigned.get())[0])
+            if len(runs) == count:
+                raise _AllTaken
+
+    try:
+        async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
+            for runner in runners:
+                tasks.create_task(take(runner), name=f"take up {runner.runner_id}")
+    except* _AllTaken:
+        pass
+    return runs
+
+
+class _AllTaken(Exception):
+    pass
 
 
 if __name__ == "__main__":

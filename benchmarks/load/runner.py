@@ -128,7 +128,8 @@ class LoadRunner:
         )
         await self._connect.write(pb.ConnectRequest(hello=hello))
         answer = await self._connect.read()
-        assert answer is not aio.EOF and answer.HasField("welcome"), answer
+        assert answer is not aio.EOF
+        assert answer.HasField("welcome"), answer
         known = {"name": self._experiment, "configuration_schema_json": "{}", "default_configuration_json": "{}"}
         await self._connect.write(pb.ConnectRequest(definition=pb.Definition(experiment=known)))
         return answer.welcome

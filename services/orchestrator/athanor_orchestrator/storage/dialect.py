@@ -6,7 +6,7 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 import sqlalchemy
-from sqlalchemy import Table, exc
+from sqlalchemy import ColumnElement, Table, exc
 
 from athanor_orchestrator.domain.errors import StorageUnavailable
 from athanor_orchestrator.storage.aliases import AnyRow, AnySelect
@@ -84,6 +84,10 @@ class Dialect(ABC):
     @abstractmethod
     def upsert(self, table: Table) -> Any:
         """Return an INSERT of the database's own kind, which has `on_conflict_do_update` and `excluded`."""
+
+    def leading(self, column: ColumnElement[str], value: str) -> ColumnElement[bool]:
+        """Compare a column so that only an index that it leads has the order of this column and what follows it."""
+        return column == value
 
     @abstractmethod
     def append_events(self, connection: sqlalchemy.Connection, rows: Iterable[EventTuple]) -> None:
