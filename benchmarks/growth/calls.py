@@ -126,7 +126,7 @@ class Side:
         assert assigned.run_id == run.id
 
     async def _watch(self) -> None:
-        watch = self._runs.WatchRun(run_service_pb2.WatchRunRequest(run_id=self._any(self._grown.runs)))
+        watch = self._runs.WatchRun(run_service_pb2.WatchRunRequest(id=self._any(self._grown.runs)))
         begin = time.perf_counter()
         async for item in watch:
             if item.HasField("batch"):

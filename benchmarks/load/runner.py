@@ -7,7 +7,7 @@ It cuts deliveries as the real one does: a share of each for every run that has 
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 from athanor.runner.v1 import dispatch_service_pb2 as pb
@@ -17,7 +17,6 @@ from grpc import aio
 from benchmarks.load.tape import Tape, delivery, lease_field
 
 LINGER_S = 0.01
-PATIENCE_S = 0.1  # for the answer to a small delivery, before the next one
 SMALL_DELIVERY = 128 * 1024  # bytes
 _IDLE_S = 0.005  # how often it looks whether anything is due when nothing was
 _BUDGET = 2 * 1024 * 1024  # bytes of events in one delivery
@@ -88,7 +87,6 @@ class LoadRunner:
         self._turn: deque[LoadRun] = deque()  # the one whose turn it is first
         self._window = 0
         self._all_over = asyncio.Event()
-        self._answered = asyncio.Event()
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator["LoadRunner"]:
@@ -164,7 +162,6 @@ class LoadRunner:
         loop = asyncio.get_running_loop()
         while (answer := await self._report.read()) is not aio.EOF:
             now = loop.time()
-            self._answered.set()
             for word in answer.acknowledgements:
                 self._acknowledged(word, now)
             self.fences += [fence.reason for fence in answer.fences]
@@ -193,16 +190,9 @@ class LoadRunner:
                 continue
             message = delivery(batches)
             self.deliveries += 1
-            self._answered.clear()
             await self._report.write(message)
             if len(message) < SMALL_DELIVERY:
                 await asyncio.sleep(LINGER_S)
-                await self._until_answered()
-
-    async def _until_answered(self) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE_S):
-                await self._answered.wait()
 
     def _cut(self, now: float) -> list[bytes]:
         """Take what is due, of each run in turn, as much as fits and may be under way."""

@@ -36,7 +36,8 @@ def _measure(bench: Bench, stack: ExitStack, size: Size, small: Database, large:
     where = f"{size.runs:,} runs and {size.runs * size.events_per_run:,} events"
     systems, sides, scanned = list[System](), list[Grown](), list[str]()
     begin = time.monotonic()
-    for database, amount in ((small, Size(100, 1000) if bench.scale == "quick" else SMALL), (large, size)):
+    little = SMALL if bench.scale != "quick" else Size(instances=50, runs=500)
+    for database, amount in ((small, little), (large, size)):
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=bench.folder)))
         url = database.url or f"sqlite:///{folder / 'data' / 'athanor.db'}"
         sides.append(fill(url, amount, bench.say))
@@ -54,15 +55,15 @@ def _measure(bench: Bench, stack: ExitStack, size: Size, small: Database, large:
             system.start_orchestrator()
             times.append(time.monotonic() - begin)
 
-    compared = [Side(system.target, grown) for system, grown in zip(systems, sides, strict=True)]
-    asyncio.run(_compare(compared, bench))
-    before, after = (side.seconds for side in compared)
+    before, after = asyncio.run(_compare(bench, [system.target for system in systems], sides))
     for call in STARTED:
         worst = max(
             (name for name in before if name.split()[0] == call),
             key=lambda name: percentile(after[name], 0.99) / percentile(before[name], 0.99),
         )
-        yield _figure(f"growth, {call} p99, {large.name}", worst, before, after, where)
+        yield _figure(
+            f"growth, {call} p99, {large.name}", worst, before, after, f"{where} against {little.runs:,} runs"
+        )
     yield Figure(
         f"growth, start-up, {large.name}",
         min(starts[1]) / min(starts[0]),
@@ -76,14 +77,16 @@ def _measure(bench: Bench, stack: ExitStack, size: Size, small: Database, large:
     )
 
 
-async def _compare(sides: list[Side], bench: Bench) -> None:
+async def _compare(bench: Bench, targets: list[str], contents: list[Grown]) -> list[Seconds]:
+    sides = [Side(target, grown) for target, grown in zip(targets, contents, strict=True)]
     await compare(sides, times=bench.size(10, 400), warm=bench.size(1, 20), say=bench.say)
+    return [side.seconds for side in sides]
 
 
 def _figure(what: str, name: str, before: Seconds, after: Seconds, where: str) -> Figure:
     p99, p50 = ([percentile(side[name], share) for side in (after, before)] for share in (0.99, 0.5))
     beside = (
         f"{name}: {number(p99[0] * 1000)} ms against {number(p99[1] * 1000)} ms, p50 {number(p50[0] * 1000)} ms"
-        f" against {number(p50[1] * 1000)} ms; {where} against {SMALL.runs:,} runs"
+        f" against {number(p50[1] * 1000)} ms; {where}"
     )
     return Figure(what, p99[0] / p99[1], "of the empty one's", REACH, "less", beside)

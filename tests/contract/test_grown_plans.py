@@ -1,7 +1,7 @@
 """What is asked of a database that has grown goes by indexes: with rows in it and the figures that it has of them.
 
-`test_query_plans` asks an empty one; a planner that counts may think otherwise. `python -m benchmarks.growth` prints the
-plans of a larger one.
+`test_query_plans` asks an empty one; a planner that counts may think otherwise. `python -m benchmarks.growth` prints
+the plans of a larger one.
 """
 
 from collections.abc import Iterator
