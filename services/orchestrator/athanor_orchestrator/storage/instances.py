@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 
 from athanor_orchestrator.domain.records import Instance, Resource, RunState
 from athanor_orchestrator.domain.run_state import LIVE
@@ -17,6 +17,7 @@ from athanor_orchestrator.storage.schema import instance_labels, instances, runs
 from athanor_orchestrator.storage.transaction import SelectedBy, Transaction
 
 _VISIBLE = instances.c.hide_time_us.is_(None)
+_GET = select(instances).where(instances.c.id == bindparam("instance"), _VISIBLE)  # with every claim: made once
 
 
 def insert_instance(tx: Transaction, instance: Instance) -> None:
@@ -36,7 +37,7 @@ def insert_instance(tx: Transaction, instance: Instance) -> None:
 
 def get_instance(tx: Transaction, instance_id: str) -> Instance | None:
     """Return one instance."""
-    row = tx.connection.execute(select(instances).where(instances.c.id == instance_id, _VISIBLE)).one_or_none()
+    row = tx.connection.execute(_GET, {"instance": instance_id}).one_or_none()
     return None if row is None else _instance(row)
 
 

@@ -20,6 +20,23 @@ _LIVE = leases.c.end_time_us.is_(None)
 _BY_ID = select(leases).where(leases.c.id.in_(bindparam("ids", expanding=True))).order_by(leases.c.id)
 _LIVE_OF_RUNNER = select(leases).where(leases.c.runner_id == bindparam("runner"), _LIVE).order_by(leases.c.id)
 _ALL_LIVE = select(leases).where(_LIVE)
+_INSERT = insert(leases)
+_TAKE = (
+    update(runs)
+    .where(runs.c.id == bindparam("run"), runs.c.lease_id.is_(None), runs.c.hide_time_us.is_(None))
+    .values(lease_id=bindparam("lease"))
+)
+_END = (
+    update(leases)
+    .where(leases.c.id == bindparam("lease"), _LIVE)
+    .values(end_reason=bindparam("reason"), end_time_us=bindparam("now_us"))
+    .returning(leases.c.run_id)
+)
+_LET_GO = (
+    update(runs)
+    .where(runs.c.id == bindparam("run"), runs.c.lease_id == bindparam("lease"))
+    .values(lease_id=None, unreachable_since_us=None)
+)
 _RUNS_OF = select(leases.c.id, leases.c.run_id).where(leases.c.id.in_(bindparam("ids", expanding=True)))
 
 
@@ -29,29 +46,26 @@ def insert_lease(tx: Transaction, lease: Lease) -> None:
     Raises RuntimeError when the run has a lease or is not there.
     """
     tx.connection.execute(
-        insert(leases).values(
-            id=lease.id,
-            run_id=lease.run_id,
-            runner_id=lease.runner_id,
-            session_number=lease.session_number,
-            attempt=lease.attempt,
-            grant_time_us=lease.grant_time_us,
-            renew_time_us=lease.renew_time_us,
-            expire_time_us=lease.expire_time_us,
-            lost_after_us=to_us(lease.lost_after),
-            first_sequence=lease.first_sequence,
-            last_sequence=lease.last_sequence,
-            event_count=lease.event_count,
-            digest=lease.digest,
-            end_reason=None if lease.end is None else lease.end.value,
-            end_time_us=lease.end_time_us,
-        )
+        _INSERT,
+        {
+            "id": lease.id,
+            "run_id": lease.run_id,
+            "runner_id": lease.runner_id,
+            "session_number": lease.session_number,
+            "attempt": lease.attempt,
+            "grant_time_us": lease.grant_time_us,
+            "renew_time_us": lease.renew_time_us,
+            "expire_time_us": lease.expire_time_us,
+            "lost_after_us": to_us(lease.lost_after),
+            "first_sequence": lease.first_sequence,
+            "last_sequence": lease.last_sequence,
+            "event_count": lease.event_count,
+            "digest": lease.digest,
+            "end_reason": None if lease.end is None else lease.end.value,
+            "end_time_us": lease.end_time_us,
+        },
     )
-    taken = tx.connection.execute(
-        update(runs)
-        .where(runs.c.id == lease.run_id, runs.c.lease_id.is_(None), runs.c.hide_time_us.is_(None))
-        .values(lease_id=lease.id)
-    ).rowcount
+    taken = tx.connection.execute(_TAKE, {"run": lease.run_id, "lease": lease.id}).rowcount
     if not taken:
         raise RuntimeError(f"run {lease.run_id} has a lease already, or is not there")
 
@@ -123,18 +137,11 @@ def advance_leases(tx: Transaction, reached: Sequence[Reached]) -> None:
 def end_lease(tx: Transaction, lease_id: str, end: LeaseEnd) -> bool:
     """End a live lease now, and take it off its run, which then is no longer unreachable; False when it was over."""
     run_id = tx.connection.execute(
-        update(leases)
-        .where(leases.c.id == lease_id, _LIVE)
-        .values(end_reason=end.value, end_time_us=tx.now_us)
-        .returning(leases.c.run_id)
+        _END, {"lease": lease_id, "reason": end.value, "now_us": tx.now_us}
     ).scalar_one_or_none()
     if run_id is None:
         return False
-    tx.connection.execute(
-        update(runs)
-        .where(runs.c.id == run_id, runs.c.lease_id == lease_id)
-        .values(lease_id=None, unreachable_since_us=None)
-    )
+    tx.connection.execute(_LET_GO, {"run": run_id, "lease": lease_id})
     changes.note_runs(tx, [run_id])
     return True
 
