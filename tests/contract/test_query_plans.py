@@ -68,6 +68,7 @@ QUERIES: dict[str, Callable[[Transaction], object]] = {
     "overdue leases": leases.overdue_leases,
     "leases of a run": lambda tx: leases.leases_of_run(tx, X),
     "leases": lambda tx: leases.get_leases(tx, [X]),
+    "runs of leases": lambda tx: leases.runs_of_leases(tx, [X]),
     "attempts of runs": lambda tx: attempts.list_attempts(tx, [X]),
     "runners": lambda tx: runners.list_runners(tx, X, 10, 0),
     "a log": read_log(),

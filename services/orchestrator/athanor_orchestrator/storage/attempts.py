@@ -17,11 +17,17 @@ DETAILED = 8
 
 _UNDER_WAY = attempts.c.outcome == int(AttemptOutcome.UNSPECIFIED)
 
+# With every attempt: made once, because making a statement costs as much as carrying it out. What stands in no
+# `values` is written when it is among the parameters.
+_INSERT = insert(attempts)
+_UPDATE = update(attempts).where(attempts.c.run_id == bindparam("run"), attempts.c.number == bindparam("place"))
+_END = _UPDATE.where(_UNDER_WAY)
+
 
 def insert_attempt(tx: Transaction, run_id: str, lease_id: str, attempt: Attempt) -> None:
     """Store an attempt of which the first event is being stored."""
     tx.connection.execute(
-        insert(attempts).values(run_id=run_id, number=attempt.number, lease_id=lease_id, **_columns(attempt))
+        _INSERT, {"run_id": run_id, "number": attempt.number, "lease_id": lease_id, **_columns(attempt)}
     )
     changes.note_runs(tx, [run_id])
 
@@ -34,14 +40,7 @@ def get_attempt(tx: Transaction, run_id: str, number: int) -> Attempt | None:
 
 def update_attempt(tx: Transaction, run_id: str, attempt: Attempt) -> bool:
     """Write everything of an attempt but its number; False when there is no such attempt."""
-    return (
-        tx.connection.execute(
-            update(attempts)
-            .where(attempts.c.run_id == run_id, attempts.c.number == attempt.number)
-            .values(**_columns(attempt))
-        ).rowcount
-        > 0
-    )
+    return tx.connection.execute(_UPDATE, {"run": run_id, "place": attempt.number, **_columns(attempt)}).rowcount > 0
 
 
 def end_attempt(
@@ -63,22 +62,19 @@ def end_attempt(
     """
     return (
         tx.connection.execute(
-            update(attempts)
-            .where(
-                attempts.c.run_id == run_id,
-                attempts.c.number == number,
-                _UNDER_WAY,
-            )
-            .values(
-                end_time_us=end_time_us,
-                outcome=int(outcome),
-                process_gone=process_gone,
-                log_complete=log_complete,
-                last_sequence=last_sequence,
-                event_count=event_count,
-                digest=digest,
+            _END,
+            {
+                "run": run_id,
+                "place": number,
+                "end_time_us": end_time_us,
+                "outcome": int(outcome),
+                "process_gone": process_gone,
+                "log_complete": log_complete,
+                "last_sequence": last_sequence,
+                "event_count": event_count,
+                "digest": digest,
                 **failure_columns(failure),
-            )
+            },
         ).rowcount
         > 0
     )

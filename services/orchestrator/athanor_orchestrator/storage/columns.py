@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import lru_cache
 from json import dumps, loads
 from typing import Any
 
@@ -85,12 +86,30 @@ def policy_columns(policy: Policy) -> dict[str, Any]:
 
 def policy_of(row: AnyRow) -> Policy:
     """Return the policy of a row."""
+    return policy_from_us(
+        row.policy_timeout_us,
+        row.policy_cancel_grace_period_us,
+        row.policy_max_attempts,
+        row.policy_retry_backoff_us,
+        row.policy_lost_after_us,
+    )
+
+
+@lru_cache(1024)  # few are different, and every run of every commit has one
+def policy_from_us(
+    timeout_us: int | None,
+    cancel_grace_period_us: int | None,
+    max_attempts: int | None,
+    retry_backoff_us: int | None,
+    lost_after_us: int | None,
+) -> Policy:
+    """Return a policy of what stands in its columns."""
     return Policy(
-        timeout=from_us(row.policy_timeout_us),
-        cancel_grace_period=from_us(row.policy_cancel_grace_period_us),
-        max_attempts=row.policy_max_attempts,
-        retry_backoff=from_us(row.policy_retry_backoff_us),
-        lost_after=from_us(row.policy_lost_after_us),
+        timeout=from_us(timeout_us),
+        cancel_grace_period=from_us(cancel_grace_period_us),
+        max_attempts=max_attempts,
+        retry_backoff=from_us(retry_backoff_us),
+        lost_after=from_us(lost_after_us),
     )
 
 

@@ -21,6 +21,7 @@ EventTuple = tuple[str, int, int, int, int | None, str | None, int, bytes, int]
 ResultTuple = tuple[str, int, int, str | None, str | None, int, bool]
 """A row of run_results: run id, sequence, attempt, key, value, time, superseded."""
 
+
 READERS = 4  # connections for reading: enough that one long page does not hold up the next
 
 
@@ -89,6 +90,10 @@ class Dialect(ABC):
     @abstractmethod
     def upsert(self, table: Table) -> Any:
         """Return an INSERT of the database's own kind, which has `on_conflict_do_update` and `excluded`."""
+
+    def leading(self, column: ColumnElement[str], value: str | ColumnElement[str]) -> ColumnElement[bool]:
+        """Compare a column so that only an index that it leads has the order of this column and what follows it."""
+        return column == value
 
     @abstractmethod
     def append_events(self, connection: sqlalchemy.Connection, batches: Sequence[tuple[str, EventColumns]]) -> None:

@@ -11,6 +11,7 @@ from athanor_orchestrator.storage import changes, leases
 from athanor_orchestrator.storage import labels as label_rows
 from athanor_orchestrator.storage.aliases import AnyRow
 from athanor_orchestrator.storage.columns import labels_json, labels_of
+from athanor_orchestrator.storage.newest import newest
 from athanor_orchestrator.storage.pages import Page, cut
 from athanor_orchestrator.storage.schema import instance_labels, instances, runs
 from athanor_orchestrator.storage.transaction import SelectedBy, Transaction
@@ -61,14 +62,15 @@ def list_instances(
     limit: int,
 ) -> Page[Instance]:
     """Return instances, newest first, those older than `before_id`; "" and no labels select everything."""
-    query, order = label_rows.narrow(
+    query, common, order = label_rows.narrow(
         select(instances).where(_VISIBLE), instances.c.id, instance_labels, "instance_id", labels or {}
     )
-    if experiment:
+    if experiment and common:
         query = query.where(instances.c.experiment == experiment)
-    if before_id is not None:
-        query = query.where(order < before_id)
-    page = cut(tx.connection.execute(query.order_by(order.desc()).limit(limit + 1)).all(), limit)
+    elif experiment:
+        common = ((instances.c.experiment, experiment),)
+    query = newest(query, common, order, before_id).limit(limit + 1)
+    page = cut(tx.connection.execute(query).all(), limit)
     return Page([_instance(row) for row in page.items], page.more)
 
 

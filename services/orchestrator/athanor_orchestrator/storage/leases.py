@@ -26,6 +26,17 @@ _TAKE = (
     .where(runs.c.id == bindparam("run"), runs.c.lease_id.is_(None), runs.c.hide_time_us.is_(None))
     .values(lease_id=bindparam("lease"))
 )
+_END = (
+    update(leases)
+    .where(leases.c.id == bindparam("lease"), _LIVE)
+    .values(end_reason=bindparam("reason"), end_time_us=bindparam("now_us"))
+    .returning(leases.c.run_id)
+)
+_LET_GO = (
+    update(runs)
+    .where(runs.c.id == bindparam("run"), runs.c.lease_id == bindparam("lease"))
+    .values(lease_id=None, unreachable_since_us=None)
+)
 
 
 @lru_cache(maxsize=8)
@@ -91,7 +102,8 @@ def live_leases_of_runner(tx: Transaction, runner_id: str) -> list[Lease]:
 
 def live_leases(tx: Transaction) -> list[Lease]:
     """Return all live leases in the order of their ids."""
-    return _fetch(tx, _ALL_LIVE)
+    # Sorted here: asked to, PostgreSQL reads every lease there ever was by the index that has this order.
+    return sorted(_fetch(tx, _ALL_LIVE), key=lambda lease: lease.id)
 
 
 def renew_leases(tx: Transaction, lease_ids: Collection[str], session_number: int) -> set[str]:
@@ -129,18 +141,11 @@ def resume_lease(tx: Transaction, lease_id: str, session_number: int) -> bool:
 def end_lease(tx: Transaction, lease_id: str, end: LeaseEnd) -> bool:
     """End a live lease now, and take it off its run, which then is no longer unreachable; False when it was over."""
     run_id = tx.connection.execute(
-        update(leases)
-        .where(leases.c.id == lease_id, _LIVE)
-        .values(end_reason=end.value, end_time_us=tx.now_us)
-        .returning(leases.c.run_id)
+        _END, {"lease": lease_id, "reason": end.value, "now_us": tx.now_us}
     ).scalar_one_or_none()
     if run_id is None:
         return False
-    tx.connection.execute(
-        update(runs)
-        .where(runs.c.id == run_id, runs.c.lease_id == lease_id)
-        .values(lease_id=None, unreachable_since_us=None)
-    )
+    tx.connection.execute(_LET_GO, {"run": run_id, "lease": lease_id})
     changes.note_runs(tx, [run_id])
     return True
 
@@ -148,7 +153,7 @@ def end_lease(tx: Transaction, lease_id: str, end: LeaseEnd) -> bool:
 def overdue_leases(tx: Transaction) -> list[Lease]:
     """Return the live leases whose time is past by the database's clock, in the order of their runs' ids."""
     found = _fetch(tx, select(leases).where(_LIVE, leases.c.expire_time_us < tx.now_us))
-    # Sorted here: asked to, a database may read every lease there ever was by the index that has this order.
+    # Sorted here, as above.
     return sorted(found, key=lambda lease: (lease.run_id, lease.id))
 
 

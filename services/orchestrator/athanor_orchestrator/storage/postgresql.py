@@ -35,8 +35,12 @@ _CONNECT = {
     "tcp_user_timeout": 20_000,
 }
 # Every listing here has an index in its order and stops after a page. Of a run that is new the planner has no figures:
-# it takes its log for short, and without this reads and sorts all that is left of it for each page.
-_PLANS = " -c enable_sort=off -c enable_bitmapscan=off"
+# it takes its log for short, and without this reads and sorts all that is left of it for each page. What is joined to a
+# page is looked up for each row of it, never read as a whole.
+_PLANS = (
+    " -c enable_sort=off -c enable_bitmapscan=off -c enable_incremental_sort=off"
+    " -c enable_mergejoin=off -c enable_hashjoin=off"
+)
 # The server gives up before the client does (dialect.py), so that what becomes of a transaction is known; and a client
 # that vanished in the middle of one does not hold its locks for long.
 _LIMITS = (

@@ -11,6 +11,8 @@ from athanor_orchestrator.domain.records import Run, RunState
 from athanor_orchestrator.storage import attempts
 from athanor_orchestrator.storage import labels as label_rows
 from athanor_orchestrator.storage.aliases import AnySelect
+from athanor_orchestrator.storage.dialect import Dialect
+from athanor_orchestrator.storage.newest import newest
 from athanor_orchestrator.storage.pages import Page, cut
 from athanor_orchestrator.storage.run_rows import VISIBLE, run_of
 from athanor_orchestrator.storage.schema import BETWEEN_ATTEMPTS, CLAIMABLE, run_configurations, run_labels, runs
@@ -51,21 +53,27 @@ def list_runs(
     Only `full` ones carry configuration ("" otherwise) and attempts. `max_bytes` bounds the configurations of a full
     page, which holds at least one run all the same.
     """
-    query, order = label_rows.narrow(select(runs).where(VISIBLE), runs.c.id, run_labels, "run_id", labels or {})
-    if instance_id:
-        query = query.where(runs.c.instance_id == instance_id)
-    if experiment:
-        query = query.where(runs.c.experiment == experiment)
-    if before_id is not None:
-        query = query.where(order < before_id)
-    query = query.order_by(order.desc()).limit(limit + 1)
+    query, common, order = label_rows.narrow(select(runs).where(VISIBLE), runs.c.id, run_labels, "run_id", labels or {})
+    equal = [
+        (column, value)
+        for column, value in ((runs.c.instance_id, instance_id), (runs.c.experiment, experiment))
+        if value
+    ]
+    if equal and not common:
+        common = equal[:1]  # an instance is of one experiment
+    query = query.where(*(column == value for column, value in equal if (column, value) not in common))
 
     wanted = sorted(state.value for state in set(states))
-    if wanted and len(wanted) < len(RunState):
-        if len(wanted) == 1 or labels:
-            query = query.where(runs.c.state.in_(wanted))
-        else:
-            query = _of_states(tx, query, wanted, limit + 1)
+    if not wanted or len(wanted) == len(RunState):
+        query = newest(query, common, order, before_id)
+    elif labels:
+        query = newest(query.where(runs.c.state.in_(wanted)), common, order, before_id)
+    elif len(wanted) == 1:
+        query = newest(query, (*common, (runs.c.state, wanted[0])), order, before_id)
+    else:
+        branches = [newest(query, (*common, (runs.c.state, state)), order, before_id) for state in wanted]
+        query = _merged(tx, branches, limit + 1)
+    query = query.limit(limit + 1)
     page = cut(tx.connection.execute(query).all(), limit)
     incomplete = attempts.with_incomplete_logs(tx, [row.id for row in page.items])
     found = [replace(run_of(row), log_incomplete=row.id in incomplete) for row in page.items]
@@ -79,18 +87,18 @@ def named_runs(tx: Transaction, run_ids: Collection[str], *, full: bool = False)
     return list(_filled(tx, found, more=False, max_bytes=None).items) if full else found
 
 
-def _of_states(tx: Transaction, query: AnySelect, states: list[int], limit: int) -> AnySelect:
+def _merged(tx: Transaction, of_states: list[AnySelect], limit: int) -> AnySelect:
     """Find the newest of each state by the index that leads by state, then the newest of those.
 
     Asked for all at once, a database reads either every run of these states or every newer run of any other.
     """
     branches = [
-        select(query.where(runs.c.state == state).with_only_columns(runs.c.id).subquery(f"state_{state}").c.id)
-        for state in states
+        select(query.limit(limit).with_only_columns(runs.c.id).subquery(f"state_{place}").c.id)
+        for place, query in enumerate(of_states)
     ]
     ids = tx.connection.execute(union_all(*branches)).scalars().all()
-    newest = sorted(ids, reverse=True)[:limit]
-    return select(runs).where(runs.c.id.in_(newest)).order_by(runs.c.id.desc())
+    newest_ids = sorted(ids, reverse=True)[:limit]
+    return select(runs).where(runs.c.id.in_(newest_ids)).order_by(runs.c.id.desc())
 
 
 def _filled(tx: Transaction, found: list[Run], more: bool, max_bytes: int | None) -> Page[Run]:
@@ -138,7 +146,7 @@ def claimable(tx: Transaction, experiments: Collection[str], limit: int, not_run
     ids: list[str] = []
     for start in range(0, len(names), _EXPERIMENTS_AT_ONCE):
         asked = {f"name_{place}": name for place, name in enumerate(names[start : start + _EXPERIMENTS_AT_ONCE])}
-        statement = _oldest_of(len(asked), bool(not_runs))
+        statement = _oldest_of(tx.dialect, len(asked), bool(not_runs))
         values: dict[str, Any] = {**asked, "now_us": tx.now_us, "count": limit}
         if not_runs:
             values["not_runs"] = sorted(not_runs)
@@ -150,27 +158,29 @@ def claimable(tx: Transaction, experiments: Collection[str], limit: int, not_run
 
 
 @functools.lru_cache(maxsize=256)
-def _oldest_of(experiments: int, pass_over: bool) -> CompoundSelect[str]:
+def _oldest_of(dialect: Dialect, experiments: int, pass_over: bool) -> CompoundSelect[str]:
     """Make the query for the oldest runs of so many experiments.
 
     A branch for each, so that a long queue of one that no runner has is never read.
     """
     branches = [
-        select(_oldest(bindparam(f"name_{place}"), pass_over).subquery(f"experiment_{place}").c.id)
+        select(_oldest(dialect, bindparam(f"name_{place}", type_=Text), pass_over).subquery(f"experiment_{place}").c.id)
         for place in range(experiments)
     ]
     return union_all(*branches)
 
 
-def _oldest(experiment: BindParameter[str], pass_over: bool) -> Select[str]:
+def _oldest(dialect: Dialect, experiment: BindParameter[str], pass_over: bool) -> Select[str]:
+    # In an order that one index alone has, as in `newest`: while hardly any run waits, PostgreSQL takes the one of
+    # states for as good.
     query = (
         select(runs.c.id)
         .where(
-            runs.c.experiment == experiment,
+            dialect.leading(runs.c.experiment, experiment),
             CLAIMABLE,
             or_(runs.c.next_attempt_time_us.is_(None), runs.c.next_attempt_time_us <= bindparam("now_us")),
         )
-        .order_by(runs.c.id)
+        .order_by(runs.c.experiment, runs.c.state, runs.c.id)
         .limit(bindparam("count"))
         .with_for_update(skip_locked=True)
     )

@@ -1,13 +1,12 @@
 """Runs as rows: their columns to records and back."""
 
-from functools import lru_cache
 from typing import Any, TypedDict
 
 from sqlalchemy import select
 
-from athanor_orchestrator.domain.records import Attempt, Failure, FailureKind, Policy, Progress, Run, RunState
+from athanor_orchestrator.domain.records import Attempt, Failure, FailureKind, Progress, Run, RunState
 from athanor_orchestrator.storage.aliases import AnyRow, AnySelect
-from athanor_orchestrator.storage.columns import clean, failure_columns, from_us, labels_of
+from athanor_orchestrator.storage.columns import clean, failure_columns, labels_of, policy_from_us
 from athanor_orchestrator.storage.schema import run_configurations, runs
 
 _COLUMNS = len(runs.columns)
@@ -112,7 +111,7 @@ def run_of(row: AnyRow, configuration_json: str = "", made: tuple[Attempt, ...] 
         experiment=experiment,
         state=RunState(state),
         configuration_json=configuration_json,
-        policy=_policy(timeout_us, cancel_grace_period_us, max_attempts, retry_backoff_us, lost_after_us),
+        policy=policy_from_us(timeout_us, cancel_grace_period_us, max_attempts, retry_backoff_us, lost_after_us),
         seed=int(seed),
         labels=labels_of(labels_json),
         create_time_us=create_time_us,
@@ -131,22 +130,4 @@ def run_of(row: AnyRow, configuration_json: str = "", made: tuple[Attempt, ...] 
         start_time_us=start_time_us,
         end_time_us=end_time_us,
         log_incomplete=any(attempt.outcome and not attempt.log_complete for attempt in made),
-    )
-
-
-@lru_cache(maxsize=256)
-def _policy(
-    timeout_us: int | None,
-    cancel_grace_period_us: int | None,
-    max_attempts: int | None,
-    retry_backoff_us: int | None,
-    lost_after_us: int | None,
-) -> Policy:
-    # Many runs have the same.
-    return Policy(
-        from_us(timeout_us),
-        from_us(cancel_grace_period_us),
-        max_attempts,
-        from_us(retry_backoff_us),
-        from_us(lost_after_us),
     )

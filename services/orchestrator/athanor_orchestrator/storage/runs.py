@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from functools import lru_cache
 from typing import Unpack
 
-from sqlalchemy import bindparam, func, insert, or_, select, update
+from sqlalchemy import bindparam, insert, or_, select, update
 
 from athanor_orchestrator.domain.records import Progress, Resource, Run, RunState
 from athanor_orchestrator.domain.run_state import LIVE
@@ -260,12 +260,11 @@ def hide_run(tx: Transaction, run_id: str) -> bool:
         .order_by(runs.c.id.desc())
         .limit(1)
     ).first()
-    count = select(func.count()).select_from(runs).where(runs.c.instance_id == instance_id, VISIBLE).scalar_subquery()
     tx.connection.execute(
         update(instances)
         .where(instances.c.id == instance_id)
         .values(
-            run_count=count,
+            run_count=instances.c.run_count - 1,
             last_run_id=None if newest is None else newest.id,
             last_run_state=None if newest is None else newest.state,
             last_run_time_us=None if newest is None else newest.create_time_us,
