@@ -55,6 +55,7 @@ class Grown:
 
     instances: Sequence[str]
     runs: Sequence[str]
+    runner: str  # that executed all of them
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ class _Filling:
             self._say(f"filling: {(first + len(part)) * per_instance:,} of {self._size.runs:,} runs")
         with self._connection.begin():
             self._put_lately(kept)
-        return Grown(instances[:: max(1, len(instances) // 10_000)], kept)
+        return Grown(instances[:: max(1, len(instances) // 10_000)], kept, self._runner_id)
 
     def _id_at(self, share: float) -> str:
         return new_id(self._since_us + round(share * 5 * _DAY_US))
@@ -177,6 +178,12 @@ class _Filling:
                 (name, name, "", "{}", "{}", "", "m:a", "", "", False, self._since_us, self._since_us)
                 for name in (*EXPERIMENTS, OLD)
             ],
+        )
+
+        self._rows(
+            schema.runners,
+            "id display_name version slots session_number session_id connected draining last_seen_us",
+            [(self._runner_id, "filler", "", 1, 1, "", False, False, self._since_us)],
         )
 
     def _put_instances(self, ids: Sequence[str], first: int, runs: Sequence[tuple[str, int]], each: int) -> None:

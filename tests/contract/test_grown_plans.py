@@ -23,6 +23,8 @@ NAMED = {
     "list instances by an experiment of long ago": "ix_instances_experiment",
     "list instances by a label of long ago": "ix_instance_labels_key",
     "claim": "ix_runs_claimable",
+    "claim: the runner": "ix_leases_live",
+    "live leases of a runner": "ix_leases_live",
     "live leases": "ix_leases_live",
     "overdue leases": "ix_leases_live",
     "purge leases": "ix_leases_ended",

@@ -18,10 +18,8 @@ from athanor_orchestrator.storage.transaction import Transaction
 _LOCK = (
     select(runners).where(runners.c.id.in_(bindparam("ids", expanding=True))).order_by(runners.c.id).with_for_update()
 )
-_HELD = (
-    select(leases.c.runner_id, leases.c.run_id)
-    .where(leases.c.runner_id.in_(bindparam("ids", expanding=True)), leases.c.end_time_us.is_(None))
-    .order_by(leases.c.run_id)
+_HELD = select(leases.c.runner_id, leases.c.run_id).where(
+    leases.c.runner_id.in_(bindparam("ids", expanding=True)), leases.c.end_time_us.is_(None)
 )
 _KNOWN = (
     select(runner_experiments.c.runner_id, runner_experiments.c.experiment)
@@ -159,7 +157,10 @@ def _with_holdings(tx: Transaction, rows: Collection[AnyRow]) -> list[Runner]:
     known: dict[str, list[str]] = defaultdict(list)
     for runner_id, name in tx.connection.execute(_KNOWN, {"ids": ids}):
         known[runner_id].append(name)
-    return [replace(_runner(row), run_ids=tuple(held[row.id]), experiments=tuple(known[row.id])) for row in rows]
+    # Sorted here: asked to, PostgreSQL reads every lease there ever was by the index that has this order.
+    return [
+        replace(_runner(row), run_ids=tuple(sorted(held[row.id])), experiments=tuple(known[row.id])) for row in rows
+    ]
 
 
 def _runner(row: AnyRow) -> Runner:
