@@ -38,6 +38,7 @@ def _measure(bench: Bench, database: Database, runs: int, seconds: int) -> Itera
         broken = _broken(system, said["sample"])
     offered = runs * RATE
     backlog = said["backlog"]
+    part = len(backlog) // 4 + 1
     yield Figure(
         f"many runs, sustained, {database.name}",
         said["acknowledged"] / offered,
@@ -45,7 +46,7 @@ def _measure(bench: Bench, database: Database, runs: int, seconds: int) -> Itera
         0.99,
         "more",
         f"{name}: {number(said['acknowledged'])} events/s committed; "
-        f"behind by {number(median(backlog[: len(backlog) // 4 + 1]))} events at first and {number(median(backlog[-(len(backlog) // 4 + 1) :]))} at the end; orchestrator"
+        f"behind by {number(median(backlog[:part]))} events at first and {number(median(backlog[-part:]))} at the end; orchestrator"
         f" {number(cpu * 100)} % of a core, load generator {number(said['cpu'] * 100)} %;"
         f" {said['rewinds']} rewinds; of {len(said['sample'])} logs verified {broken} broken",
     )
