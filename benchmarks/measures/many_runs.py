@@ -46,8 +46,8 @@ def _measure(bench: Bench, database: Database, runs: int, seconds: int) -> Itera
         0.99,
         "more",
         f"{name}: {number(said['acknowledged'])} events/s committed; "
-        f"behind by {number(median(backlog[:part]))} events at first and {number(median(backlog[-part:]))} at the end; orchestrator"
-        f" {number(cpu * 100)} % of a core, load generator {number(said['cpu'] * 100)} %;"
+        f"behind by {number(median(backlog[:part]))} events at first and {number(median(backlog[-part:]))} at the end; "
+        f"orchestrator {number(cpu * 100)} % of a core, load generator {number(said['cpu'] * 100)} %;"
         f" {said['rewinds']} rewinds; of {len(said['sample'])} logs verified {broken} broken",
     )
     yield Figure(
