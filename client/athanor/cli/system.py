@@ -212,8 +212,10 @@ class _System:
 
     async def _announce(self) -> None:
         """Say what there is and what to do next, once the runner has reported its experiments."""
-        await self._runner.ready.wait()
+        # Asked before there is a runner to tell of any: who asks takes as long to start as the runner does.
+        await self._orchestrator.ready.wait()
         experiments, broken = await self._discovered()
+        await self._runner.ready.wait()
         address = self._address or self._settings.listen
         for line in announcement(address, self._settings.data, experiments, broken, self._settings.paths):
             print(line, flush=True)
