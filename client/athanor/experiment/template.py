@@ -24,7 +24,6 @@ import socket
 import sys
 import weakref
 from collections.abc import Iterator
-from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -105,6 +104,9 @@ def serve() -> None:
 
 def _warm_up() -> None:
     """Import what an author's model needs, down to what pydantic leaves for when the first is made."""
+    # Here, because the runner has this module, too, for the words that are exchanged, and no use for these.
+    from importlib import metadata
+
     import pydantic
 
     if metadata.entry_points(group="pydantic"):

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import psycopg
 import sqlalchemy
-from sqlalchemy import ColumnElement, LargeBinary, Table, Text, any_, bindparam, case, exc, func, select
+from sqlalchemy import ColumnElement, LargeBinary, Table, Text, and_, any_, bindparam, case, exc, func, select
 from sqlalchemy import cast as cast_column
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.pool import NullPool, QueuePool
@@ -163,6 +163,10 @@ class PostgresqlDialect(Dialect):
     def upsert(self, table: Table) -> Any:
         """INSERT ... ON CONFLICT."""
         return postgresql.insert(table)
+
+    def leading(self, column: ColumnElement[str], value: str | ColumnElement[str]) -> ColumnElement[bool]:
+        """A range: what equals a constant is no part of an order here."""
+        return and_(column >= value, column <= value)
 
     def append_events(self, connection: sqlalchemy.Connection, batches: Sequence[tuple[str, EventColumns]]) -> None:
         """COPY in binary: three to four times as fast as any INSERT."""
