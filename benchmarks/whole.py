@@ -20,8 +20,10 @@ _LOOK = 0.005  # seconds between two questions
 _LIMIT = 60.0  # seconds
 _NAMES = (  # in a command line, and for people
     (" up ", "supervisor"),
+    ("athanor.cli.system", "supervisor"),
     ("athanor_orchestrator", "orchestrator"),
     ("athanor_runner", "runner"),
+    ("/template-", "template"),
     ("athanor.experiment.execute", "run"),
     ("athanor.experiment.describe", "describing"),
 )
