@@ -1,0 +1,83 @@
+"""Aim: a repository on disk, and its remote tracking server."""
+
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from benchmarks.peers import peer
+from benchmarks.peers.peer import Peer, Server, Victim, Way
+from benchmarks.peers.processes import free_port, wait_for_url
+
+
+class AimServer(Server):
+    """`aim server` on a repository; or the repository alone, which needs no server."""
+
+    program = "aim_work.py"
+
+    def __init__(self, python: Path, folder: Path, settings: Mapping[str, str]) -> None:
+        super().__init__(python, folder, settings)
+        self._port = free_port()
+        self._remote = self.env.pop("PEERS_PLACE", "remote") == "remote"
+        self._ui = self.env.pop("PEERS_UI", "") == "yes"
+
+    @property
+    def address(self) -> str:
+        return f"aim://127.0.0.1:{self._port}" if self._remote else str(self.folder)
+
+    def start(self) -> None:
+        aim = self.python.parent / "aim"
+        if not (self.folder / ".aim").exists():
+            subprocess.run([aim, "init"], cwd=self.folder, env=self.env, check=True, capture_output=True)
+        where = ("--host", "127.0.0.1", "--repo", str(self.folder))
+        if self._remote:
+            server = self.run(aim, "server", *where, "--port", str(self._port), log="server")
+            wait_for_url(f"http://127.0.0.1:{self._port}/status/", server)
+        if self._ui:
+            port = free_port()
+            ui = self.run(aim, "up", *where, "--port", str(port), log="ui")
+            wait_for_url(f"http://127.0.0.1:{port}/", ui)
+
+    def kill(self) -> None:
+        self.kill_tree(self._started[-1])
+
+
+def fresh_process(server: Server, count: int) -> Iterator[float]:
+    """`python script.py` that makes a `Run()` and then calls its own code."""
+    for _ in range(count):
+        mark = server.path("mark")
+        begin = time.monotonic()
+        with server.call("begin", mark=str(mark), rest=False):
+            yield peer.wait_for_mark(mark)["at"] - begin
+
+
+def begin(server: Server) -> tuple[str, int]:
+    """A run in a process of its own."""
+    mark = server.path("mark")
+    program = server.call("begin", mark=str(mark), rest=True)
+    run = program.hear("run", 90)["run"]
+    return run, peer.wait_for_mark(mark)["pid"]
+
+
+LOCAL = {"PEERS_PLACE": "local"}
+PEER = Peer(
+    name="aim",
+    title="Aim",
+    server=AimServer,
+    ingest=(
+        Way("local", "`track`, repository on the same disk", 5_000, settings=LOCAL, told={"close": True}),
+        Way("remote", "`track`, `aim server`", 3_000, told={"close": True}),
+    ),
+    latency=(
+        Way("local", "repository on the same disk, polled", settings=LOCAL, told={"close": False}),
+        Way("remote", "`aim server`, polled", told={"close": False}),
+    ),
+    launch=(
+        (Way("local", "new process, `Run()`, repository", 5, settings=LOCAL), fresh_process),
+        (Way("remote", "the same, `aim server`", 5), fresh_process),
+    ),
+    memory=(Way("server", "`aim server`"), Way("ui", "`aim server` and `aim up`", settings={"PEERS_UI": "yes"})),
+    crash=(Way("remote", "(`aim server`)", told={"close": True}),),
+    begin=begin,
+    victims=(Victim("run", "the run's process", peer.kill_run),),
+)
