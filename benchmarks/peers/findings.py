@@ -14,7 +14,6 @@ WHATS: Mapping[str, str] = {
     "crash": "the server killed (-9) in the middle of logging, then started again",
     "worker": "a killed (-9) run or worker: what is shown, and when",
 }
-NOT_ITS_TASK = "not its task"
 
 
 @dataclass(frozen=True)
@@ -46,13 +45,19 @@ def append(path: Path, finding: Finding) -> None:
         file.write(json.dumps(asdict(finding)) + "\n")
 
 
-def as_markdown(findings: Iterable[Finding], titles: Mapping[str, str], order: Mapping[str, Sequence[str]]) -> str:
+def as_markdown(
+    findings: Iterable[Finding],
+    titles: Mapping[str, str],
+    order: Mapping[str, Sequence[str]],
+    apart: Mapping[tuple[str, str], str] | None = None,
+) -> str:
     """One table of all.
 
     Args:
         findings: of any peers.
         titles: what is written above the column of each peer, by its name, in the order of the columns.
         order: by peer and what, as `peer/what`: the ways in the order in which a cell lists them.
+        apart: by peer and what: what of it is not the peer's task, said at the end of the cell.
     """
     cells: dict[tuple[str, str], dict[str, str]] = {}
     for finding in findings:
@@ -67,6 +72,8 @@ def as_markdown(findings: Iterable[Finding], titles: Mapping[str, str], order: M
         for peer in columns:
             texts = cells.get((peer, what), {})
             ways = [*order.get(f"{peer}/{what}", ()), *texts]
-            row.append("<br>".join(texts[way] for way in dict.fromkeys(ways) if way in texts) or "not measured")
+            said = [texts[way] for way in dict.fromkeys(ways) if way in texts]
+            said += [text for cell, text in (apart or {}).items() if cell == (peer, what)]
+            row.append("<br>".join(said) or "not measured")
         lines.append("| " + " | ".join(row) + " |")
     return "\n".join(lines)

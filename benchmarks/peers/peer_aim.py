@@ -4,10 +4,11 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from benchmarks.peers import peer
 from benchmarks.peers.peer import Peer, Server, Victim, Way
-from benchmarks.peers.processes import free_port, wait_for_url
+from benchmarks.peers.processes import Program, free_port, wait_for_url
 
 
 class AimServer(Server):
@@ -19,7 +20,6 @@ class AimServer(Server):
         super().__init__(python, folder, settings)
         self._port = free_port()
         self._remote = self.env.pop("PEERS_PLACE", "remote") == "remote"
-        self._ui = self.env.pop("PEERS_UI", "") == "yes"
 
     @property
     def address(self) -> str:
@@ -30,16 +30,21 @@ class AimServer(Server):
         if not (self.folder / ".aim").exists():
             subprocess.run([aim, "init"], cwd=self.folder, env=self.env, check=True, capture_output=True)
         where = ("--host", "127.0.0.1", "--repo", str(self.folder))
+        server = None
         if self._remote:
             server = self.run(aim, "server", *where, "--port", str(self._port), log="server")
             wait_for_url(f"http://127.0.0.1:{self._port}/status/", server)
-        if self._ui:
-            port = free_port()
-            ui = self.run(aim, "up", *where, "--port", str(port), log="ui")
-            wait_for_url(f"http://127.0.0.1:{port}/", ui)
+        # Live runs are indexed by what serves the UI: without it another process does not see them.
+        port = free_port()
+        ui = self.run(aim, "up", *where, "--port", str(port), log="ui")
+        wait_for_url(f"http://127.0.0.1:{port}/", ui)
+        self._servers = [ui] if server is None else [server, ui]
 
     def kill(self) -> None:
-        self.kill_tree(self._started[-1])
+        self.kill_tree(*self._servers)
+
+    def call(self, command: str, **wanted: Any) -> Program:
+        return super().call(command, **{"repository": str(self.folder), **wanted})
 
 
 def fresh_process(server: Server, count: int) -> Iterator[float]:
@@ -76,8 +81,9 @@ PEER = Peer(
         (Way("local", "new process, `Run()`, repository", 5, settings=LOCAL), fresh_process),
         (Way("remote", "the same, `aim server`", 5), fresh_process),
     ),
-    memory=(Way("server", "`aim server`"), Way("ui", "`aim server` and `aim up`", settings={"PEERS_UI": "yes"})),
+    memory=(Way("server", "`aim server` and `aim up`"), Way("ui", "`aim up` alone", settings=LOCAL)),
     crash=(Way("remote", "(`aim server`)", told={"close": True}),),
     begin=begin,
     victims=(Victim("run", "the run's process", peer.kill_run),),
+    apart={"launch": "starting runs elsewhere is not its task", "worker": "executing runs is not its task"},
 )

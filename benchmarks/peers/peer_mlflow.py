@@ -95,4 +95,5 @@ PEER = Peer(
     crash=(Way("log_metrics", "(`log_metrics`)"), Way("asynchronous", "(`synchronous=False`)")),
     begin=begin,
     victims=(Victim("run", "the run's process", peer.kill_run),),
+    apart={"launch": "starting runs elsewhere is not its task", "worker": "watching over runs is not its task"},
 )

@@ -83,7 +83,7 @@ PEER = Peer(
     title="Ray",
     server=RayServer,
     ingest=(
-        Way("buffered", "lines of a job, `tail_job_logs` (a file on the node, not flushed to disk)", 100_000),
+        Way("buffered", "lines of a job, `tail_job_logs`", 100_000),
         Way("print", "the same, each line flushed to the file", 100_000),
     ),
     latency=(Way("print", "lines of a job, `tail_job_logs`"),),
@@ -92,10 +92,14 @@ PEER = Peer(
         (Way("job", "`submit_job`", 5), jobs),
     ),
     memory=(Way("default", "`ray start --head`, dashboard included"),),
-    crash=(Way("print", "by the API; its lines stay in a file of the old session's folder"),),
+    crash=(Way("print", "by the API"),),
     begin=begin,
     victims=(
         Victim("run", "the job's process", peer.kill_run),
         Victim("worker", "the raylet", lambda server, pid: server.kill_worker()),
     ),
+    apart={
+        "ingest": "keeping records durably is not its task",
+        "crash": "outliving its head is not its task without an external Redis",
+    },
 )

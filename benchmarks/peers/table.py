@@ -22,7 +22,8 @@ def of(found: Sequence[Finding]) -> str:
     order: dict[str, Sequence[str]] = {}
     for peer in PEERS.values():
         order |= peer.ways()
-    return findings.as_markdown(found, titles, order)
+    apart = {(name, what): text for name, peer in PEERS.items() for what, text in peer.apart.items()}
+    return findings.as_markdown(found, titles, order, apart)
 
 
 def write(found: Sequence[Finding], machine: str, path: Path = README) -> None:

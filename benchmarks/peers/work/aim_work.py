@@ -40,25 +40,24 @@ def main() -> None:
 
 
 def opened(wanted: dict) -> Run:
-    """The run as another process sees it now."""
-    return Run(wanted["run"], repo=Repo(wanted["address"]), read_only=True)
+    """The run as another process sees it now: in the repository, where `aim up` keeps the index of live runs."""
+    return Run(wanted["run"], repo=Repo(wanted["repository"]), read_only=True)
 
 
-def steps(wanted: dict, key: str) -> list[int]:
-    """The numbers of the records that can be read."""
+def values(wanted: dict, key: str) -> list[float]:
+    """What can be read of a metric."""
     metric = opened(wanted).get_metric(key, Context({}))
-    return [] if metric is None else [int(step) for step in metric.values.sparse_list()[0]]
+    return [] if metric is None else list(metric.values.sparse_list()[1])
 
 
 def last(wanted: dict) -> int:
     """The number of the newest record."""
-    metric = opened(wanted).get_metric("loss", Context({}))
-    return -1 if metric is None or not metric else int(metric.values.last_step())
+    return int(max(values(wanted, "epoch"), default=-1))
 
 
 def total(wanted: dict) -> int:
     """How many records are there whole."""
-    return len(set(steps(wanted, "epoch")) & set(steps(wanted, "loss")))
+    return min(len(set(values(wanted, "epoch"))), len(values(wanted, "loss")))
 
 
 if __name__ == "__main__":
