@@ -130,13 +130,24 @@ def _crash(server: Server, way: Way) -> tuple[int, dict[str, Any]]:
         try:
             calls = report(out, CRASH_WAIT)
         except TimeoutError:
-            writer.end(0)  # it reports what there is when it is asked to end
-            calls = report(out, 10)
+            calls = left_by(writer, out)
     return settled(lambda: counted(server, run), calls["logged"]), calls
+
+
+def left_by(writer: Program, out: Path) -> dict[str, Any]:
+    """What a writer that hangs reports when it is asked to end; one that was killed with the server says nothing."""
+    writer.end(0)
+    try:
+        return report(out, 10)
+    except TimeoutError:
+        return {"logged": 0, "raised_count": 0, "longest": 0.0, "finished": False, "gone": True}
 
 
 def told(there: int, calls: dict[str, Any]) -> str:
     """What the table says of a client whose server was killed and came back."""
+    if calls.get("gone"):
+        about = number(KILL_AFTER * CRASH_RATE)
+        return f"the run ended with it; {there} of the about {about} that it had logged are there"
     logged, raised, longest = calls["logged"], calls["raised_count"], calls["longest"]
     parts = [f"{there} of the {logged} that the client logged are there"]
     if raised:

@@ -105,6 +105,11 @@ def test_what_a_killed_server_leaves_is_told_whole(calls: dict[str, object], tex
     assert measures.told(790, calls) == text
 
 
+def test_a_run_that_ended_with_the_server_is_told_so() -> None:
+    calls = {"logged": 0, "raised_count": 0, "longest": 0.0, "finished": False, "gone": True}
+    assert measures.told(0, calls) == "the run ended with it; 0 of the about 300 that it had logged are there"
+
+
 def test_what_is_noticed_is_told_with_its_time() -> None:
     assert measures.noticed("RUNNING", [], 120) == "not within 120 s, still RUNNING"
     states = [("RUNNING, unreachable", 15.04), ("FAILED", 60.0)]
