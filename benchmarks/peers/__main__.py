@@ -1,6 +1,7 @@
 """`python -m benchmarks.peers [NAME ...]`: the same work done by Athanor and by others, and one table of it."""
 
 import argparse
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -15,6 +16,8 @@ from benchmarks.peers.peers import PEERS
 def main() -> int:
     """Measure what is asked for; print each finding, and then the table of all that was found so far."""
     chosen = arguments()
+    # What was started is ended on the way out, whoever asks to stop.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("asked to end"))
     kept = chosen.folder / "findings.jsonl"
     chosen.folder.mkdir(parents=True, exist_ok=True)
     failed = False

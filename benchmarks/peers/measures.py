@@ -18,10 +18,10 @@ from benchmarks.peers.peer import Peer, Server, Way
 from benchmarks.peers.processes import Program, proportional_set_size
 
 LATENCY_RECORDS, LATENCY_RATE = 300, 50  # records, and a second
-CRASH_RECORDS, CRASH_RATE = 800, 100
+CRASH_RATE, CRASH_SECONDS = 100, 8.0  # records a second, and how long; a client that is slower logs fewer
 KILL_AFTER, AWAY = 3.0, 2.0  # seconds into the logging, and until the server is started again
-CRASH_WAIT = 120.0  # seconds for the client to come to an end
-IDLE = 8.0  # seconds until the memory is read
+CRASH_WAIT = 60.0  # seconds for the client to come to an end
+IDLE = 15.0  # seconds until the memory is read: the helpers of some servers take 10 s to start
 INGEST_WAIT = 120.0
 
 
@@ -41,7 +41,7 @@ class Bench:
     @property
     def notice_within(self) -> float:
         """Seconds to wait for a killed worker to be noticed."""
-        return 20.0 if self.quick else 120.0
+        return 20.0 if self.quick else 60.0
 
     def wants(self, name: str) -> bool:
         """Whether this way is to be measured."""
@@ -71,7 +71,7 @@ def latency(peer: Peer, bench: Bench) -> Iterator[Finding]:
     """Milliseconds from the call until another process has the record, for a moderate stream of them."""
     for way in peer.latency:
         if bench.wants(way.name):
-            count = bench.size(LATENCY_RECORDS)
+            count = bench.size(way.count or LATENCY_RECORDS)
             with (
                 served(peer, bench, way) as server,
                 writing(server, way, count, LATENCY_RATE) as (run, go, out, _),
@@ -121,7 +121,8 @@ def crash(peer: Peer, bench: Bench) -> Iterator[Finding]:
 
 
 def _crash(server: Server, way: Way) -> tuple[int, dict[str, Any]]:
-    with writing(server, way, CRASH_RECORDS, CRASH_RATE) as (run, go, out, writer):
+    count = int(CRASH_RATE * CRASH_SECONDS)
+    with writing(server, way, count, CRASH_RATE, CRASH_SECONDS) as (run, go, out, writer):
         go.touch()
         time.sleep(KILL_AFTER)
         server.kill()
@@ -232,10 +233,13 @@ def served(peer: Peer, bench: Bench, way: Way) -> Iterator[Server]:
 
 
 @contextmanager
-def writing(server: Server, way: Way, count: int, rate: int) -> Iterator[tuple[str, Path, Path, Program]]:
+def writing(
+    server: Server, way: Way, count: int, rate: int, seconds: float = 0
+) -> Iterator[tuple[str, Path, Path, Program]]:
     """A run that logs as soon as the file `go` is there: its id, `go`, where it reports to, and who writes."""
     go, out = server.path("go"), server.path("out")
-    wanted = {"count": count, "rate": rate, "go": str(go), "out": str(out), "way": way.name, **way.told}
+    wanted = {"count": count, "rate": rate, "seconds": seconds, "go": str(go), "out": str(out), "way": way.name}
+    wanted |= way.told
     with server.call("write", wanted=wanted, **wanted) as writer:
         yield writer.hear("run", 90)["run"], go, out, writer
 

@@ -23,7 +23,7 @@ class Way:
 
     name: str  # what its program is told
     label: str  # what the table says
-    count: int = 0  # records of an ingest: some seconds of them
+    count: int = 0  # records of an ingest, some seconds of them; of a latency, where the usual number takes too long
     follow: str = ""  # how records are followed, where there are several ways
     settings: Mapping[str, str] = field(default_factory=dict[str, str])  # variables of the peer's own
     told: Mapping[str, Any] = field(default_factory=dict[str, Any])  # what else its program is told

@@ -83,14 +83,18 @@ PEER = Peer(
         Way("asynchronous", "`log_metrics(synchronous=False)`", 5_000),
         Way("log_metrics", "`log_metrics`", 300),
     ),
-    latency=(Way("log_metrics", "`log_metrics`, polled"),),
+    latency=(Way("log_metrics", "`log_metrics`, polled", 100),),
     launch=(
         (Way("process", "new process, `start_run`", 5), fresh_process),
         (Way("project", "`mlflow run`", 5), project),
     ),
     memory=(
         Way("default", "as it comes"),
-        Way("one", "`--workers 1`", settings={"PEERS_OPTIONS": "--workers 1"}),
+        Way(
+            "small",
+            "`--workers 1`, without job execution",
+            settings={"PEERS_OPTIONS": "--workers 1", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+        ),
     ),
     crash=(Way("log_metrics", "(`log_metrics`)"), Way("asynchronous", "(`synchronous=False`)")),
     begin=begin,

@@ -5,6 +5,7 @@ which all its processes share.
 """
 
 import json
+import math
 import os
 import signal
 import sys
@@ -61,7 +62,8 @@ def write(wanted: dict[str, Any], record: Callable[[int], object], finish: Calla
     """Make the calls when told to, at the rate asked for, and leave a report of them in the file `out`.
 
     Args:
-        wanted: `count`; `rate` a second, 0 for as fast as it goes; `go`, the file whose appearance starts it; `out`.
+        wanted: `count`; `rate` a second, 0 for as fast as it goes; `seconds` after which no more are logged at a rate,
+            0 for no end; `go`, the file whose appearance starts it; `out`.
         record: logs the record of a number.
         finish: what the documentation tells to call at the end.
     """
@@ -72,7 +74,7 @@ def write(wanted: dict[str, Any], record: Callable[[int], object], finish: Calla
         time.sleep(0.002)
     calls.begin = time.monotonic()
     if wanted["rate"]:
-        calls.make_slowly(wanted["count"], 1 / wanted["rate"], record)
+        calls.make_slowly(wanted["count"], 1 / wanted["rate"], wanted["seconds"] or math.inf, record)
     else:
         for number in range(wanted["count"]):
             record(number)
@@ -97,9 +99,11 @@ class Calls:
         self.finished = False
         self._out = out
 
-    def make_slowly(self, count: int, interval: float, record: Callable[[int], object]) -> None:
-        """Call at a rate, each call timed; one that raises is counted, and the next is made."""
+    def make_slowly(self, count: int, interval: float, seconds: float, record: Callable[[int], object]) -> None:
+        """Call at a rate, each call timed; one that raises is counted, and the next is made, until the time is over."""
         for number in range(count):
+            if time.monotonic() - self.begin > seconds:
+                return
             wait = self.begin + number * interval - time.monotonic()
             if wait > 0:
                 time.sleep(wait)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -97,12 +98,26 @@ def test_pss_is_read_in_bytes() -> None:
         ),
         (
             {"logged": 300, "raised_count": 0, "raised": [], "longest": 0.01, "finished": False},
-            "790 of the 300 that the client logged are there; nothing raised; the client still hung after 120 s",
+            "790 of the 300 that the client logged are there; nothing raised; the client still hung after 60 s",
         ),
     ],
 )
 def test_what_a_killed_server_leaves_is_told_whole(calls: dict[str, object], text: str) -> None:
     assert measures.told(790, calls) == text
+
+
+def test_a_slow_client_logs_no_longer_than_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+
+    def pass_on(seconds: float) -> None:
+        now[0] += seconds
+
+    monkeypatch.setattr(talk, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=pass_on))
+    for takes, logged in ((1.0, 9), (0.001, 100)):
+        now[0] = 0.0
+        calls = talk.Calls(tmp_path / "out")
+        calls.make_slowly(100, 0.01, 8.0, lambda _, takes=takes: pass_on(takes))
+        assert calls.logged == logged
 
 
 def test_a_run_that_ended_with_the_server_is_told_so() -> None:
