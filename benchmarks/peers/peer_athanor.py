@@ -87,7 +87,7 @@ PEER = Peer(
     name="athanor",
     title="Athanor",
     server=AthanorServer,
-    ingest=(Way("log_batch", "`log_batch`, 1000 a call", 200_000), Way("log", "`log`", 100_000)),
+    ingest=(Way("log_batch", "`log_batch`, 1000 a call", 100_000), Way("log", "`log`", 60_000)),
     latency=(Way("log", "`log`, `watch`"),),
     launch=((Way("run", "`StartRun`, a process of its own", 20), runs),),
     memory=(Way("up", "`athanor up`", settings=UP),),

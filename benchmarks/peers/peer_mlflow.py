@@ -79,9 +79,9 @@ PEER = Peer(
     title="MLflow",
     server=MlflowServer,
     ingest=(
-        Way("log_batch", "`log_batch`, 500 a call", 20_000),
-        Way("asynchronous", "`log_metrics(synchronous=False)`", 5_000),
-        Way("log_metrics", "`log_metrics`", 300),
+        Way("log_batch", "`log_batch`, 500 a call", 5_000),
+        Way("asynchronous", "`log_metrics(synchronous=False)`", 500),
+        Way("log_metrics", "`log_metrics`", 100),
     ),
     latency=(Way("log_metrics", "`log_metrics`, polled", 100),),
     launch=(

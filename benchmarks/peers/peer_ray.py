@@ -83,8 +83,8 @@ PEER = Peer(
     title="Ray",
     server=RayServer,
     ingest=(
-        Way("buffered", "lines of a job, `tail_job_logs`", 100_000),
-        Way("print", "the same, each line flushed to the file", 100_000),
+        Way("buffered", "lines of a job, `tail_job_logs`", 20_000),
+        Way("print", "the same, each line flushed to the file", 20_000),
     ),
     latency=(Way("print", "lines of a job, `tail_job_logs`"),),
     launch=(

@@ -14,7 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-POLL = 0.005  # seconds between two questions of a reader that has to ask
+POLL = 0.005  # seconds between two questions of a reader that has to ask, and wants to know when each came
+SELDOM = 0.1  # the same where the last alone matters: a server that is asked has less time to take in
 ERRORS_KEPT = 3
 
 
@@ -153,7 +154,7 @@ def until_all_are_there(count: int, last: Callable[[], int], total: Callable[[],
             if total() >= count:
                 say(seen=seen)
                 return
-        time.sleep(POLL)
+        time.sleep(SELDOM)
 
 
 def follow_by_asking(count: int, last: Callable[[], int]) -> None:
