@@ -14,6 +14,7 @@ WHATS: Mapping[str, str] = {
     "crash": "the server killed (-9) in the middle of logging, then started again",
     "worker": "a killed (-9) run or worker: what is shown, and when",
 }
+POWER = "a power cut, by the configuration that it was measured with"
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ def as_markdown(
     titles: Mapping[str, str],
     order: Mapping[str, Sequence[str]],
     apart: Mapping[tuple[str, str], str] | None = None,
+    power: Mapping[str, str] | None = None,
 ) -> str:
     """One table of all.
 
@@ -58,6 +60,7 @@ def as_markdown(
         titles: what is written above the column of each peer, by its name, in the order of the columns.
         order: by peer and what, as `peer/what`: the ways in the order in which a cell lists them.
         apart: by peer and what: what of it is not the peer's task, said at the end of the cell.
+        power: by peer: what its configuration says of a power cut, which nobody measures here.
     """
     cells: dict[tuple[str, str], dict[str, str]] = {}
     for finding in findings:
@@ -76,4 +79,6 @@ def as_markdown(
             said += [text for cell, text in (apart or {}).items() if cell == (peer, what)]
             row.append("<br>".join(said) or "not measured")
         lines.append("| " + " | ".join(row) + " |")
+    if power is not None:
+        lines.append("| " + " | ".join([POWER, *(power[peer] for peer in columns)]) + " |")
     return "\n".join(lines)

@@ -153,6 +153,7 @@ class Peer:
     crash: Sequence[Way]
     begin: Callable[[Server], tuple[str, int]]  # starts a run that rests: the run's id and its process
     victims: Sequence[Victim]
+    power: str  # what a power cut leaves of what was logged, as far as its configuration says
     apart: Mapping[str, str] = field(default_factory=dict[str, str])  # by measurement: what is not its task
 
     def ways(self) -> dict[str, list[str]]:

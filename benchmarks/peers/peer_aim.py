@@ -84,6 +84,7 @@ PEER = Peer(
     memory=(Way("server", "`aim server` and `aim up`"), Way("ui", "`aim up` alone", settings=LOCAL)),
     crash=(Way("remote", "(`aim server`)", told={"close": True}),),
     begin=begin,
+    power="may take the last records (RocksDB, whose log is not flushed at a write)",
     victims=(Victim("run", "the run's process", peer.kill_run),),
     apart={"launch": "starting runs elsewhere is not its task", "worker": "executing runs is not its task"},
 )

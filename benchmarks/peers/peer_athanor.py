@@ -93,6 +93,7 @@ PEER = Peer(
     memory=(Way("up", "`athanor up`", settings=UP),),
     crash=(Way("log", "(`log`)"),),
     begin=begin,
+    power="may take the last 0.2 s of what was logged; what a reader has seen is on disk (WAL, `synchronous=FULL`)",
     victims=(
         Victim("run", "the run's process", peer.kill_run),
         Victim("worker", "the runner, not started again", lambda server, pid: server.kill_worker()),

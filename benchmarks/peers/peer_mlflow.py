@@ -98,6 +98,7 @@ PEER = Peer(
     ),
     crash=(Way("log_metrics", "(`log_metrics`)"), Way("asynchronous", "(`synchronous=False`)")),
     begin=begin,
+    power="takes nothing of what a call has returned (SQLite's defaults: rollback journal, `synchronous=FULL`)",
     victims=(Victim("run", "the run's process", peer.kill_run),),
     apart={"launch": "starting runs elsewhere is not its task", "worker": "watching over runs is not its task"},
 )

@@ -88,6 +88,7 @@ PEER = Peer(
     memory=(Way("default", "server and process worker"),),
     crash=(Way("logger", ""),),
     begin=begin,
+    power="may take what was not sent yet (2 s by default) and the last commits (WAL, `synchronous=NORMAL`)",
     victims=(
         Victim("run", "the flow run's process", peer.kill_run),
         Victim("worker", "the worker", lambda server, pid: server.kill_worker()),

@@ -94,6 +94,7 @@ PEER = Peer(
     memory=(Way("default", "`ray start --head`, dashboard included"),),
     crash=(Way("print", "by the API"),),
     begin=begin,
+    power="may take the last lines (a file that is not flushed to disk)",
     victims=(
         Victim("run", "the job's process", peer.kill_run),
         Victim("worker", "the raylet", lambda server, pid: server.kill_worker()),

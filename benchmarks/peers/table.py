@@ -23,7 +23,8 @@ def of(found: Sequence[Finding]) -> str:
     for peer in PEERS.values():
         order |= peer.ways()
     apart = {(name, what): text for name, peer in PEERS.items() for what, text in peer.apart.items()}
-    return findings.as_markdown(found, titles, order, apart)
+    power = {name: peer.power for name, peer in PEERS.items()}
+    return findings.as_markdown(found, titles, order, apart, power)
 
 
 def write(found: Sequence[Finding], machine: str, path: Path = README) -> None:

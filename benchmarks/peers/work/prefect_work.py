@@ -30,9 +30,7 @@ def told(wanted: dict) -> None:
 
     # The client's own method for many logs at once.
     gathered: list[LogCreate] = []
-    with asyncio.Runner() as runner:
-        client = get_client()
-        runner.run(client.__aenter__())
+    with get_client(sync_client=True) as client:
 
         def record(number: int) -> None:
             gathered.append(
@@ -49,11 +47,10 @@ def told(wanted: dict) -> None:
 
         def send() -> None:
             if gathered:
-                runner.run(client.create_logs(gathered))
+                client.create_logs(gathered)
                 gathered.clear()
 
         talk.write(wanted, record, send)
-        runner.run(client.__aexit__(None, None, None))
 
 
 @flow

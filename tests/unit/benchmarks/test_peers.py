@@ -55,6 +55,12 @@ def test_what_is_no_task_of_a_peer_is_said_and_is_not_measured() -> None:
     assert "| not its task: it has no worker |" in text
 
 
+def test_what_a_power_cut_leaves_is_said_of_those_that_were_measured() -> None:
+    found = [Finding("b", "ingest", "x", "1")]
+    lines = findings.as_markdown(found, {"a": "A", "b": "B"}, {}, power={"a": "all", "b": "nothing"}).splitlines()
+    assert lines[-1] == f"| {findings.POWER} | nothing |"
+
+
 def test_the_table_is_written_between_its_marks_and_nowhere_else(tmp_path: Path) -> None:
     page = tmp_path / "README.md"
     page.write_text(f"before\n{table.BEGIN}\nold\n{table.END}\nafter\n")
