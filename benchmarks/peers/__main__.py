@@ -5,6 +5,7 @@ import signal
 import sys
 import tempfile
 from pathlib import Path
+from types import FrameType
 
 from benchmarks.__main__ import machine
 from benchmarks.peers import environment, findings, table
@@ -17,7 +18,7 @@ def main() -> int:
     """Measure what is asked for; print each finding, and then the table of all that was found so far."""
     chosen = arguments()
     # What was started is ended on the way out, whoever asks to stop.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("asked to end"))
+    signal.signal(signal.SIGTERM, leave)
     kept = chosen.folder / "findings.jsonl"
     chosen.folder.mkdir(parents=True, exist_ok=True)
     failed = False
@@ -28,6 +29,11 @@ def main() -> int:
     if chosen.readme:
         table.write(found, machine())
     return int(failed)
+
+
+def leave(number: int, frame: FrameType | None) -> None:
+    """End by an exception, so that all that was started is ended."""
+    sys.exit("asked to end")
 
 
 def measure(peer: Peer, chosen: argparse.Namespace, kept: Path) -> bool:
