@@ -70,16 +70,16 @@ PEER = Peer(
     title="Aim",
     server=AimServer,
     ingest=(
-        Way("local", "`track`, repository on the same disk", 5_000, settings=LOCAL, told={"close": True}),
-        Way("remote", "`track`, `aim server`", 3_000, told={"close": True}),
+        Way("local", "`track`, repository on the same disk", 3_000, settings=LOCAL, told={"close": True}),
+        Way("remote", "`track`, `aim server`", 1_500, told={"close": True}),
     ),
     latency=(
         Way("local", "repository on the same disk, polled", settings=LOCAL, told={"close": False}),
         Way("remote", "`aim server`, polled", told={"close": False}),
     ),
     launch=(
-        (Way("local", "new process, `Run()`, repository", 5, settings=LOCAL), fresh_process),
-        (Way("remote", "the same, `aim server`", 5), fresh_process),
+        (Way("local", "new process, `Run()`, repository", 3, settings=LOCAL), fresh_process),
+        (Way("remote", "the same, `aim server`", 3), fresh_process),
     ),
     memory=(Way("server", "`aim server` and `aim up`"), Way("ui", "`aim up` alone", settings=LOCAL)),
     crash=(Way("remote", "(`aim server`)", told={"close": True}),),

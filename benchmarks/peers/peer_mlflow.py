@@ -85,8 +85,8 @@ PEER = Peer(
     ),
     latency=(Way("log_metrics", "`log_metrics`, polled", 100),),
     launch=(
-        (Way("process", "new process, `start_run`", 5), fresh_process),
-        (Way("project", "`mlflow run`", 5), project),
+        (Way("process", "new process, `start_run`", 3), fresh_process),
+        (Way("project", "`mlflow run`", 3), project),
     ),
     memory=(
         Way("default", "as it comes"),

@@ -73,15 +73,15 @@ PEER = Peer(
     name="prefect",
     title="Prefect",
     server=PrefectServer,
-    ingest=(Way("create_logs", "`create_logs`, 1000 a call", 10_000), Way("logger", "`get_run_logger().info`", 3_000)),
+    ingest=(Way("create_logs", "`create_logs`, 1000 a call", 5_000), Way("logger", "`get_run_logger().info`", 3_000)),
     latency=(
         Way("logger", "as it comes, polled"),
         Way("stream", "batch interval 0.01 s, log stream", follow="stream", settings=STREAM),
     ),
     launch=(
-        (Way("default", "`run_deployment`, process worker as it comes", 5), deployment),
+        (Way("default", "`run_deployment`, process worker as it comes", 4), deployment),
         (
-            Way("often", "the same, worker asks every 1 s", 8, settings={"PREFECT_WORKER_QUERY_SECONDS": "1"}),
+            Way("often", "the same, worker asks every 1 s", 5, settings={"PREFECT_WORKER_QUERY_SECONDS": "1"}),
             deployment,
         ),
     ),
