@@ -116,8 +116,10 @@ def crash(peer: Peer, bench: Bench) -> Iterator[Finding]:
         if bench.wants(way.name):
             with served(peer, bench, way) as server:
                 there, calls = _crash(server, way)
+                left = server.left()
             values = (there, calls["logged"], calls["raised_count"], calls["longest"])
-            yield Finding(peer.name, "crash", way.name, f"{told(there, calls)} {way.label}", values)
+            text = "; ".join(part for part in (f"{told(there, calls)} {way.label}", left) if part)
+            yield Finding(peer.name, "crash", way.name, text, values)
 
 
 def _crash(server: Server, way: Way) -> tuple[int, dict[str, Any]]:

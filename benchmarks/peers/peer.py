@@ -64,6 +64,10 @@ class Server(ABC):
         """SIGKILL to what executes runs."""
         raise NotImplementedError
 
+    def left(self) -> str:
+        """What is left after a killed server that its clients do not see; empty when there is no such thing."""
+        return ""
+
     def close(self) -> None:
         """End everything that was started, by its id."""
         self._known.update(self.processes())

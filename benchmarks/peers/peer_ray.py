@@ -6,6 +6,7 @@ from pathlib import Path
 from benchmarks.peers import peer
 from benchmarks.peers.peer import Peer, Server, Victim, Way
 from benchmarks.peers.processes import free_port, tree, wait_for_url
+from benchmarks.peers.work import talk
 
 
 class RayServer(Server):
@@ -43,6 +44,15 @@ class RayServer(Server):
         for process in tree([self._head.pid]):
             if any(name in process.command for name in ("gcs_server", "dashboard/dashboard.py")):
                 process.kill()
+
+    def left(self) -> str:
+        """A job's lines stay in the files of its session, which the head that is started next does not know."""
+        found: set[int] = set()
+        for path in self.folder.glob("session_*/logs/job-driver-*.log"):
+            found.update(
+                number for line in path.read_text().splitlines() if (number := talk.number_in(line)) is not None
+            )
+        return f"{len(found)} in files of the session before"
 
     def kill_worker(self) -> None:
         """The node's raylet, which starts and watches the processes that execute."""
@@ -92,7 +102,7 @@ PEER = Peer(
         (Way("job", "`submit_job`", 5), jobs),
     ),
     memory=(Way("default", "`ray start --head`, dashboard included"),),
-    crash=(Way("print", "by the API"),),
+    crash=(Way("print", "(by the API)"),),
     begin=begin,
     power="may take the last lines (a file that is not flushed to disk)",
     victims=(

@@ -6,7 +6,6 @@ import os
 import shlex
 import sys
 import time
-from pathlib import Path
 
 import talk
 from ray.job_submission import JobSubmissionClient
@@ -109,14 +108,6 @@ def total(client: JobSubmissionClient, job: str) -> int:
         print(error, file=sys.stderr)
         return 0
     return len({number for line in text.splitlines() if (number := talk.number_in(line)) is not None})
-
-
-def on_disk(folder: str) -> int:
-    """How many records are in the files of any session in a folder, whether or not anything serves them."""
-    found: set[int] = set()
-    for path in Path(folder).glob("session_*/logs/job-driver-*.log"):
-        found.update(number for line in path.read_text().splitlines() if (number := talk.number_in(line)) is not None)
-    return len(found)
 
 
 if __name__ == "__main__":
