@@ -7,14 +7,14 @@ from pathlib import Path
 
 # What is measured, in the order of the table, and how its row is called.
 WHATS: Mapping[str, str] = {
-    "ingest": "records a second, until another process has read them",
-    "latency": "from the call until another process sees it: p50 / p99, ms",
-    "launch": "from submitting until the first line of user code, p50, s",
-    "memory": "server and worker, idle, MB (proportional set size)",
-    "crash": "the server killed (-9) in the middle of logging, then started again",
-    "worker": "a killed (-9) run or worker: what is shown, and when",
+    "ingest": "ingest, records a second: until another process has read them",
+    "latency": "live latency, ms, p50 / p99: from the call until another process sees it",
+    "launch": "launch, s, p50: from submitting until the first line of user code",
+    "memory": "idle memory, MB: server and worker (proportional set size)",
+    "crash": "the server is killed (-9) while 100 records/s are logged, and started again 2 s later",
+    "worker": "a run or a worker is killed (-9): what is shown of the run, and when",
 }
-POWER = "a power cut, by the configuration that it was measured with"
+POWER = "a power cut (not measured: by the configuration above)"
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ def ingest(peer: Peer, bench: Bench) -> Iterator[Finding]:
         if bench.wants(way.name):
             with served(peer, bench, way) as server:
                 rates = [_ingest(server, way, bench.size(way.count)) for _ in range(bench.rounds)]
-            text = f"{number(statistics.median(rates))} {way.label}"
+            text = f"{way.label}: {number(statistics.median(rates))}"
             yield Finding(peer.name, "ingest", way.name, text, tuple(rates))
 
 
@@ -83,7 +83,7 @@ def latency(peer: Peer, bench: Bench) -> Iterator[Finding]:
                 seen = reader.hear("times", 90)["times"]
                 called = report(out, 60)["times"]
             waits = [(seen[key] - called[key]) * 1000 for key in called]
-            text = f"{number(percentile(waits, 0.5))} / {number(percentile(waits, 0.99))} {way.label}"
+            text = f"{way.label}: {number(percentile(waits, 0.5))} / {number(percentile(waits, 0.99))}"
             yield Finding(peer.name, "latency", way.name, text, tuple(waits))
 
 
@@ -93,7 +93,7 @@ def launch(peer: Peer, bench: Bench) -> Iterator[Finding]:
         if bench.wants(way.name):
             with served(peer, bench, way) as server:
                 seconds = tuple(begin(server, bench.size(way.count)))
-            text = f"{number(statistics.median(seconds))} {way.label}"
+            text = f"{way.label}: {number(statistics.median(seconds))}"
             yield Finding(peer.name, "launch", way.name, text, seconds)
 
 
@@ -106,7 +106,7 @@ def memory(peer: Peer, bench: Bench) -> Iterator[Finding]:
                 time.sleep(IDLE)
                 processes = server.processes()
                 size = proportional_set_size(processes)
-            text = f"{number(size)} {way.label}, {len(processes)} processes"
+            text = f"{way.label}: {number(size)}, {len(processes)} processes"
             yield Finding(peer.name, "memory", way.name, text, (size, len(processes)))
 
 
