@@ -82,8 +82,10 @@ def latency(peer: Peer, bench: Bench) -> Iterator[Finding]:
                 go.touch()
                 seen = reader.hear("times", 90)["times"]
                 called = report(out, 60)["times"]
-            waits = [(seen[key] - called[key]) * 1000 for key in called]
+            waits = [(seen[key] - called[key]) * 1000 for key in called if key in seen]
             text = f"{way.label}: {number(percentile(waits, 0.5))} / {number(percentile(waits, 0.99))}"
+            if len(waits) < count:
+                text += f" ({len(waits)} of {count} arrived)"
             yield Finding(peer.name, "latency", way.name, text, tuple(waits))
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextlib import suppress
 from uuid import UUID
 
 import talk
@@ -17,6 +18,7 @@ from prefect.types import DateTime
 BATCH = 1000
 PAGE = 200  # the server gives no more at once
 POOL = "peers"
+SILENCE = 5.0  # seconds without a record in the stream after which no more are expected
 
 
 @flow(log_prints=False)
@@ -134,9 +136,12 @@ async def follow(wanted: dict) -> None:
     arrivals = talk.Arrivals(wanted["count"])
     async with PrefectLogsSubscriber(filter=of_run(wanted["run"])) as subscriber:
         talk.say(ready=True)
-        async for log in subscriber:
-            if arrivals.add(talk.number_in(log.message)):
-                break
+        # The server drops what a full queue of a subscriber does not take: the last may never come.
+        with suppress(TimeoutError):
+            while True:
+                log = await asyncio.wait_for(anext(subscriber), SILENCE)
+                if arrivals.add(talk.number_in(log.message)):
+                    break
     arrivals.tell(each=True)
 
 
