@@ -86,7 +86,7 @@ PEER = Peer(
         ),
     ),
     memory=(Way("default", "server and process worker"),),
-    crash=(Way("logger", ""),),
+    crash=(Way("logger", "(`get_run_logger`)"),),
     begin=begin,
     power="may take what was not sent yet (2 s by default) and the last commits (WAL, `synchronous=NORMAL`)",
     victims=(

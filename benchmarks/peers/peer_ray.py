@@ -102,7 +102,7 @@ PEER = Peer(
         (Way("job", "`submit_job`", 5), jobs),
     ),
     memory=(Way("default", "`ray start --head`, dashboard included"),),
-    crash=(Way("print", "(by the API)"),),
+    crash=(Way("print", "(lines of a job, asked by the API)"),),
     begin=begin,
     power="may take the last lines (a file that is not flushed to disk)",
     victims=(
