@@ -64,11 +64,7 @@ def begin(server: Server) -> tuple[str, int]:
     return run, peer.wait_for_mark(mark)["pid"]
 
 
-STREAM = {
-    "PREFECT_LOGGING_TO_API_BATCH_INTERVAL": "0.01",
-    "PREFECT_SERVER_LOGS_STREAM_OUT_ENABLED": "true",
-    "PREFECT_SERVER_LOGS_STREAM_PUBLISHING_ENABLED": "true",
-}
+OFTEN = {"PREFECT_LOGGING_TO_API_BATCH_INTERVAL": "0.01"}
 PEER = Peer(
     name="prefect",
     title="Prefect",
@@ -76,7 +72,7 @@ PEER = Peer(
     ingest=(Way("create_logs", "`create_logs`, 1000 a call", 5_000), Way("logger", "`get_run_logger().info`", 3_000)),
     latency=(
         Way("logger", "as it comes, polled"),
-        Way("stream", "batch interval 0.01 s, log stream", follow="stream", settings=STREAM),
+        Way("often", "batch interval 0.01 s, polled", settings=OFTEN),
     ),
     launch=(
         (Way("default", "`run_deployment`, process worker as it comes", 4), deployment),

@@ -1,8 +1,6 @@
 """What Prefect is measured by; runs in its own environment."""
 
-import asyncio
 import time
-from contextlib import suppress
 from uuid import UUID
 
 import talk
@@ -11,14 +9,12 @@ from prefect.client.schemas.actions import LogCreate
 from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
 from prefect.client.schemas.sorting import LogSort
 from prefect.deployments import run_deployment
-from prefect.logging.clients import PrefectLogsSubscriber
 from prefect.runtime import flow_run
 from prefect.types import DateTime
 
 BATCH = 1000
 PAGE = 200  # the server gives no more at once
 POOL = "peers"
-SILENCE = 5.0  # seconds without a record in the stream after which no more are expected
 
 
 @flow(log_prints=False)
@@ -75,9 +71,6 @@ def main() -> None:
                     wanted["count"], lambda: last(client, wanted["run"]), lambda: total(client, wanted["run"])
                 )
         case "follow":
-            if wanted["way"] == "stream":
-                asyncio.run(follow(wanted))
-                return
             with get_client(sync_client=True) as client:
                 talk.follow_by_asking(wanted["count"], lambda: last(client, wanted["run"]))
         case "count":
@@ -129,20 +122,6 @@ def total(client, run: str) -> int:
         if len(page) < PAGE:
             return len(found)
         offset += PAGE
-
-
-async def follow(wanted: dict) -> None:
-    """The stream of logs that the server gives out."""
-    arrivals = talk.Arrivals(wanted["count"])
-    async with PrefectLogsSubscriber(filter=of_run(wanted["run"])) as subscriber:
-        talk.say(ready=True)
-        # The server drops what a full queue of a subscriber does not take: the last may never come.
-        with suppress(TimeoutError):
-            while True:
-                log = await asyncio.wait_for(anext(subscriber), SILENCE)
-                if arrivals.add(talk.number_in(log.message)):
-                    break
-    arrivals.tell(each=True)
 
 
 if __name__ == "__main__":
