@@ -33,6 +33,8 @@ def main() -> int:
 
 def leave(number: int, frame: FrameType | None) -> None:
     """End by an exception, so that all that was started is ended."""
+    # `timeout` asks twice; the second time must not cut the ending short.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.exit("asked to end")
 
 
