@@ -8,7 +8,6 @@ there is no intent.
 
 import contextlib
 import faulthandler
-import gc
 import json
 import os
 import signal
@@ -85,8 +84,6 @@ def execute(folder: Path) -> int:
     if isinstance(prepared, Ending):
         ending, seen = prepared, False
     else:
-        # What was imported stays: without this every full collection goes through all of it, in the midst of a call.
-        gc.freeze()
         ending, seen = _run(folder, assignment, prepared, writer, control)
     _leave_intent(
         folder,

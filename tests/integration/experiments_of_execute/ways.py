@@ -3,7 +3,6 @@
 import asyncio
 import atexit
 import ctypes
-import gc
 import logging
 import multiprocessing
 import os
@@ -186,7 +185,6 @@ def says_where_it_is(ctx: Any_) -> None:
     ctx.result("argv", sys.argv)
     ctx.result("env", {name: value for name, value in os.environ.items() if name.startswith("ATHANOR")})
     ctx.result("descriptors", sorted(int(path.name) for path in Path("/proc/self/fd").iterdir()))
-    ctx.result("frozen", gc.get_freeze_count())
     ctx.result("inherited", sorted(int(name) for name in subprocess.check_output(["ls", "/proc/self/fd"]).split()))
     ctx.result("modules", [name for name in ("grpc", "google.protobuf", "sqlalchemy") if name in sys.modules])
 
