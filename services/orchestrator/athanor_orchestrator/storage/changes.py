@@ -49,6 +49,7 @@ _RUNS = select(runs.c.id, runs.c.instance_id, runs.c.experiment, runs.c.labels_j
 _INSTANCES = select(instances.c.id, instances.c.experiment, instances.c.labels_json).where(
     instances.c.id.in_(bindparam("ids", expanding=True))
 )
+_INSERT = insert(changes)
 
 
 def note_runs(tx: Transaction, run_ids: Iterable[str], kind: ChangeKind = ChangeKind.STATE) -> None:
@@ -95,7 +96,7 @@ def record(tx: Transaction, noted: Collection[Noted]) -> frozenset[str]:
     ]
     if rows:
         tx.dialect.lock_changes(tx.connection)
-        tx.connection.execute(insert(changes), rows)
+        tx.connection.execute(_INSERT, rows)
     return frozenset(TOPICS[n.resource] for n in noted)
 
 
