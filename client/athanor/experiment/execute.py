@@ -6,6 +6,7 @@ its files `stdout` and `stderr`. What is recorded goes into `spool`. When the ex
 there is no intent.
 """
 
+import atexit
 import contextlib
 import faulthandler
 import gc
@@ -44,6 +45,7 @@ from athanor.experiment.spool.room import NO_ROOM
 _CANCEL_FILE = "cancel.json"
 _GOOD_ENDS = frozenset({Ended.RETURNED, Ended.COMPLETED, Ended.CANCELLED})
 _DISK_WAIT_S = 0.2
+_MANY_OBJECTS = 5000  # a full collection goes through these in about a millisecond
 _PR_SET_PDEATHSIG = 1
 
 
@@ -85,8 +87,13 @@ def execute(folder: Path) -> int:
     if isinstance(prepared, Ending):
         ending, seen = prepared, False
     else:
-        # What was imported stays: without this every full collection goes through all of it, in the midst of a call.
-        gc.freeze()
+        # What was imported stays: without this every full collection goes through all of it, in the midst of a call. Of
+        # little that is not worth it, because a process that was forked takes that apart again at its end.
+        if len(gc.get_objects()) > _MANY_OBJECTS:
+            gc.freeze()
+            atexit.register(
+                gc.unfreeze
+            )  # else what is in a circle would not be found at the end, nor what files hold back
         ending, seen = _run(folder, assignment, prepared, writer, control)
     _leave_intent(
         folder,
