@@ -447,6 +447,7 @@ async def test_its_end_leaves_nothing_out(stage: Stage, experiment: str, status:
         attempt = await stage.begin(experiment, "leaving", plain=plain)
         assert stage.forked(attempt) != plain
         assert await stage.end(attempt) == status
+        assert "atexit" not in attempt.stderr  # of a function that failed there
         said.append((attempt.folder / "stdout").read_text().splitlines())
     assert (
         sorted(said[0])

@@ -90,9 +90,7 @@ def serve() -> None:
             if order is not None:
                 break
             select.select([runner], [], [], PAUSE_S)
-    atexit.register(
-        _end, os.getpid(), frozenset(sys.modules), gc.get_freeze_count()
-    )  # the first to be registered is the last to be called
+    atexit.register(_end, os.getpid(), frozenset(sys.modules))  # the first to be registered is the last to be called
     _become(order)
 
 
