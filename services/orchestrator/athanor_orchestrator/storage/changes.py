@@ -57,6 +57,11 @@ def note_runs(tx: Transaction, run_ids: Iterable[str], kind: ChangeKind = Change
     tx.noted.update(Noted(Resource.RUN, run_id, kind) for run_id in run_ids)
 
 
+def note_new_run(tx: Transaction, run_id: str, selected_by: SelectedBy) -> None:
+    """Note that a run was created; what it is selected by need not be looked up."""
+    tx.noted.add(Noted(Resource.RUN, run_id, ChangeKind.STATE, selected_by))
+
+
 def note_instances(tx: Transaction, instance_ids: Iterable[str]) -> None:
     """Note that these instances were created or changed, their statistics included."""
     tx.noted.update(Noted(Resource.INSTANCE, instance_id, ChangeKind.STATE) for instance_id in instance_ids)

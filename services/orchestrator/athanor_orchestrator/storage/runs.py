@@ -111,7 +111,7 @@ def insert_run(tx: Transaction, run: Run) -> None:
     label_rows.put(tx, run_labels, "run_id", run.id, run.labels)
     newest = {"instance": run.instance_id, "run": run.id, "state_now": int(run.state), "time_us": run.create_time_us}
     tx.connection.execute(_COUNT_ON_INSTANCE, newest)
-    changes.note_runs(tx, [run.id])
+    changes.note_new_run(tx, run.id, SelectedBy(run.instance_id, run.experiment, labels_json(run.labels)))
     changes.note_instances(tx, [run.instance_id])
 
 
