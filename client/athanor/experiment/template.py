@@ -18,6 +18,7 @@ import atexit
 import contextlib
 import ctypes
 import gc
+import importlib
 import io
 import json
 import os
@@ -74,9 +75,9 @@ def serve() -> None:
     with socket.socket(fileno=int(os.environ.pop(TEMPLATE_VARIABLE).rstrip("-"))) as runner:
         try:
             room = _Room.find()
-            _warm_up()
+            models = _warm_up()
             sources = tuple(_sources())
-            marks = _marks(sources)
+            made = _Template(room, sources, _marks(sources), models)
             _check_fitness()
         except Exception as error:  # noqa: BLE001 - whatever it is, runs are started in the other way
             runner.send(f"{type(error).__name__}: {error}".encode()[:MAX_MESSAGE_BYTES])
@@ -86,7 +87,7 @@ def serve() -> None:
         gc.freeze()
         runner.send(READY)
         while True:
-            order = _with_a_spare(runner, room, sources, marks)
+            order = _with_a_spare(runner, made)
             if order is not None:
                 break
             select.select([runner], [], [], PAUSE_S)
@@ -94,12 +95,20 @@ def serve() -> None:
     _become(order)
 
 
-def _warm_up() -> None:
-    """Import what an author's model needs, down to what pydantic leaves for when the first is made."""
-    import pydantic
+def _warm_up() -> bool:
+    """Import what an author's model needs, down to what pydantic leaves for when the first is made, if it may be.
 
-    if metadata.entry_points(group="pydantic"):
-        return  # making a model would import these, and they are anybody's
+    Making one would import pydantic's plugins, and they are anybody's. Tells whether one was made.
+    """
+    importlib.import_module("pydantic")
+    models = not metadata.entry_points(group="pydantic")
+    if models:
+        _make_a_model()
+    return models
+
+
+def _make_a_model() -> None:
+    import pydantic
 
     class Model(pydantic.BaseModel):
         number: int = pydantic.Field(1, ge=0)
@@ -141,7 +150,7 @@ def _check_fitness() -> None:
         raise Unfit("the interpreter has more than one thread from its start")
 
 
-def _with_a_spare(runner: socket.socket, room: "_Room", sources: tuple[str, ...], marks: list[object]) -> Order | None:
+def _with_a_spare(runner: socket.socket, made: "_Template") -> Order | None:
     """Make a spare and wait until it has been used. Returns what it is to do in the spare, None in the template."""
     _check_fitness()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -152,7 +161,7 @@ def _with_a_spare(runner: socket.socket, room: "_Room", sources: tuple[str, ...]
             spare = os.fork()
             if spare == 0:
                 with theirs:
-                    return _wait(runner, theirs, room, sources, marks)
+                    return _wait(runner, theirs, made)
             theirs.close()
             runner.close()
             os.waitpid(spare, 0)  # until the template sends it away
@@ -170,19 +179,19 @@ def _with_a_spare(runner: socket.socket, room: "_Room", sources: tuple[str, ...]
     return None
 
 
-def _wait(
-    runner: socket.socket, template: socket.socket, room: "_Room", sources: tuple[str, ...], marks: list[object]
-) -> Order:
+def _wait(runner: socket.socket, template: socket.socket, made: "_Template") -> Order:
     """Wait as a spare for an order and mark this process for it. Ends it when there will be none, or it cannot be."""
     os.setsid()
+    if made.models:
+        _make_a_model()  # again: what that touches of the shared memory is copied now, while nobody waits
     ready, _, _ = select.select([runner, template], [], [])
     order = None if template in ready else _receive(runner)  # the template says nothing: it is gone
     if order is None:
         os._exit(0)
     try:
-        if _marks(sources) != marks:
+        if _marks(made.sources) != made.marks:
             raise Unfit("what it has imported was changed, or something was installed")
-        room.fill(order)
+        made.room.fill(order)
     except (Unfit, OSError) as error:
         template.send(json.dumps({"refused": str(error)}).encode())
         os._exit(1)
@@ -245,6 +254,15 @@ def _flush_files() -> None:
         if issubclass(type(held), _BUFFERED):
             with contextlib.suppress(Exception):  # it is closed, or its disk is full
                 held.flush()
+
+
+class _Template(NamedTuple):
+    """What a spare has to know."""
+
+    room: "_Room"
+    sources: tuple[str, ...]
+    marks: list[object]
+    models: bool  # it is allowed to make models
 
 
 class _Room(NamedTuple):
