@@ -29,7 +29,6 @@ import socket
 import sys
 import weakref
 from collections.abc import Iterator
-from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -100,6 +99,8 @@ def _warm_up() -> bool:
 
     Making one would import pydantic's plugins, and they are anybody's. Tells whether one was made.
     """
+    from importlib import metadata  # here, because the runner, which imports this module, does without
+
     importlib.import_module("pydantic")
     models = not metadata.entry_points(group="pydantic")
     if models:
