@@ -19,7 +19,7 @@ from athanor.experiment.intent import Ended
 from athanor_runner import template
 from athanor_runner.ports import Command
 from athanor_runner.process import LEASE_MARKER, LinuxChild, LinuxProcesses, become_subreaper
-from athanor_runner.process_table import environment_of, read_row
+from athanor_runner.process_table import environment_of, read_row, read_table
 from athanor_runner.settings import Launch
 
 from tests.support.attempts import TIMEOUT, Attempt
@@ -257,6 +257,46 @@ async def test_one_that_is_killed_unnoticed_holds_up_nothing(stage: Stage) -> No
     assert await stage.end(attempt) == 0
 
 
+async def test_its_spare_is_nobodys_and_ends_with_it(stage: Stage) -> None:
+    attempt = await stage.begin("waits")
+    await until(lambda: ("", "waiting") in attempt.logs())
+    made_for = stage.template
+    assert made_for is not None
+    await until(lambda: len(descendants(made_for)) == 2)
+    spare = descendants(made_for)
+    main = stage.living[attempt].id
+    for _ in range(2):  # strays are what was seen before
+        assert stage.processes.living(attempt.assignment.lease_id, main, True) == [main]
+    for pid in spare:
+        assert not any(entry.startswith(LEASE_MARKER.encode()) for entry in environment_of(pid))
+
+    os.kill(made_for, signal.SIGKILL)
+    await until(lambda: stage.processes.trace() or not any(alive(pid) for pid in spare))
+    attempt.cancel("enough")
+    assert await stage.end(attempt) == 0
+
+
+async def test_a_spare_that_is_killed_holds_up_nothing(stage: Stage) -> None:
+    await stage.run("surroundings")
+    first = stage.template
+    assert first is not None
+    await until(lambda: len(descendants(first)) == 2)
+    os.kill(descendants(first)[-1], signal.SIGKILL)
+    begin = time.monotonic()
+    attempt = await stage.begin("surroundings")
+    assert await stage.end(attempt) == 0
+    assert time.monotonic() - begin < TIMEOUT / 2
+    following = await stage.begin("surroundings")
+    assert stage.forked(following)
+    assert await stage.end(following) == 0
+
+
+def descendants(pid: int) -> list[int]:
+    """Of a process, the nearest first."""
+    children = [row.pid for row in read_table().values() if row.parent == pid]
+    return [*children, *(found for child in children for found in descendants(child))]
+
+
 async def test_one_that_hangs_is_waited_for_a_moment_and_nothing_is_executed_twice(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -330,6 +370,8 @@ async def test_run_and_template_die_with_the_runner(stage: Stage, tmp_path: Path
     pids = [int(pid) for pid in runner.stdout.readline().split()]
     assert len(pids) == 2
     await until(lambda: ("", "waiting") in attempt.logs())
+    await until(lambda: len(descendants(pids[1])) == 2)
+    pids += descendants(pids[1])  # its spare
     runner.stdout.close()
     runner.kill()
     runner.wait()
@@ -405,6 +447,7 @@ async def test_its_end_leaves_nothing_out(stage: Stage, experiment: str, status:
         attempt = await stage.begin(experiment, "leaving", plain=plain)
         assert stage.forked(attempt) != plain
         assert await stage.end(attempt) == status
+        assert "atexit" not in attempt.stderr  # of a function that failed there
         said.append((attempt.folder / "stdout").read_text().splitlines())
     assert (
         sorted(said[0])

@@ -8,17 +8,22 @@ fork. The runner and it talk by one socket, a message each time:
     runner     {"folder", "lease_id"}, with the descriptors of stdout, stderr, the start signal and the doorbell
     template   {"pid"} of a process that waits for the start signal; or {"refused"}, and why
 
-It forks twice. The process in between marks itself for the lease before there is another, so that nothing of an attempt
-is ever without its marker; and it ends at once, so that the parent of what is left is the runner, who buries it.
+It has a spare, forked in advance, which waits for the order itself, marks itself for the lease, and says so. It forks
+twice for that: the process in between stays until the spare is wanted, so that the spare is the template's affair and
+nobody takes it for something that a run has left behind; then it goes, and the spare's parent is the runner, who buries
+it. What is without the marker has executed nothing of an attempt, and ends with the template.
 """
 
 import atexit
 import contextlib
 import ctypes
 import gc
+import importlib
 import io
 import json
 import os
+import select
+import signal
 import site
 import socket
 import sys
@@ -26,7 +31,7 @@ import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from athanor.experiment.assignment import DOORBELL_VARIABLE, LEASE_VARIABLE, TEMPLATE_VARIABLE
 
@@ -38,6 +43,7 @@ _BUFFERED = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)
 READY = b"ready"
 MAX_MESSAGE_BYTES = 64 << 10
 ID_LENGTH = 36  # of a lease's id
+PAUSE_S = 0.03  # before the next spare is made: what was just started needs the processor more, unless others wait
 
 # Threads, connections and devices of these do not survive a fork, nor should anybody's version of them be had already.
 NEVER_IMPORTED = ("grpc", "google.protobuf", "numpy", "torch", "tensorflow", "jax")
@@ -68,9 +74,9 @@ def serve() -> None:
     with socket.socket(fileno=int(os.environ.pop(TEMPLATE_VARIABLE).rstrip("-"))) as runner:
         try:
             room = _Room.find()
-            _warm_up()
+            models = _warm_up()
             sources = tuple(_sources())
-            marks = _marks(sources)
+            made = _Template(room, sources, _marks(sources), models)
             _check_fitness()
         except Exception as error:  # noqa: BLE001 - whatever it is, runs are started in the other way
             runner.send(f"{type(error).__name__}: {error}".encode()[:MAX_MESSAGE_BYTES])
@@ -80,37 +86,30 @@ def serve() -> None:
         gc.freeze()
         runner.send(READY)
         while True:
-            order = _receive(runner)
-            if order is None:
-                os._exit(0)
-            answer: dict[str, Any]
-            try:
-                _check_fitness()
-                if _marks(sources) != marks:
-                    raise Unfit("what it has imported was changed, or something was installed")
-                pid = _fork(order, room)
-            except (Unfit, OSError) as error:
-                answer = {"refused": str(error)}
-            else:
-                if pid == 0:
-                    break
-                answer = {"pid": pid}
-            for descriptor in order[2:]:
-                os.close(descriptor)
-            runner.send(json.dumps(answer).encode())
+            order = _with_a_spare(runner, made)
+            if order is not None:
+                break
+            select.select([runner], [], [], PAUSE_S)
     atexit.register(_end, os.getpid(), frozenset(sys.modules))  # the first to be registered is the last to be called
     _become(order)
 
 
-def _warm_up() -> None:
-    """Import what an author's model needs, down to what pydantic leaves for when the first is made."""
-    # Here, because the runner has this module, too, for the words that are exchanged, and no use for these.
-    from importlib import metadata
+def _warm_up() -> bool:
+    """Import what an author's model needs, down to what pydantic leaves for when the first is made, if it may be.
 
+    Making one would import pydantic's plugins, and they are anybody's. Tells whether one was made.
+    """
+    from importlib import metadata  # here, because the runner, which imports this module, does without
+
+    importlib.import_module("pydantic")
+    models = not metadata.entry_points(group="pydantic")
+    if models:
+        _make_a_model()
+    return models
+
+
+def _make_a_model() -> None:
     import pydantic
-
-    if metadata.entry_points(group="pydantic"):
-        return  # making a model would import these, and they are anybody's
 
     class Model(pydantic.BaseModel):
         number: int = pydantic.Field(1, ge=0)
@@ -152,8 +151,57 @@ def _check_fitness() -> None:
         raise Unfit("the interpreter has more than one thread from its start")
 
 
+def _with_a_spare(runner: socket.socket, made: "_Template") -> Order | None:
+    """Make a spare and wait until it has been used. Returns what it is to do in the spare, None in the template."""
+    _check_fitness()
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    between = os.fork()
+    if between == 0:
+        try:
+            ours.close()
+            spare = os.fork()
+            if spare == 0:
+                with theirs:
+                    return _wait(runner, theirs, made)
+            theirs.close()
+            runner.close()
+            os.waitpid(spare, 0)  # until the template sends it away
+            os._exit(0)
+        except BaseException:  # noqa: BLE001 - it must not go on as a second template
+            os._exit(1)
+    with ours:
+        theirs.close()
+        answer = ours.recv(MAX_MESSAGE_BYTES)
+    os.kill(between, signal.SIGKILL)
+    os.waitpid(between, 0)
+    if not answer:
+        os._exit(0)  # the runner is gone, or will take another template
+    runner.send(answer)
+    return None
+
+
+def _wait(runner: socket.socket, template: socket.socket, made: "_Template") -> Order:
+    """Wait as a spare for an order and mark this process for it. Ends it when there will be none, or it cannot be."""
+    os.setsid()
+    if made.models:
+        _make_a_model()  # again: what that touches of the shared memory is copied now, while nobody waits
+    ready, _, _ = select.select([runner, template], [], [])
+    order = None if template in ready else _receive(runner)  # the template says nothing: it is gone
+    if order is None:
+        os._exit(0)
+    try:
+        if _marks(made.sources) != made.marks:
+            raise Unfit("what it has imported was changed, or something was installed")
+        made.room.fill(order)
+    except (Unfit, OSError) as error:
+        template.send(json.dumps({"refused": str(error)}).encode())
+        os._exit(1)
+    template.send(json.dumps({"pid": os.getpid()}).encode())
+    return order
+
+
 def _receive(runner: socket.socket) -> Order | None:
-    """Wait for an order; None when there will be no more."""
+    """Take an order; None when there will be no more."""
     message, descriptors, _, _ = socket.recv_fds(runner, MAX_MESSAGE_BYTES, 4)
     if not message:
         return None
@@ -162,35 +210,8 @@ def _receive(runner: socket.socket) -> Order | None:
     return Order(content["folder"], content["lease_id"], stdout, stderr, go, doorbell)
 
 
-def _fork(order: Order, room: "_Room") -> int:
-    """Make a process; its parent is the runner by the time this returns. Answers 0 in it, else its id."""
-    reading, writing = os.pipe()
-    try:
-        between = os.fork()
-        if between == 0:
-            try:
-                room.fill(order)
-                pid = os.fork()
-                if pid != 0:
-                    os.write(writing, b"%d" % pid)
-                    os._exit(0)
-            except BaseException:  # noqa: BLE001 - it must not go on as a second template
-                os._exit(1)
-            os.close(writing)
-            return 0
-        os.close(writing)
-        os.waitpid(between, 0)
-        said = os.read(reading, 20)
-    finally:
-        os.close(reading)
-    if not said:
-        raise OSError("no process could be forked")
-    return int(said)
-
-
 def _become(order: Order) -> None:
     """Be like a process that was started for the order. Ends it when the runner does not want it any more."""
-    os.setsid()
     os.dup2(order.stdout, 1)
     os.dup2(order.stderr, 2)
     os.environ[LEASE_VARIABLE] = order.lease_id
@@ -234,6 +255,15 @@ def _flush_files() -> None:
         if issubclass(type(held), _BUFFERED):
             with contextlib.suppress(Exception):  # it is closed, or its disk is full
                 held.flush()
+
+
+class _Template(NamedTuple):
+    """What a spare has to know."""
+
+    room: "_Room"
+    sources: tuple[str, ...]
+    marks: list[object]
+    models: bool  # it is allowed to make models
 
 
 class _Room(NamedTuple):

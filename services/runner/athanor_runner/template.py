@@ -20,7 +20,7 @@ from athanor_runner.ports import Command
 log = logging.getLogger(__name__)
 
 READY_WITHIN = 10.0  # seconds that a template has for its imports; meanwhile nothing else is started in its place
-ANSWER_WITHIN = 1.0  # seconds that it has to fork; the runner does nothing else meanwhile
+ANSWER_WITHIN = 1.0  # seconds that it has to hand over a process; the runner does nothing else meanwhile
 REST = 60.0  # seconds before the next one is started, when one could not be or did not answer
 
 
@@ -69,7 +69,7 @@ class Template:
     def fork(self, command: Command, stdout: int, stderr: int, doorbell: int) -> "Forked | None":
         """Has a process forked, which waits for `Forked.go`. None: it has to be started in another way.
 
-        Blocks for a millisecond or two, and ANSWER_WITHIN at most.
+        Blocks for a millisecond, and ANSWER_WITHIN at most.
         """
         if self._socket is None or not self._ready or self._made_for != _kind(command) or not _fits(command):
             return None
@@ -101,6 +101,8 @@ class Template:
                 answer: dict[str, Any] = json.loads(said) if said else {}
                 if "pid" in answer:
                     self._children.add(int(answer["pid"]))
+        except ConnectionError:  # it was gone before it took the order
+            answer = {}
         except OSError as error:
             self._give_up(f"it did not answer: {error}")
             return {}

@@ -61,6 +61,14 @@ def require(tx: Transaction, name: str) -> Experiment:
     return experiment
 
 
+def require_definition(tx: Transaction, name: str) -> Experiment:
+    """As `require`, without what connected runners have of it."""
+    experiment = experiments.get_definition(tx, name)
+    if experiment is None:
+        raise NotFound("experiment", name)
+    return experiment
+
+
 def _size(experiment: Experiment) -> int:
     return size_of(
         experiment.title,

@@ -50,7 +50,7 @@ class Runs:
             if before is not None:
                 return before, None, None
             instance = instances.require(tx, order.instance_id)
-            return None, instance, catalogue.require(tx, instance.experiment)
+            return None, instance, catalogue.require_definition(tx, instance.experiment)
 
         before, instance, experiment = await self._database.read(look)
         if before is not None:
@@ -150,7 +150,7 @@ def create(tx: Transaction, run_id: str, seed: int, order: Order, checked: tuple
     instance = stored_instances.lock_instance(tx, order.instance_id)
     if instance is None:
         raise NotFound("instance", order.instance_id)
-    experiment = catalogue.require(tx, instance.experiment)
+    experiment = catalogue.require_definition(tx, instance.experiment)
     if (instance.configuration_json, experiment.configuration_schema_json) != checked:
         configuration.require_fit(instance.configuration_json, experiment)  # one of them has just been replaced
 

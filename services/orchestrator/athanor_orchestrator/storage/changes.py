@@ -49,11 +49,17 @@ _RUNS = select(runs.c.id, runs.c.instance_id, runs.c.experiment, runs.c.labels_j
 _INSTANCES = select(instances.c.id, instances.c.experiment, instances.c.labels_json).where(
     instances.c.id.in_(bindparam("ids", expanding=True))
 )
+_INSERT = insert(changes)
 
 
 def note_runs(tx: Transaction, run_ids: Iterable[str], kind: ChangeKind = ChangeKind.STATE) -> None:
     """Note that something of these runs changed that watches tell of."""
     tx.noted.update(Noted(Resource.RUN, run_id, kind) for run_id in run_ids)
+
+
+def note_new_run(tx: Transaction, run_id: str, selected_by: SelectedBy) -> None:
+    """Note that a run was created; what it is selected by need not be looked up."""
+    tx.noted.add(Noted(Resource.RUN, run_id, ChangeKind.STATE, selected_by))
 
 
 def note_instances(tx: Transaction, instance_ids: Iterable[str]) -> None:
@@ -95,7 +101,7 @@ def record(tx: Transaction, noted: Collection[Noted]) -> frozenset[str]:
     ]
     if rows:
         tx.dialect.lock_changes(tx.connection)
-        tx.connection.execute(insert(changes), rows)
+        tx.connection.execute(_INSERT, rows)
     return frozenset(TOPICS[n.resource] for n in noted)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import bindparam, delete, select
 
 from athanor_orchestrator.domain.records import CodeVersion, DiscoveryError, Experiment
 from athanor_orchestrator.storage.aliases import AnyRow
@@ -19,6 +19,9 @@ from athanor_orchestrator.storage.transaction import Transaction
 _REPORTED = (runner_experiments.c.runner_id == runners.c.id) & (
     runner_experiments.c.session_number == runners.c.session_number
 )
+
+# On the way of every launch: made once, because making a statement costs as much as carrying it out.
+_GET = select(experiments).where(experiments.c.name == bindparam("experiment"))
 
 
 def upsert_experiment(tx: Transaction, experiment: Experiment, runner_id: str) -> bool:
@@ -79,8 +82,14 @@ def remove_definition(tx: Transaction, runner_id: str, name: str) -> bool:
 
 def get_experiment(tx: Transaction, name: str) -> Experiment | None:
     """Return the newest definition with `other_versions` and `available_runner_count` of connected runners."""
-    row = tx.connection.execute(select(experiments).where(experiments.c.name == name)).one_or_none()
+    row = tx.connection.execute(_GET, {"experiment": name}).one_or_none()
     return None if row is None else _with_fleet(tx, [row])[0]
+
+
+def get_definition(tx: Transaction, name: str) -> Experiment | None:
+    """Return the newest definition by itself: derived fields are empty."""
+    row = tx.connection.execute(_GET, {"experiment": name}).one_or_none()
+    return None if row is None else _experiment(row)
 
 
 def list_experiments(tx: Transaction, after_name: str, limit: int) -> Page[Experiment]:

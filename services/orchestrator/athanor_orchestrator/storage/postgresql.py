@@ -102,6 +102,12 @@ _UPDATE_RUNS = (
     " AS it (id, reached, attempts, logs, results) WHERE runs.id = it.id AND runs.id = ANY(%(ids)s::varchar[])"
 )
 
+_TEXTS = postgresql.ARRAY(Text())
+
+# With every commit: made once, because making a statement costs as much as carrying it out.
+_NOTIFY = select(func.pg_notify(CHANNEL, func.unnest(bindparam("topics", type_=_TEXTS))))
+_LOCK_CHANGES = select(func.pg_advisory_xact_lock(_CHANGES_LOCK))
+
 
 class PostgresqlDialect(Dialect):
     """PostgreSQL's own ways."""
@@ -260,13 +266,11 @@ class PostgresqlDialect(Dialect):
 
     def notify(self, connection: sqlalchemy.Connection, topics: Collection[str]) -> None:
         """One statement for the whole transaction; PostgreSQL sends it with the commit."""
-        connection.execute(
-            select(func.pg_notify(CHANNEL, func.unnest(sqlalchemy.literal(encode(self._origin, topics), _TEXTS))))
-        )
+        connection.execute(_NOTIFY, {"topics": encode(self._origin, topics)})
 
     def lock_changes(self, connection: sqlalchemy.Connection) -> None:
         """Take an advisory lock: it is let go of after the transaction can be seen, so the next one is seen later."""
-        connection.execute(select(func.pg_advisory_xact_lock(_CHANGES_LOCK)))
+        connection.execute(_LOCK_CHANGES)
 
     def give_back_space(self, connection: sqlalchemy.Connection) -> bool:
         """Autovacuum does it."""
@@ -282,9 +286,6 @@ class PostgresqlDialect(Dialect):
         _, keywords = self.writer.dialect.create_connect_args(self._url)
         connect = partial(psycopg.connect, autocommit=True, **{**keywords, **_CONNECT})
         return NotificationListener(connect, self._origin)
-
-
-_TEXTS = postgresql.ARRAY(Text())
 
 
 def _driver(connection: sqlalchemy.Connection) -> psycopg.Connection[Any]:

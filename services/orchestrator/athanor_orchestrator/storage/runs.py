@@ -68,6 +68,19 @@ _COUNT_ON_INSTANCE = (
         last_run_time_us=bindparam("time_us"),
     )
 )
+# What stands in no `values` is written when it is among the parameters.
+_LOCK = _GET.with_for_update(of=runs)
+_UPDATE = update(runs).where(runs.c.id == bindparam("run"), VISIBLE)
+_MOVE = _UPDATE.where(runs.c.state.in_(bindparam("from_states", expanding=True)))
+_TELL_INSTANCE = (
+    update(instances)
+    .where(
+        instances.c.id == select(runs.c.instance_id).where(runs.c.id == bindparam("run")).scalar_subquery(),
+        instances.c.last_run_id == bindparam("run"),
+    )
+    .values(last_run_state=bindparam("state_now"))
+    .returning(instances.c.id)
+)
 
 
 @lru_cache(maxsize=8)
@@ -111,7 +124,7 @@ def insert_run(tx: Transaction, run: Run) -> None:
     label_rows.put(tx, run_labels, "run_id", run.id, run.labels)
     newest = {"instance": run.instance_id, "run": run.id, "state_now": int(run.state), "time_us": run.create_time_us}
     tx.connection.execute(_COUNT_ON_INSTANCE, newest)
-    changes.note_runs(tx, [run.id])
+    changes.note_new_run(tx, run.id, SelectedBy(run.instance_id, run.experiment, labels_json(run.labels)))
     changes.note_instances(tx, [run.instance_id])
 
 
@@ -130,9 +143,7 @@ def exists(tx: Transaction, run_id: str) -> bool:
 
 def lock_run(tx: Transaction, run_id: str) -> Run | None:
     """Return one run, locked until the commit, with its configuration and without its attempts."""
-    row = tx.connection.execute(
-        with_configuration().where(runs.c.id == run_id, VISIBLE).with_for_update(of=runs)
-    ).one_or_none()
+    row = tx.connection.execute(_LOCK, {"run": run_id}).one_or_none()
     return None if row is None else run_of(row, row.configuration_json)
 
 
@@ -158,29 +169,25 @@ def transition(
     `last_run_state`. Whether the transition may be tried is the caller's to check (`run_state.check`).
     """
     moved = tx.connection.execute(
-        update(runs)
-        .where(runs.c.id == run_id, runs.c.state.in_(sorted(state.value for state in from_states)), VISIBLE)
-        .values(state=int(to), **run_columns(columns))
+        _MOVE,
+        {
+            "run": run_id,
+            "from_states": sorted(state.value for state in from_states),
+            "state": int(to),
+            **run_columns(columns),
+        },
     )
     if not moved.rowcount:
         return False
     changes.note_runs(tx, [run_id])
-    instance_ids = tx.connection.execute(
-        update(instances)
-        .where(
-            instances.c.id == select(runs.c.instance_id).where(runs.c.id == run_id).scalar_subquery(),
-            instances.c.last_run_id == run_id,
-        )
-        .values(last_run_state=int(to))
-        .returning(instances.c.id)
-    ).scalars()
+    instance_ids = tx.connection.execute(_TELL_INSTANCE, {"run": run_id, "state_now": int(to)}).scalars()
     changes.note_instances(tx, instance_ids)
     return True
 
 
 def update_run(tx: Transaction, run_id: str, **columns: Unpack[RunColumns]) -> bool:
     """Write `columns` on a run; False when there is no such run."""
-    changed = tx.connection.execute(update(runs).where(runs.c.id == run_id, VISIBLE).values(**run_columns(columns)))
+    changed = tx.connection.execute(_UPDATE, {"run": run_id, **run_columns(columns)})
     if not _NOT_TOLD.issuperset(columns):
         changes.note_runs(tx, [run_id])
     return changed.rowcount > 0
