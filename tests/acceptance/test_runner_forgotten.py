@@ -1,5 +1,6 @@
 """A runner that does not come back is given up by its operator; and then it comes back after all."""
 
+import re
 import signal
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def test_what_a_silent_runner_held_ends_at_once_and_when_it_comes_back_it_is_fen
 
         refused = system.cli("runners", "forget", found["id"], check=False)
         assert refused.returncode == 5
-        assert "is connected: it was heard from 0 s ago" in refused.stderr
+        assert re.search(r"is connected: it was heard from \d s ago", refused.stderr)
 
         if fate == "killed":
             runner.kill()
