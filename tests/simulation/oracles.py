@@ -18,6 +18,7 @@ from tests.simulation.body import Ledger, Ledgers
 TERMINAL = {RunState.COMPLETED, RunState.FAILED, RunState.CANCELLED}
 _TOLERANCE = 0.001  # seconds
 _A_FEW_HEARTBEATS = 20.0  # seconds
+_UNDER_WAY = 1.0  # seconds in which the answer to a commit comes that was made just before an older copy took its place
 
 
 class Breach(AssertionError):
@@ -66,6 +67,8 @@ class Oracles:
         self._raw = raw
         self._ledgers = ledgers
         self._seen = 0  # the newest row of run_events that was looked at
+        self._gone: dict[str, int] = {}  # by lease, what was committed when an older copy took the database's place
+        self._gone_at = float("-inf")
         self._heard: dict[str, tuple[int, float]] = {}  # by runner, its newest word, and when by the world's clock
 
     # After every commit.
@@ -82,6 +85,10 @@ class Oracles:
     def database_restored(self) -> None:
         """Everything committed since the copy is gone, and that is nobody's fault."""
         self.restored = True
+        self._gone = {
+            lease_id: self.logs[it.run_id].last for lease_id, it in self.leases.items() if it.run_id in self.logs
+        }
+        self._gone_at = asyncio.get_running_loop().time()
         self.spoiled |= self.logs.keys() | {ledger.run_id for ledger in self._ledgers.by_lease.values()}
         self.logs.clear()
         self.leases.clear()
@@ -202,7 +209,10 @@ class Oracles:
         """Something is about to be sent to a runner: what is acknowledged is stored."""
         if not isinstance(response, pb.ReportResponse):
             return
+        under_way = asyncio.get_running_loop().time() < self._gone_at + _UNDER_WAY
         for word in response.acknowledgements:
+            if under_way and word.committed_sequence <= self._gone.get(word.lease_id, 0):
+                continue  # it was committed when this was said
             lease = self.leases.get(word.lease_id)
             if lease is None:
                 self.broken(f"lease {word.lease_id} was acknowledged, and is not known")

@@ -7,10 +7,13 @@ from contextlib import ExitStack
 
 import pytest
 from athanor.v1 import run_event_pb2, run_pb2, run_service_pb2
+from athanor_orchestrator.domain.clock import SystemClock
 from athanor_orchestrator.domain.errors import NotFound, PositionOutOfRange, StorageUnavailable
 from athanor_orchestrator.domain.records import EventFilter, EventKind, Progress, RunState
+from athanor_orchestrator.engine import subscription
 from athanor_orchestrator.engine.messages import Delivery
 from athanor_orchestrator.engine.subscription import BATCH_BYTES, BatchItem, PositionItem, ProgressItem, RunItem
+from athanor_orchestrator.engine.timings import Timings
 from athanor_orchestrator.storage import runs
 
 from tests.support.orchestrated import EXPERIMENT, Orchestrated, answered
@@ -437,3 +440,15 @@ async def test_who_keeps_up_reads_nothing_from_the_database_but_how_the_run_stan
         assert at.database.reads - reads < 25, "those of the loops that poll included"
         assert got == list(range(1, 103))
         watching.cancel()
+
+
+async def test_what_is_due_but_for_a_rounding_is_not_asked_about_again_and_again(monkeypatch):
+    """Two ways of reckoning may differ by a hair: a reader waited for 0 s, time and again, with nothing to be read."""
+    now = 0.3
+    monkeypatch.setattr(subscription, "_now", lambda: now)
+    reader = subscription._Reader(0, SystemClock(), Timings(poll=0.1, keep_alive=0.1))
+    reader._looked_at = reader._heard_at = 0.2  # 0.2 + 0.1 is more than 0.3, and 0.3 - 0.2 less than 0.1
+
+    assert not reader.has_not_looked
+    assert reader.aside(None) == []
+    assert reader.patience() >= 0.001

@@ -31,6 +31,7 @@ _BATCH_EVENTS = 2_500  # small ones fill a batch by their number; PostgreSQL loo
 
 _LONG_AGO = float("-inf")
 _WHOLE = EventFilter()
+_LEAST_PATIENCE = 0.001  # seconds; what is due but for a rounding is not asked about again and again
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,7 +286,7 @@ class _Reader:
             until.append(self._progress_at + self._timings.progress_shown)
         if self.position > self._told:
             until.append(self._position_at + self._timings.hidden_position)
-        return max(min(until) - now, 0.0)
+        return max(min(until) - now, _LEAST_PATIENCE)
 
 
 def _now() -> float:
