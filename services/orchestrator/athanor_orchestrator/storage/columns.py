@@ -127,6 +127,9 @@ def failure_columns(failure: Failure | None) -> dict[str, Any]:
 
 def failure_of(row: AnyRow) -> Failure | None:
     """Return the failure of a row."""
-    if row.failure_kind is None:
-        return None
-    return Failure(FailureKind(row.failure_kind), row.failure_message, row.failure_detail, row.failure_exit_status)
+    return failure_from(row.failure_kind, row.failure_message, row.failure_detail, row.failure_exit_status)
+
+
+def failure_from(kind: int | None, message: str, detail: str, exit_status: int | None) -> Failure | None:
+    """Return a failure of what stands in its columns."""
+    return None if kind is None else Failure(FailureKind(kind), message, detail, exit_status)

@@ -4,9 +4,9 @@ from typing import Any, TypedDict
 
 from sqlalchemy import select
 
-from athanor_orchestrator.domain.records import Attempt, Failure, FailureKind, Progress, Run, RunState
+from athanor_orchestrator.domain.records import Attempt, Failure, Progress, Run, RunState
 from athanor_orchestrator.storage.aliases import AnyRow, AnySelect
-from athanor_orchestrator.storage.columns import clean, failure_columns, labels_of, policy_from_us
+from athanor_orchestrator.storage.columns import clean, failure_columns, failure_from, labels_of, policy_from_us
 from athanor_orchestrator.storage.schema import run_configurations, runs
 
 _COLUMNS = len(runs.columns)
@@ -100,11 +100,9 @@ def run_of(row: AnyRow, configuration_json: str = "", made: tuple[Attempt, ...] 
         end_time_us,
         _hide_time_us,
     ) = row[:_COLUMNS]
-    progress, failure = None, None
+    progress = None
     if progress_current is not None:
         progress = Progress(progress_current, progress_total, progress_message)
-    if failure_kind is not None:
-        failure = Failure(FailureKind(failure_kind), failure_message, failure_detail, failure_exit_status)
     return Run(
         id=id,
         instance_id=instance_id,
@@ -120,7 +118,7 @@ def run_of(row: AnyRow, configuration_json: str = "", made: tuple[Attempt, ...] 
         attempts=made,
         next_attempt_time_us=next_attempt_time_us,
         progress=progress,
-        failure=failure,
+        failure=failure_from(failure_kind, failure_message, failure_detail, failure_exit_status),
         last_sequence=last_sequence,
         log_count=log_count,
         result_count=result_count,

@@ -9,7 +9,7 @@ import os
 import sqlite3
 from collections.abc import Collection, Sequence
 from contextlib import closing
-from itertools import chain, starmap
+from itertools import chain, islice, starmap
 from pathlib import Path
 from typing import Any, cast
 
@@ -253,21 +253,18 @@ class SqliteDialect(Dialect):
 
 def _insert_hundreds(cursor: sqlite3.Cursor, run_id: str, events: EventColumns, count: int) -> None:
     """Insert the first `count` events, a multiple of a hundred."""
-    own = list(
-        chain.from_iterable(
-            zip(
-                events.kinds,
-                events.levels,
-                events.keys,
-                events.times_us,
-                # The driver knows what to do with a bytearray by its type; of bytes it asks in two places each time.
-                map(bytearray, events.payloads),
-                map(checksum, events.payloads),
-                strict=True,
-            )
-        )
+    each = zip(
+        events.kinds,
+        events.levels,
+        events.keys,
+        events.times_us,
+        # The driver knows what to do with a bytearray by its type; of bytes it asks in two places each time.
+        map(bytearray, events.payloads),
+        map(checksum, events.payloads),
+        strict=True,
     )
-    columns = len(own) // len(events)
+    own = list(chain.from_iterable(islice(each, count)))
+    columns = len(own) // count
     for start in range(0, count, _AT_ONCE):
         values = own[start * columns : (start + _AT_ONCE) * columns]
         cursor.execute(_INSERT_EVENTS, [run_id, events.attempt, events.first_sequence + start, *values])
