@@ -11,11 +11,15 @@ BEGIN, END = "<!-- benchmarks: written by `make bench` -->", "<!-- end of benchm
 
 
 def write(figures: Sequence[Figure], machine: str, path: Path = README) -> None:
-    """Replace what stands between the marks. ValueError when the marks are gone."""
-    text = path.read_text()
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{path} has no place for the table: the lines {BEGIN} and {END}")
+    """Write the table in the place of the last one. ValueError when the marks are gone."""
+    put(path, BEGIN, END, machine, as_markdown(figures))
+
+
+def put(path: Path, begin: str, end: str, machine: str, table: str) -> None:
+    """Replace what stands between two marks of a page. ValueError when they are gone."""
+    before, found_begin, rest = path.read_text().partition(begin)
+    _, found_end, after = rest.partition(end)
+    if not found_begin or not found_end:
+        raise ValueError(f"{path} has no place for the table: the lines {begin} and {end}")
     day = datetime.now(UTC).date()
-    path.write_text(f"{before}{BEGIN}\nMeasured {day} on {machine}.\n\n{as_markdown(figures)}\n{end}{after}")
+    path.write_text(f"{before}{begin}\nMeasured {day} on {machine}.\n\n{table}\n{end}{after}")

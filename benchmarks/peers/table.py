@@ -1,13 +1,12 @@
 """The table beside others: written by the run that measured it, never by hand."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.peers import environment, findings
 from benchmarks.peers.findings import Finding
 from benchmarks.peers.peers import PEERS
-from benchmarks.readme import README
+from benchmarks.readme import README, put
 
 BEGIN = "<!-- peers: written by `python -m benchmarks.peers --readme` -->"
 END = "<!-- end of peers -->"
@@ -28,11 +27,5 @@ def of(found: Sequence[Finding]) -> str:
 
 
 def write(found: Sequence[Finding], machine: str, path: Path = README) -> None:
-    """Replace what stands between the marks. ValueError when the marks are gone."""
-    text = path.read_text()
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{path} has no place for the table: the lines {BEGIN} and {END}")
-    day = datetime.now(UTC).date()
-    path.write_text(f"{before}{BEGIN}\nMeasured {day} on {machine}.\n\n{of(found)}\n{end}{after}")
+    """Write the table in the place of the last one. ValueError when the marks are gone."""
+    put(path, BEGIN, END, machine, of(found))
