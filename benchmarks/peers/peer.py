@@ -172,6 +172,40 @@ class Peer:
         }
 
 
+def submitted(server: Server, count: int, command: str = "start", **wanted: Any) -> Iterator[float]:
+    """From submitting until the first line of user code, for what a program that stays submits one by one."""
+    marks = [server.path("mark") for _ in range(count)]
+    with server.call(command, marks=[str(mark) for mark in marks], **wanted) as program:
+        for mark in marks:
+            at = program.hear("at", 90)["at"]
+            yield wait_for_mark(mark)["at"] - at
+
+
+def fresh_process(server: Server, count: int) -> Iterator[float]:
+    """`python script.py` that begins a run by the peer's SDK and then calls its own code."""
+    for _ in range(count):
+        mark = server.path("mark")
+        begin = time.monotonic()
+        with server.call("begin", mark=str(mark), rest=False):
+            yield wait_for_mark(mark)["at"] - begin
+
+
+def begin_in_a_process(server: Server) -> tuple[str, int]:
+    """A run that rests in a process of its own, which is nobody's child but this one's; its id and that process."""
+    mark = server.path("mark")
+    program = server.call("begin", mark=str(mark), rest=True)
+    run = program.hear("run", 90)["run"]
+    return run, wait_for_mark(mark)["pid"]
+
+
+def begin_by_submitting(server: Server) -> tuple[str, int]:
+    """A run that rests, which the server's worker executes; its id and its process."""
+    mark = server.path("mark")
+    with server.call("start", marks=[str(mark)], rest=True) as program:
+        run = program.hear("run", 90)["run"]
+    return run, wait_for_mark(mark)["pid"]
+
+
 def wait_for_mark(path: Path, seconds: float = 90) -> dict[str, Any]:
     """When user code began, and in which process. TimeoutError when it does not."""
     until = time.monotonic() + seconds

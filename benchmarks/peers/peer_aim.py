@@ -1,8 +1,7 @@
 """Aim: a repository on disk, and its remote tracking server."""
 
 import subprocess
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,23 +46,6 @@ class AimServer(Server):
         return super().call(command, **{"repository": str(self.folder), **wanted})
 
 
-def fresh_process(server: Server, count: int) -> Iterator[float]:
-    """`python script.py` that makes a `Run()` and then calls its own code."""
-    for _ in range(count):
-        mark = server.path("mark")
-        begin = time.monotonic()
-        with server.call("begin", mark=str(mark), rest=False):
-            yield peer.wait_for_mark(mark)["at"] - begin
-
-
-def begin(server: Server) -> tuple[str, int]:
-    """A run in a process of its own."""
-    mark = server.path("mark")
-    program = server.call("begin", mark=str(mark), rest=True)
-    run = program.hear("run", 90)["run"]
-    return run, peer.wait_for_mark(mark)["pid"]
-
-
 LOCAL = {"PEERS_PLACE": "local"}
 PEER = Peer(
     name="aim",
@@ -78,12 +60,12 @@ PEER = Peer(
         Way("remote", "`aim server`, polled", told={"close": False}),
     ),
     launch=(
-        (Way("local", "new process, `Run()`, repository", 3, settings=LOCAL), fresh_process),
-        (Way("remote", "the same, `aim server`", 3), fresh_process),
+        (Way("local", "new process, `Run()`, repository", 3, settings=LOCAL), peer.fresh_process),
+        (Way("remote", "the same, `aim server`", 3), peer.fresh_process),
     ),
     memory=(Way("server", "`aim server` and `aim up`"), Way("ui", "`aim up` alone", settings=LOCAL)),
     crash=(Way("remote", "(`aim server`)", told={"close": True}),),
-    begin=begin,
+    begin=peer.begin_in_a_process,
     power="may take the last records (RocksDB, whose log is not flushed at a write)",
     victims=(Victim("run", "the run's process", peer.kill_run),),
     apart={"launch": "starting runs elsewhere is not its task", "worker": "executing runs is not its task"},

@@ -67,19 +67,7 @@ class AthanorServer(Server):
 
 def runs(server: Server, count: int) -> Iterator[float]:
     """`StartRun` until the experiment's first line, in its own process."""
-    marks = [server.path("mark") for _ in range(count)]
-    with server.call("start", marks=[str(mark) for mark in marks], rest=False) as program:
-        for mark in marks:
-            at = program.hear("at", 90)["at"]
-            yield peer.wait_for_mark(mark)["at"] - at
-
-
-def begin(server: Server) -> tuple[str, int]:
-    """A run that rests."""
-    mark = server.path("mark")
-    with server.call("start", marks=[str(mark)], rest=True) as program:
-        run = program.hear("run", 90)["run"]
-    return run, peer.wait_for_mark(mark)["pid"]
+    return peer.submitted(server, count, rest=False)
 
 
 UP = {"PEERS_UP": "yes"}
@@ -92,7 +80,7 @@ PEER = Peer(
     launch=((Way("run", "`StartRun`, a process of its own", 20), runs),),
     memory=(Way("up", "`athanor up`", settings=UP),),
     crash=(Way("log", "(`log`)"),),
-    begin=begin,
+    begin=peer.begin_by_submitting,
     power="may take the last 0.2 s of what was logged; what a reader has seen is on disk (WAL, `synchronous=FULL`)",
     victims=(
         Victim("run", "the run's process", peer.kill_run),

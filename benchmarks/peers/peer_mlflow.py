@@ -40,15 +40,6 @@ class MlflowServer(Server):
         self.kill_tree(self._started[-1])
 
 
-def fresh_process(server: Server, count: int) -> Iterator[float]:
-    """`python script.py` that calls `mlflow.start_run()` and then its own code."""
-    for _ in range(count):
-        mark = server.path("mark")
-        begin = time.monotonic()
-        with server.call("begin", mark=str(mark), rest=False):
-            yield peer.wait_for_mark(mark)["at"] - begin
-
-
 def project(server: Server, count: int) -> Iterator[float]:
     """`mlflow run` of a project, in the environment that is there; the project's code calls `start_run`."""
     source = server.path("project")
@@ -66,14 +57,6 @@ def project(server: Server, count: int) -> Iterator[float]:
         run.wait(60)
 
 
-def begin(server: Server) -> tuple[str, int]:
-    """A run in a process of its own, which is nobody's child but this one's."""
-    mark = server.path("mark")
-    program = server.call("begin", mark=str(mark), rest=True)
-    run = program.hear("run", 90)["run"]
-    return run, peer.wait_for_mark(mark)["pid"]
-
-
 PEER = Peer(
     name="mlflow",
     title="MLflow",
@@ -85,7 +68,7 @@ PEER = Peer(
     ),
     latency=(Way("log_metrics", "`log_metrics`, polled", 100),),
     launch=(
-        (Way("process", "new process, `start_run`", 3), fresh_process),
+        (Way("process", "new process, `start_run`", 3), peer.fresh_process),
         (Way("project", "`mlflow run`", 3), project),
     ),
     memory=(
@@ -97,7 +80,7 @@ PEER = Peer(
         ),
     ),
     crash=(Way("log_metrics", "(`log_metrics`)"), Way("asynchronous", "(`synchronous=False`)")),
-    begin=begin,
+    begin=peer.begin_in_a_process,
     power="takes nothing of what a call has returned (SQLite's defaults: rollback journal, `synchronous=FULL`)",
     victims=(Victim("run", "the run's process", peer.kill_run),),
     apart={"launch": "starting runs elsewhere is not its task", "worker": "watching over runs is not its task"},

@@ -63,29 +63,13 @@ class RayServer(Server):
 
 def jobs(server: Server, count: int) -> Iterator[float]:
     """`submit_job` until the first line of its entry point; Python without Ray imported."""
-    marks = [server.path("mark") for _ in range(count)]
-    with server.call("start", marks=[str(mark) for mark in marks], rest=False) as program:
-        for mark in marks:
-            at = program.hear("at", 90)["at"]
-            yield peer.wait_for_mark(mark)["at"] - at
+    return peer.submitted(server, count, rest=False)
 
 
 def tasks(server: Server, count: int) -> Iterator[float]:
     """`remote()` until the first line of a task in a worker process of its own (`max_calls=1`)."""
     assert isinstance(server, RayServer)
-    marks = [server.path("mark") for _ in range(count)]
-    with server.call("tasks", marks=[str(mark) for mark in marks], cluster=server.cluster) as program:
-        for mark in marks:
-            at = program.hear("at", 90)["at"]
-            yield peer.wait_for_mark(mark)["at"] - at
-
-
-def begin(server: Server) -> tuple[str, int]:
-    """A job that rests."""
-    mark = server.path("mark")
-    with server.call("start", marks=[str(mark)], rest=True) as program:
-        run = program.hear("run", 90)["run"]
-    return run, peer.wait_for_mark(mark)["pid"]
+    return peer.submitted(server, count, "tasks", cluster=server.cluster)
 
 
 PEER = Peer(
@@ -103,7 +87,7 @@ PEER = Peer(
     ),
     memory=(Way("default", "`ray start --head`, dashboard included"),),
     crash=(Way("print", "(lines of a job, asked by the API)"),),
-    begin=begin,
+    begin=peer.begin_by_submitting,
     power="may take the last lines (a file that is not flushed to disk)",
     victims=(
         Victim("run", "the job's process", peer.kill_run),
