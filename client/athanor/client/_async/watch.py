@@ -197,10 +197,11 @@ class BatchWatch:
         if batch.last_sequence <= self._position:
             return None  # given already
         batch = batch.behind(self._position)
-        if not self._filtered and not (batch.first_sequence == self._position + 1 and batch.contiguous):
+        if not self._filtered and batch.first_sequence != self._position + 1:
+            raise ProtocolError(f"event {batch.first_sequence} came behind event {self._position}: some are missing")
+        if not self._filtered and not batch.contiguous:
             raise ProtocolError(
-                f"{len(batch)} events, {batch.first_sequence} to {batch.last_sequence}, came behind event "
-                f"{self._position}: some are missing"
+                f"{len(batch)} events came from {batch.first_sequence} to {batch.last_sequence}: some are missing"
             )
         if self._opened:
             batch.check()
