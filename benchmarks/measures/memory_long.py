@@ -43,7 +43,7 @@ class _Process:
 
 def measure(bench: Bench) -> Iterator[Figure]:
     """One long run, watched from its beginning."""
-    count = bench.size(20_000, 2_000_000, 10_000_000)
+    count = bench.size(20_000, 10_000_000)
     first = bench.size(5_000, 100_000)
     for database in bench.databases():
         with _system(bench, database) as system:

@@ -1,9 +1,10 @@
 """Replay: who comes late to a long run, beside a bare grpc.aio stream of the same messages.
 
 The bare server is a process of its own that has taken the very messages from Athanor beforehand and sends them from
-memory: no database, no positions. Its client parses them by protobuf and counts their events; Athanor's is the public
-client's `watch()`, which makes a Python object of every event and gives them one by one. That is the figure. Beside it:
-the same with messages that nobody opens, on both sides, which is the server's part alone.
+memory: no database, no positions. Its client receives them and opens none. Beside it stand the two ways of the public
+client: `watch_batches()`, which checks that no event is missing and leaves them as they came, and `watch()`, which
+makes a Python object of every event and gives them one by one. What comes with the figures tells whose part it is: the
+server's (its messages, unopened) or the client's (the same reading from the bare server).
 """
 
 import json
@@ -34,10 +35,11 @@ def measure(bench: Bench) -> Iterator[Figure]:
             for turn in range(bench.rounds):
                 bench.say(f"replay, {database.name}, round {turn + 1} of {bench.rounds}")
                 for name, target, how in (
-                    ("bare", bare, "messages"),
-                    ("athanor", system.target, "watch"),
                     ("bare", bare, "bytes"),
+                    ("athanor", system.target, "batches"),
+                    ("athanor", system.target, "watch"),
                     ("athanor", system.target, "bytes"),
+                    ("bare", bare, "batches"),
                     ("bare", bare, "watch"),
                 ):
                     seconds, events = _read(system, how, target, run.id)
@@ -46,23 +48,17 @@ def measure(bench: Bench) -> Iterator[Figure]:
                     took.setdefault((name, how), []).append(seconds)
 
         rate = {which: count / median(seconds) for which, seconds in took.items()}
-        yield Figure(
-            f"replay of {count:,} events by watch(), {database.name}",
-            rate["athanor", "watch"] / rate["bare", "messages"],
-            "of a bare stream",
-            REACH,
-            "more",
-            f"{number(rate['athanor', 'watch'])} events/s beside {number(rate['bare', 'messages'])} parsed, counted; "
-            f"watch() of the bare stream {number(rate['bare', 'watch'])}",
-        )
-        yield Figure(
-            f"replay of {count:,} events, messages unopened, {database.name}",
-            rate["athanor", "bytes"] / rate["bare", "bytes"],
-            "of a bare stream",
-            REACH,
-            "more",
-            f"{number(rate['athanor', 'bytes'])} events/s beside {number(rate['bare', 'bytes'])}",
-        )
+        limit = rate["bare", "bytes"]
+        for how, call in (("batches", "watch_batches()"), ("watch", "watch()")):
+            yield Figure(
+                f"replay of {count:,} events by {call}, {database.name}",
+                rate["athanor", how] / limit,
+                "of a bare stream",
+                REACH,
+                "more",
+                f"{number(rate['athanor', how])} events/s beside {number(limit)}; the server alone "
+                f"{number(rate['athanor', 'bytes'])}, {call} of the bare stream {number(rate['bare', how])}",
+            )
 
 
 def _read(system: System, how: str, target: str, run_id: str) -> tuple[float, int]:

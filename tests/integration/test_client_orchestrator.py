@@ -12,6 +12,7 @@ from athanor.client import (
     ConfigurationInvalidError,
     ConflictError,
     Event,
+    EventBatch,
     EventFilter,
     EventKind,
     InvalidArgumentError,
@@ -195,8 +196,9 @@ async def test_a_watch_from_the_start_from_the_middle_and_with_a_filter(database
         assert beyond.value.last_sequence == 1502
 
 
+@pytest.mark.parametrize("way", ["watch", "watch_batches"])
 @pytest.mark.parametrize("grace", [0.0, 1.0])
-async def test_a_watch_goes_on_over_restarts_of_the_orchestrator(database_url: str, grace: float) -> None:
+async def test_a_watch_goes_on_over_restarts_of_the_orchestrator(database_url: str, grace: float, way: str) -> None:
     port = 0
 
     async def start() -> Orchestrator:
@@ -222,10 +224,12 @@ async def test_a_watch_goes_on_over_restarts_of_the_orchestrator(database_url: s
         interruptions: list[object] = []
 
         async def watch() -> RunState:
-            async with client.runs.watch(run.id, on_interruption=interruptions.append) as watch:
+            async with getattr(client.runs, way)(run.id, on_interruption=interruptions.append) as watch:
                 async for item in watch:
                     if isinstance(item, Event):
                         seen.append(item.sequence)
+                    elif isinstance(item, EventBatch):
+                        seen.extend(item.sequences)
             assert watch.run is not None
             return watch.run.state
 

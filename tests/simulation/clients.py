@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 import grpc
-from athanor.client._async.watch import Ports, RunWatch
+from athanor.client._async.watch import BatchWatch, Ports, RunWatch
 from athanor.client._async.watch_all import ChangeWatch, runs_item
 from athanor.client.changes import Begun, RunChanged, RunDeleted
 from athanor.client.enums import RunState
@@ -107,10 +107,13 @@ class Watcher:
     async def follow(self, pace: Callable[[], float]) -> None:
         """Watch from the beginning to the end; `pace` says how long each item takes to be read."""
         watch = RunWatch(
-            self._open,
-            target="world",
-            connect_for=1e9,
-            ports=Ports(clock=lambda: asyncio.get_running_loop().time(), sleep=asyncio.sleep),
+            BatchWatch(
+                self._open,
+                target="world",
+                opened=True,
+                connect_for=1e9,
+                ports=Ports(clock=lambda: asyncio.get_running_loop().time(), sleep=asyncio.sleep),
+            )
         )
         try:
             async for item in watch:
@@ -131,13 +134,13 @@ class Watcher:
         return StreamCall(
             self.client,
             lambda host: host.watches.follow(self.run_id, position, EventFilter()),
-            run_service_pb2.WatchRunResponse,
+            None,
             self._saw,
         )
 
-    def _saw(self, response: run_service_pb2.WatchRunResponse) -> None:
+    def _saw(self, response: bytes) -> None:
         """Note what came over the wire, to be compared with what is stored."""
-        for event in response.batch.events:
+        for event in run_service_pb2.WatchRunResponse.FromString(response).batch.events:
             self._payloads[event.sequence] = event.SerializeToString()
 
 
@@ -191,7 +194,7 @@ class StreamCall:
         self,
         client: Client,
         serve: Callable[[OrchestratorHost], AsyncGenerator[Any, None]],
-        message: type[Any],
+        message: type[Any] | None,
         on_response: Callable[[Any], None],
     ) -> None:
         self._message = message
@@ -253,7 +256,7 @@ class StreamCall:
             raise item
         if not isinstance(item, bytes):
             return item
-        response = self._message.FromString(item)
+        response = item if self._message is None else self._message.FromString(item)
         self._on_response(response)
         return response
 

@@ -80,6 +80,23 @@ class Script:
         return call
 
 
+class AsBytes:
+    """A stream whose responses come as their bytes, as those of WatchRun do."""
+
+    def __init__(self, call: ScriptedCall) -> None:
+        self._call = call
+
+    async def read(self) -> Any:
+        item = await self._call.read()
+        return item if item is grpc.aio.EOF or isinstance(item, bytes) else item.SerializeToString()
+
+    def cancel(self) -> bool:
+        return self._call.cancel()
+
+    def leave(self) -> None:
+        self._call.leave()
+
+
 class FakeTime:
     """A clock that moves by sleeping."""
 

@@ -24,7 +24,7 @@ from athanor.client._async.instances import Instances
 from athanor.client._async.listing import Listing, Page
 from athanor.client._async.runners import Runners
 from athanor.client._async.runs import Runs
-from athanor.client._async.watch import Interruption, RunWatch
+from athanor.client._async.watch import BatchWatch, Interruption, RunWatch
 from athanor.client._async.watch_all import ChangeWatch
 from athanor.client.changes import (
     Begun,
@@ -59,6 +59,7 @@ from athanor.client.errors import (
     UnimplementedError,
     Violation,
 )
+from athanor.client.event_batch import BatchItem, EventBatch
 from athanor.client.events import (
     AttemptEnded,
     AttemptStarted,
@@ -101,6 +102,7 @@ __all__ = [
     "Listing",
     "Page",
     "RunWatch",
+    "BatchWatch",
     "ChangeWatch",
     "Interruption",
     # Resources
@@ -129,8 +131,10 @@ __all__ = [
     # Events and what a watch gives
     "AttemptEnded",
     "AttemptStarted",
+    "BatchItem",
     "CheckpointSaved",
     "Event",
+    "EventBatch",
     "EventFilter",
     "LogEntry",
     "ProgressUpdated",

@@ -1,14 +1,12 @@
 """From messages of the contract to the records that callers see. No message leaves the client."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from functools import lru_cache
-from typing import Any, TypeVar
+from datetime import datetime, timedelta
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from athanor.client import events, resources
+from athanor.client import _time, events, resources
 from athanor.client.enums import AttemptOutcome, FailureKind, LogFaultKind, LogLevel, RunState, Verdict
 from athanor.client.errors import Violation
 from athanor.v1 import (
@@ -23,10 +21,7 @@ from athanor.v1 import (
     verification_pb2,
 )
 
-_Event = TypeVar("_Event", bound=events.Event)
-
 _new = object.__new__
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _STATES: dict[int, RunState] = {
     run_pb2.RUN_STATE_PENDING: RunState.PENDING,
@@ -61,16 +56,7 @@ _LOG_FAULTS: dict[int, LogFaultKind] = {
 
 def time(stamp: Timestamp) -> datetime:
     """A moment, to the microsecond."""
-    try:
-        return _second(stamp.seconds) + timedelta(0, 0, stamp.nanos // 1000)
-    except OverflowError:  # a clock far out of order must not make a log unreadable
-        return datetime.max.replace(tzinfo=UTC) if stamp.seconds > 0 else datetime.min.replace(tzinfo=UTC)
-
-
-@lru_cache(64)
-def _second(seconds: int) -> datetime:
-    """A moment to the second, which the events of a log share with many others."""
-    return _EPOCH + timedelta(0, seconds)
+    return _time.moment(stamp.seconds, stamp.nanos)
 
 
 def _duration(value: Duration) -> timedelta:
@@ -286,24 +272,25 @@ def result(message: run_service_pb2.RunResult) -> events.Result:
 def event(message: run_event_pb2.RunEvent) -> events.Event:
     """An event; UnknownEvent for a sort that this client does not know."""
     kind = message.WhichOneof("event")
-    return _EVENTS[kind](message) if kind else events.UnknownEvent(*_place(message))
+    if kind != "log":
+        return _EVENTS[kind](message) if kind else events.UnknownEvent(*_place(message))
+    # A log has millions of these. A frozen dataclass sets each of its fields by a call: that takes longer than all the
+    # rest of decoding one.
+    body, stamp = message.log, message.time
+    entry = _new(events.LogEntry)
+    fields = entry.__dict__
+    fields["sequence"] = message.sequence
+    fields["attempt"] = message.attempt
+    fields["_stamp"] = stamp.seconds, stamp.nanos
+    fields["level"] = _LEVELS.get(body.level) or log_level(body.level)
+    fields["message"] = body.message
+    fields["metadata_json"] = body.metadata_json
+    fields["source"] = body.source
+    return entry
 
 
 def _place(message: run_event_pb2.RunEvent) -> tuple[int, int, datetime]:
     return message.sequence, message.attempt, time(message.time)
-
-
-def _blank(kind: type[_Event], message: run_event_pb2.RunEvent) -> tuple[_Event, dict[str, Any]]:
-    """Begin an event of which a log has millions; its fields are to be filled in.
-
-    A frozen dataclass sets each by a call: that takes longer than all the rest of decoding one.
-    """
-    event = _new(kind)
-    fields = event.__dict__
-    fields["sequence"] = message.sequence
-    fields["attempt"] = message.attempt
-    fields["time"] = time(message.time)
-    return event, fields
 
 
 def _state_changed(message: run_event_pb2.RunEvent) -> events.Event:
@@ -334,19 +321,13 @@ def _attempt_ended(message: run_event_pb2.RunEvent) -> events.Event:
     )
 
 
-def _log(message: run_event_pb2.RunEvent) -> events.Event:
-    body = message.log
-    entry, fields = _blank(events.LogEntry, message)
-    fields["level"] = _LEVELS.get(body.level) or log_level(body.level)
-    fields["message"] = body.message
-    fields["metadata_json"] = body.metadata_json
-    fields["source"] = body.source
-    return entry
-
-
 def _result(message: run_event_pb2.RunEvent) -> events.Event:
-    body = message.result
-    result, fields = _blank(events.Result, message)
+    body, stamp = message.result, message.time
+    result = _new(events.Result)
+    fields = result.__dict__
+    fields["sequence"] = message.sequence
+    fields["attempt"] = message.attempt
+    fields["_stamp"] = stamp.seconds, stamp.nanos
     fields["key"] = body.key
     fields["value_json"] = body.value_json
     fields["superseded"] = False
@@ -361,7 +342,6 @@ _EVENTS: dict[str, Callable[[run_event_pb2.RunEvent], events.Event]] = {
     "state_change": _state_changed,
     "attempt_started": _attempt_started,
     "attempt_ended": _attempt_ended,
-    "log": _log,
     "result": _result,
     "checkpoint": _checkpoint,
 }

@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, TypeAlias
 
-from athanor.client import _json
+from athanor.client import _json, _time
 from athanor.client.enums import AttemptOutcome, EventKind, LogLevel, RunState
 from athanor.client.resources import CodeVersion, Failure, Progress, Run
 
@@ -22,6 +22,24 @@ class Event:
     sequence: int
     attempt: int  # from 1; 0: belongs to none
     time: datetime  # by the clock of the machine on which it happened
+
+
+class _Time:
+    """Makes an event's time when it is asked for: a log has millions of them, and few are looked at.
+
+    Those that were given it have it in their own dictionary, which comes first.
+    """
+
+    def __get__(self, event: Event | None, kind: type[Event]) -> Any:
+        if event is None:
+            raise AttributeError("time")
+        fields = event.__dict__
+        fields["time"] = made = _time.moment(*fields["_stamp"])
+        return made
+
+
+# Not in the class itself, where it would be the field's default.
+setattr(Event, "time", _Time())  # noqa: B010
 
 
 @dataclass(frozen=True)

@@ -783,6 +783,17 @@ class RunEventBatch(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     EVENTS_FIELD_NUMBER: _builtins.int
+    FIRST_SEQUENCE_FIELD_NUMBER: _builtins.int
+    LAST_SEQUENCE_FIELD_NUMBER: _builtins.int
+    EVENT_COUNT_FIELD_NUMBER: _builtins.int
+    first_sequence: _builtins.int
+    """Sequence of the first of them. This and what follows stand in front of the events, so that a reader who only passes
+    them on need not take them apart to see that none is missing. 0 from an orchestrator that does not say it.
+    """
+    last_sequence: _builtins.int
+    """Sequence of the last of them."""
+    event_count: _builtins.int
+    """How many they are."""
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[_run_event_pb2.RunEvent]:
         """In ascending sequence."""
@@ -791,10 +802,13 @@ class RunEventBatch(_message.Message):
         self,
         *,
         events: _abc.Iterable[_run_event_pb2.RunEvent] | None = ...,
+        first_sequence: _builtins.int = ...,
+        last_sequence: _builtins.int = ...,
+        event_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_count", b"event_count", "events", b"events", "first_sequence", b"first_sequence", "last_sequence", b"last_sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

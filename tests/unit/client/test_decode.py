@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import pickle
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -239,13 +240,27 @@ def test_the_other_resources():
     assert (runner.run_ids, runner.slots, runner.connected) == (("r",), 2, True)
 
 
+def test_the_time_of_an_event_is_made_when_it_is_asked_for_and_is_part_of_the_event_all_the_same():
+    message = run_event_pb2.RunEvent(sequence=3, attempt=1, time=STAMP, log=run_event_pb2.LogEntry(message="m"))
+    event, other = _decode.event(message), _decode.event(message)
+    assert "time" not in vars(event)
+    assert event == other  # asks both of them
+    assert vars(event)["time"] == WHEN
+    assert pickle.loads(pickle.dumps(_decode.event(message))).time == WHEN
+    assert dataclasses.replace(event, sequence=4).time == WHEN
+    with pytest.raises(TypeError, match="time"):
+        LogEntry(sequence=1, attempt=1, level=LogLevel.INFO, message="m")  # type: ignore[call-arg]
+
+
 @pytest.mark.parametrize("kind", [LogEntry, Result])
 def test_events_that_are_made_without_their_constructor_have_all_that_it_sets(kind):
     message = run_event_pb2.RunEvent(sequence=3, attempt=1)
     getattr(message, {LogEntry: "log", Result: "result"}[kind]).SetInParent()
     event = _decode.event(message)
-    assert vars(event) == {field.name: getattr(event, field.name) for field in dataclasses.fields(kind)}
-    assert event == kind(**vars(event))
-    assert hash(event) == hash(kind(**vars(event)))
+    fields = {field.name: getattr(event, field.name) for field in dataclasses.fields(kind)}
+    assert vars(event).keys() - {"_stamp"} == set(fields)
+    assert event == kind(**fields)
+    assert hash(event) == hash(kind(**fields))
+    assert repr(event) == repr(kind(**fields))
     with pytest.raises(dataclasses.FrozenInstanceError):
         event.sequence = 4

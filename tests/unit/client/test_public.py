@@ -6,12 +6,12 @@ import sys
 import athanor.client
 
 EXPORTS = """
-AsyncClient Experiments Instances Runners Runs Listing Page RunWatch ChangeWatch Interruption
+AsyncClient Experiments Instances Runners Runs Listing Page RunWatch BatchWatch ChangeWatch Interruption
 Attempt AttemptFinding CodeVersion DiscoveryError Experiment Failure Instance LogFault Progress Run RunPolicy Runner
 Validation Verification
 AttemptOutcome EventKind FailureKind LogFaultKind LogLevel RunState Verdict
-AttemptEnded AttemptStarted CheckpointSaved Event EventFilter LogEntry ProgressUpdated Result RunUpdated StateChanged
-StopStep UnknownEvent WatchItem
+AttemptEnded AttemptStarted BatchItem CheckpointSaved Event EventBatch EventFilter LogEntry ProgressUpdated Result
+RunUpdated StateChanged StopStep UnknownEvent WatchItem
 Begun InstanceChanged InstanceDeleted InstancesItem RunChanged RunDeleted RunsItem Synced
 AthanorError TargetError UnavailableError DeadlineExceededError ProtocolError RefusedError InvalidArgumentError
 ConfigurationInvalidError NotFoundError AlreadyExistsError FailedPreconditionError RunTerminalError RunLiveError

@@ -91,3 +91,24 @@ async def test_those_who_wait_for_a_page_get_it_though_it_is_not_kept():
     pages, reads = LogPages[int](), Reads()
     waiting = [asyncio.create_task(pages.get("a", position, reads)) for position in range(2 * PAGES)]
     assert await asyncio.gather(*waiting) == list(range(1, 2 * PAGES + 1))
+
+
+@virtual_time
+async def test_a_page_that_is_read_ahead_is_there_when_it_is_asked_for():
+    pages, reads = LogPages[int](), Reads()
+    pages.ahead("a", 5, reads)
+    await asyncio.sleep(0.5)
+    begun = asyncio.get_running_loop().time()
+    assert await pages.get("a", 5, reads) == 1
+    assert asyncio.get_running_loop().time() == begun
+    assert reads.count == 1
+
+
+@virtual_time
+async def test_a_page_that_was_read_ahead_in_vain_is_nobodys_fault():
+    pages, reads = LogPages[int](), Reads()
+    reads.error = StorageUnavailable("away")
+    pages.ahead("a", 5, reads)
+    await asyncio.sleep(0.6)  # an exception that nobody takes would be a warning, and that an error
+    reads.error = None
+    assert await pages.get("a", 5, reads) == 2

@@ -217,7 +217,7 @@ async def test_the_run_comes_again_when_something_about_it_changes(orchestrate):
 
 
 @virtual_time
-async def test_a_long_log_is_cut_into_batches_and_a_slow_reader_holds_one(orchestrate):
+async def test_a_long_log_is_cut_into_batches_of_which_one_is_read_ahead_of_a_slow_reader(orchestrate):
     at = orchestrate()
     async with at.running():
         live = await Live(at).open()
@@ -234,8 +234,9 @@ async def test_a_long_log_is_cut_into_batches_and_a_slow_reader_holds_one(orches
             continue
         assert sum(event.ByteSize() for event in events_of(item)) <= BATCH_BYTES
         got += numbers([item])
+        await asyncio.sleep(0.5)
         reads = at.database.reads
-        await asyncio.sleep(60)  # the reader does not read, and nothing is read for it
+        await asyncio.sleep(60)  # the reader does not read, and nothing more is read for it
         assert at.database.reads == reads
     assert got == list(range(1, 203))
     await items.aclose()

@@ -14,7 +14,6 @@ from athanor.client._async.runners import Runners
 from athanor.client._async.runs import Runs
 from athanor.v1.experiment_service_pb2_grpc import ExperimentServiceStub
 from athanor.v1.instance_service_pb2_grpc import InstanceServiceStub
-from athanor.v1.run_service_pb2_grpc import RunServiceStub
 from athanor.v1.runner_service_pb2_grpc import RunnerServiceStub
 
 
@@ -42,7 +41,7 @@ class AsyncClient:
         caller = Caller(self.target, timeout=timeout, retry_for=retry_for, sleep=asyncio.sleep, clock=time.monotonic)
         self.experiments = Experiments(caller, ExperimentServiceStub(channel))
         self.instances = Instances(caller, InstanceServiceStub(channel), connect_for=retry_for)
-        self.runs = Runs(caller, RunServiceStub(channel), connect_for=retry_for)
+        self.runs = Runs(caller, channel, connect_for=retry_for)
         self.runners = Runners(caller, RunnerServiceStub(channel))
 
     async def aclose(self) -> None:

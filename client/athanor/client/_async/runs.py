@@ -9,7 +9,7 @@ import grpc.aio
 from athanor.client import _decode, _encode
 from athanor.client._async.calls import Caller
 from athanor.client._async.listing import Listing, Page
-from athanor.client._async.watch import Interruption, RunWatch, WatchCall
+from athanor.client._async.watch import BatchWatch, Interruption, RunWatch, WatchCall
 from athanor.client._async.watch_all import ChangeWatch, runs_item
 from athanor.client.changes import RunsItem
 from athanor.client.enums import EventKind, LogLevel, RunState
@@ -17,6 +17,7 @@ from athanor.client.errors import ProtocolError
 from athanor.client.events import Event, EventFilter, LogEntry, Result
 from athanor.client.resources import Run, RunPolicy, Verification
 from athanor.v1 import run_service_pb2 as pb
+from athanor.v1.run_service_pb2_grpc import RunServiceStub
 
 if TYPE_CHECKING:
     from athanor.v1.run_service_pb2_grpc import RunServiceAsyncStub
@@ -28,9 +29,13 @@ _VERIFY_TIMEOUT = 3600.0  # seconds
 class Runs:
     """Runs and their logs."""
 
-    def __init__(self, caller: Caller, stub: "RunServiceAsyncStub", *, connect_for: float) -> None:
+    def __init__(self, caller: Caller, channel: grpc.aio.Channel, *, connect_for: float) -> None:
         self._caller = caller
-        self._stub = stub
+        self._stub: RunServiceAsyncStub = RunServiceStub(channel)
+        # By itself, because a batch of events is wanted as the bytes in which it comes.
+        self._watch_run: Any = channel.unary_stream(
+            "/athanor.v1.RunService/WatchRun", request_serializer=pb.WatchRunRequest.SerializeToString
+        )
         self._connect_for = connect_for
 
     async def start(
@@ -215,19 +220,48 @@ class Runs:
         is given up after the client's `retry_for`. Raises NotFoundError when there is no such run, or no longer,
         PositionOutOfRangeError when the log does not reach `after_sequence`.
         """
+        return RunWatch(
+            self._batches(run_id, after_sequence, filter, give_up_after, on_interruption, opened=True),
+        )
+
+    def watch_batches(
+        self,
+        run_id: str,
+        *,
+        after_sequence: int = 0,
+        filter: EventFilter | None = None,
+        give_up_after: float | None = None,
+        on_interruption: Callable[[Interruption], None] | None = None,
+    ) -> BatchWatch:
+        """Follow a run as `watch` does, its events in batches of about 256 KiB; see BatchWatch, EventBatch.
+
+        For who passes a log on, or reads one of millions of events: what is not looked at costs next to nothing.
+        """
+        return self._batches(run_id, after_sequence, filter, give_up_after, on_interruption)
+
+    def _batches(
+        self,
+        run_id: str,
+        after_sequence: int,
+        filter: EventFilter | None,
+        give_up_after: float | None,
+        on_interruption: Callable[[Interruption], None] | None,
+        *,
+        opened: bool = False,
+    ) -> BatchWatch:
         selected = _encode.event_filter(filter)
 
         def open_call(position: int) -> WatchCall:
             request = pb.WatchRunRequest(id=run_id, after_sequence=position, filter=selected)
             try:
-                call: Any = self._stub.WatchRun(request)
-                return call
+                return self._watch_run(request)
             except grpc.aio.UsageError as error:
                 raise RuntimeError("this client has been closed") from error
 
-        return RunWatch(
+        return BatchWatch(
             open_call,
             target=self._caller.target,
+            opened=opened,
             after_sequence=after_sequence,
             filtered=filter is not None and filter != EventFilter(),
             connect_for=self._connect_for,

@@ -1,17 +1,17 @@
-"""Following a run: one iterator, however many connections that takes."""
+"""Following a run: one iterator, however many connections that takes. Its log comes in batches, or event by event."""
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, Self
 
 import grpc.aio
 
-from athanor.client import _backoff, _decode, _outage, _status
+from athanor.client import _backoff, _decode, _framing, _outage, _status
 from athanor.client.errors import AthanorError, ProtocolError, UnavailableError
+from athanor.client.event_batch import BatchItem, EventBatch
 from athanor.client.events import Event, ProgressUpdated, RunUpdated, WatchItem
 from athanor.client.resources import Run
 from athanor.v1 import run_service_pb2
@@ -22,7 +22,7 @@ SILENCE = 30.0  # seconds
 
 
 class WatchCall(Protocol):
-    """One WatchRun stream: what `grpc.aio.UnaryStreamCall` offers and this needs."""
+    """One stream of responses: what `grpc.aio.UnaryStreamCall` offers and this needs."""
 
     async def read(self) -> Any:
         """Return the next response, or `grpc.aio.EOF` at a regular end."""
@@ -54,13 +54,13 @@ class Ports:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
 
-class RunWatch:
-    """An asynchronous iterator over a run: `async for item in client.runs.watch(run_id): ...`.
+class BatchWatch:
+    """An asynchronous iterator over a run: `async for item in client.runs.watch_batches(run_id): ...`.
 
-    Gives RunUpdated (first, at every change, and last), every Event once and in order, and ProgressUpdated. It ends
-    after the run has ended and all of its log has been given. When the connection breaks, or the orchestrator
-    restarts, it connects again, to any of the client's orchestrators, and goes on behind the last event, for as long as
-    that takes.
+    Gives RunUpdated (first, at every change, and last), every event of the log once and in order, in an EventBatch with
+    others, and ProgressUpdated. It ends after the run has ended and all of its log has been given. When the connection
+    breaks, or the orchestrator restarts, it connects again, to any of the client's orchestrators, and goes on behind
+    the last event, for as long as that takes. It holds nothing of what it has given.
 
     Stopping to iterate, or cancelling, ends the watching only; iterating again goes on where it stopped. Not for use
     by several tasks at once. `async with` closes the stream at a place of your choice.
@@ -71,6 +71,7 @@ class RunWatch:
         open_call: Callable[[int], WatchCall],
         *,
         target: str,
+        opened: bool = False,
         after_sequence: int = 0,
         filtered: bool = False,
         connect_for: float = 10.0,
@@ -83,6 +84,7 @@ class RunWatch:
         self._orchestrators = target.count(",") + 1
         self._position = after_sequence
         self._filtered = filtered
+        self._opened = opened  # a batch is opened as it comes: one that is not what it is said to be is not given
         self._connect_for = connect_for
         self._give_up_after = give_up_after
         self._on_interruption = on_interruption
@@ -90,7 +92,6 @@ class RunWatch:
 
         self._call: WatchCall | None = None
         self._at_start = True  # nothing has come on this stream yet
-        self._queue = deque[Event]()  # of one batch, not given yet
         self._run: Run | None = None
         self._run_was_last = False  # the item given last was that run
         self._ended = False
@@ -109,23 +110,16 @@ class RunWatch:
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> WatchItem:
-        while True:
-            if self._queue:
-                event = self._queue.popleft()
-                self._position = event.sequence
-                self._run_was_last = False
-                return event
-            if self._ended:
-                raise StopAsyncIteration
+    async def __anext__(self) -> BatchItem:
+        while not self._ended:
             item = await self._advance()
             if item is not None:
                 return item
+        raise StopAsyncIteration
 
     async def aclose(self) -> None:
         """End the watching. The run goes on."""
         self._ended = True
-        self._queue.clear()
         self._drop_call()
 
     async def __aenter__(self) -> Self:
@@ -136,7 +130,7 @@ class RunWatch:
     ) -> None:
         await self.aclose()
 
-    async def _advance(self) -> WatchItem | None:
+    async def _advance(self) -> BatchItem | None:
         """Take one response from the stream, or deal with the end of the stream."""
         if self._call is None:
             self._call = self._open_call(self._position)
@@ -161,21 +155,27 @@ class RunWatch:
             raise
         return None
 
-    def _accept(self, response: run_service_pb2.WatchRunResponse) -> WatchItem | None:
+    def _accept(self, response: bytes) -> BatchItem | None:
         first, self._at_start = self._at_start, False
         self._outage.reached()
-        item = self._take(response, first)
+        batch = _framing.batch(response)
+        if batch is not None:
+            item = self._accept_batch(EventBatch(batch))
+            leads_on = item is not None
+        else:
+            item = self._take(_framing.parse(run_service_pb2.WatchRunResponse, response), first)
+            leads_on = True
         # The first item may be all that works; and a batch in which nothing is new leads nowhere either.
-        if not first and (self._queue or response.WhichOneof("item") != "batch"):
+        if leads_on and not first:
             self._outage.over()
         return item
 
-    def _take(self, response: run_service_pb2.WatchRunResponse, first: bool) -> WatchItem | None:
+    def _take(self, response: run_service_pb2.WatchRunResponse, first: bool) -> BatchItem | None:
         match response.WhichOneof("item"):
             case "run":
                 return self._accept_run(_decode.run(response.run), first)
             case "batch":
-                self._accept_batch(response.batch)
+                return self._accept_batch(EventBatch(response.batch.SerializeToString()))
             case "progress":
                 self._run_was_last = False
                 return ProgressUpdated(_decode.progress(response.progress))
@@ -185,7 +185,7 @@ class RunWatch:
                 pass  # something newer than this client
         return None
 
-    def _accept_run(self, run: Run, first: bool) -> WatchItem | None:
+    def _accept_run(self, run: Run, first: bool) -> BatchItem | None:
         # A new connection begins with the run, and a stream ends with it: what the caller has just seen is not news.
         if run == self._run and (first or self._run_was_last):
             return None
@@ -193,17 +193,23 @@ class RunWatch:
         self._run_was_last = True
         return RunUpdated(run)
 
-    def _accept_batch(self, batch: run_service_pb2.RunEventBatch) -> None:
-        last = self._position
-        for message in batch.events:
-            if message.sequence <= last:
-                continue  # given already
-            if not self._filtered and message.sequence != last + 1:
-                raise ProtocolError(f"event {message.sequence} came behind event {last}: some are missing")
-            last = message.sequence
-            self._queue.append(_decode.event(message))
+    def _accept_batch(self, batch: EventBatch) -> EventBatch | None:
+        if batch.last_sequence <= self._position:
+            return None  # given already
+        batch = batch.behind(self._position)
+        if not self._filtered and batch.first_sequence != self._position + 1:
+            raise ProtocolError(f"event {batch.first_sequence} came behind event {self._position}: some are missing")
+        if not self._filtered and not batch.contiguous:
+            raise ProtocolError(
+                f"{len(batch)} events came from {batch.first_sequence} to {batch.last_sequence}: some are missing"
+            )
+        if self._opened:
+            batch.check()
+        self._position = batch.last_sequence
+        self._run_was_last = False
+        return batch
 
-    def _finish(self) -> WatchItem | None:
+    def _finish(self) -> BatchItem | None:
         """The stream ended regularly: that is the end of the run, if the run and all of its log are here."""
         run = self._run
         if run is None or not run.ended:
@@ -240,3 +246,61 @@ class RunWatch:
         if self._call is not None:
             self._call.cancel()
             self._call = None
+
+
+class RunWatch:
+    """An asynchronous iterator over a run: `async for item in client.runs.watch(run_id): ...`.
+
+    Gives RunUpdated (first, at every change, and last), every Event once and in order, and ProgressUpdated. It ends
+    after the run has ended and all of its log has been given. When the connection breaks, or the orchestrator
+    restarts, it connects again, to any of the client's orchestrators, and goes on behind the last event, for as long as
+    that takes.
+
+    Stopping to iterate, or cancelling, ends the watching only; iterating again goes on where it stopped. Not for use
+    by several tasks at once. `async with` closes the stream at a place of your choice.
+    """
+
+    def __init__(self, batches: BatchWatch) -> None:
+        """`batches` opens them as they come."""
+        self._batches = batches
+        self._events: Iterator[Event] = iter(())  # of one batch, not given yet
+        self._given: int | None = None  # sequence up to which that one has been given; None: all of it
+
+    @property
+    def position(self) -> int:
+        """Sequence up to which everything has been given: a watch after it misses nothing and repeats nothing."""
+        return self._batches.position if self._given is None else self._given
+
+    @property
+    def run(self) -> Run | None:
+        """The run as it was last given; None before the first item."""
+        return self._batches.run
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> WatchItem:
+        while True:
+            event = next(self._events, None)
+            if event is not None:
+                self._given = event.sequence
+                return event
+            self._given = None
+            item = await anext(self._batches)
+            if not isinstance(item, EventBatch):
+                return item
+            self._given = item.first_sequence - 1
+            self._events = iter(item)
+
+    async def aclose(self) -> None:
+        """End the watching. The run goes on."""
+        self._events = iter(())
+        await self._batches.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()

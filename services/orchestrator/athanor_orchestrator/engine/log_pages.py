@@ -25,6 +25,11 @@ class LogPages(Generic[T]):
 
     async def get(self, run_id: str, position: int, read: Callable[[], Awaitable[T]]) -> T:
         """Return what `read` does, or did for another reader. Raises what it raises, and then the next one reads."""
+        # A reader that goes away takes nothing from the others.
+        return await asyncio.shield(self.ahead(run_id, position, read))
+
+    def ahead(self, run_id: str, position: int, read: Callable[[], Awaitable[T]]) -> asyncio.Task[T]:
+        """Begin to read a page that somebody is going to ask for, unless it is there; `get` then has it the sooner."""
         key = run_id, position
         now = asyncio.get_running_loop().time()
         begun, task = self._reads.get(key, (now, None))
@@ -36,8 +41,7 @@ class LogPages(Generic[T]):
             if len(self._reads) > PAGES:
                 # One that is still being read is waited for all the same, by those who have it.
                 del self._reads[next(iter(self._reads))]
-        # A reader that goes away takes nothing from the others.
-        return await asyncio.shield(task)
+        return task
 
     def _done(self, key: tuple[str, int], task: asyncio.Task[T]) -> None:
         failed = task.cancelled() or task.exception() is not None

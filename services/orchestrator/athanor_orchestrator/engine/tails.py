@@ -82,7 +82,9 @@ class Tail:
                 return None
             if len(self._made) >= _MADE:
                 self._made.clear()
-            item = self._made[position] = BatchItem(framing.batch_response(payloads), self._next - 1)
+            item = self._made[position] = BatchItem(
+                framing.batch_response(payloads, position + 1, self._next - 1), self._next - 1
+            )
         return item
 
 

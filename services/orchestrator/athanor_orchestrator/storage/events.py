@@ -75,6 +75,7 @@ class LogPart:
     """Consecutive events of one run, as their bytes alone."""
 
     payloads: list[bytes]
+    first_sequence: int  # of the first of them
     last_sequence: int  # how far it reaches
 
 
@@ -84,7 +85,8 @@ def read_log(tx: Transaction, run_id: str, *, after_sequence: int, upto: int, li
     It reaches `upto` when there is nothing.
     """
     rows = tx.dialect.fetch_log(tx.connection, run_id, after_sequence, upto, limit, max_bytes)
-    return LogPart([row[1] for row in rows], rows[-1][0] if rows else upto)
+    first, last = (rows[0][0], rows[-1][0]) if rows else (upto, upto)
+    return LogPart([row[1] for row in rows], first, last)
 
 
 def read_stored(

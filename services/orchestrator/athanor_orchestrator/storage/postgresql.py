@@ -77,14 +77,13 @@ _INSERT_RESULT = (
 # The server adds up the sizes, as in `fetch_capped`; of the row that does not fit nothing is sent.
 READ_LOG = """
     SELECT sequence, payload FROM (
-        SELECT sequence, payload, sum(octet_length(payload)) OVER (ORDER BY sequence ROWS UNBOUNDED PRECEDING) AS total,
-            row_number() OVER (ORDER BY sequence ROWS UNBOUNDED PRECEDING) AS number
+        SELECT sequence, payload, sum(octet_length(payload)) OVER (ORDER BY sequence ROWS UNBOUNDED PRECEDING) AS total
         FROM (
             SELECT sequence, payload FROM run_events WHERE run_id = %s AND sequence > %s AND sequence <= %s
             ORDER BY sequence LIMIT %s
         ) AS page
     ) AS measured
-    WHERE total <= %s OR number = 1
+    WHERE total <= %s OR total = octet_length(payload)
     ORDER BY sequence
 """
 # One statement for any number of runs: one for each, even in a pipeline, takes the driver longer than the server. The

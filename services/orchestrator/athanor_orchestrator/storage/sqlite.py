@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Collection, Sequence
 from contextlib import closing
 from itertools import chain, islice, starmap
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,6 +29,8 @@ from athanor_orchestrator.storage.dialect import READERS, Dialect, ResultTuple, 
 
 BUSY_TIMEOUT_MS = 5_000  # for whoever else has the file open: a shell, a backup
 VACUUM_PAGES = 1000  # given back at a time
+
+_payload = itemgetter(1)  # of a row of READ_LOG
 
 # Locked by somebody else, which was waited for already, or full: at once again it would be the same.
 _UNAVAILABLE = frozenset(
@@ -83,6 +86,7 @@ _UPDATE_LEASE = "UPDATE leases SET last_sequence = ?, event_count = ?, digest = 
 _UPDATE_RUN = "UPDATE runs SET last_sequence = ?, attempt_count = ?, log_count = ?, result_count = ? WHERE id = ?"
 
 
+_FETCHED = 32  # events that are fetched before a look at how large they are
 READ_LOG = (
     "SELECT sequence, payload FROM run_events WHERE run_id = ? AND sequence > ? AND sequence <= ?"
     " ORDER BY sequence LIMIT ?"
@@ -221,15 +225,18 @@ class SqliteDialect(Dialect):
     def fetch_log(
         self, connection: sqlalchemy.Connection, run_id: str, after_sequence: int, upto: int, limit: int, max_bytes: int
     ) -> Sequence[tuple[int, bytes]]:
-        """On the driver's own cursor: nothing is done in Python for an event but to count its bytes."""
+        """On the driver's own cursor, a few at a time: nothing is done in Python for each event."""
         fetched: list[tuple[int, bytes]] = []
-        total = 0
+        room = max_bytes
         with closing(_driver(connection).execute(READ_LOG, (run_id, after_sequence, upto, limit))) as rows:
-            for row in rows:
-                total += len(row[1])
-                if total > max_bytes and fetched:
+            while some := rows.fetchmany(_FETCHED):
+                room -= sum(map(len, map(_payload, some)))
+                fetched += some
+                if room < 0:
+                    # Those that were too many. The first of all comes whatever its size.
+                    while room < 0 and len(fetched) > 1:
+                        room += len(fetched.pop()[1])
                     break
-                fetched.append(row)
         return fetched
 
     def notify(self, connection: sqlalchemy.Connection, topics: Collection[str]) -> None:
