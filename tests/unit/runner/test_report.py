@@ -1,7 +1,7 @@
 """When deliveries go: at once when nothing waits for its answer, and gathered while something does."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -74,6 +74,10 @@ class Run:
         self.writer.close()
 
 
+def fenced(lease_id: str, reason: str) -> None:
+    raise AssertionError(f"{lease_id} was fenced: {reason}")
+
+
 class Reporting:
     """A reporter on a stream whose other side is the test."""
 
@@ -83,8 +87,8 @@ class Reporting:
         self.connection = Connection()
 
     @contextmanager
-    def running(self) -> Iterator[None]:
-        reporter = Reporter(self.feeds, Disk(), TIMINGS, lambda *_: None)
+    def running(self) -> Generator[None]:
+        reporter = Reporter(self.feeds, Disk(), TIMINGS, fenced)
         terms = Terms("session", 3 * MEBIBYTE, 8 * MEBIBYTE)
         task = asyncio.create_task(reporter.run(self.connection, terms), name="reporter")
         with closing(self.first), closing(self.second):
@@ -98,7 +102,8 @@ class Reporting:
     def delivered(self) -> list[dict[str, int]]:
         """Of each delivery: how many events of which run."""
         return [
-            {batch.lease_id: len(batch.events) for batch in message.delivery.batches} for message in self.stream.sent[1:]
+            {batch.lease_id: len(batch.events) for batch in message.delivery.batches}
+            for message in self.stream.sent[1:]
         ]
 
     def answer(self) -> None:
