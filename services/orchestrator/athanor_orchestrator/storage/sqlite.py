@@ -66,13 +66,15 @@ _OF_THE_CONNECTION = (
 )
 _TO_READ = ("PRAGMA query_only = ON",)
 
-_INSERT_EVENT = (
-    "INSERT INTO run_events (run_id, sequence, attempt, kind, level, key, time_us, payload, checksum)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
-# Many consecutive events of one run by one statement, which is carried out without Python: it need not have its lock
-# back, and so does not wait for whoever has it, after each of them. What they share is bound once.
+# Many events by one statement, which is carried out without Python: it need not have its lock back, and so does not
+# wait for whoever has it, after each of them.
 _AT_ONCE = 100
+_EVENT = "(?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT_EVENT = (
+    f"INSERT INTO run_events (run_id, sequence, attempt, kind, level, key, time_us, payload, checksum) VALUES {_EVENT}"
+)
+_INSERT_EVENTS_OF_ANY = _INSERT_EVENT + f", {_EVENT}" * (_AT_ONCE - 1)
+# Of one run, one after the other: what they share is bound once.
 _INSERT_EVENTS = (
     "INSERT INTO run_events (run_id, attempt, sequence, kind, level, key, time_us, payload, checksum) VALUES "
 ) + ", ".join(f"(?1, ?2, ?3 + {number}, ?, ?, ?, ?, ?, ?)" for number in range(_AT_ONCE))
@@ -170,7 +172,7 @@ class SqliteDialect(Dialect):
         return sqlite.insert(table)
 
     def append_events(self, connection: sqlalchemy.Connection, batches: Sequence[tuple[str, EventColumns]]) -> None:
-        """Hundreds at once on the driver's own cursor; what is left of each batch by one executemany."""
+        """Hundreds at once on the driver's own cursor: of one run each, then of all; what is left by one executemany."""
         cursor = _driver(connection).cursor()
         left: list[tuple[str, EventColumns]] = []
         for run_id, events in batches:
@@ -178,7 +180,10 @@ class SqliteDialect(Dialect):
             if taken:
                 _insert_hundreds(cursor, run_id, events, taken)
             left.append((run_id, events.behind(taken)))
-        cursor.executemany(_INSERT_EVENT, chain.from_iterable(starmap(event_tuples, left)))
+        rows = chain.from_iterable(starmap(event_tuples, left))
+        while len(hundred := list(islice(rows, _AT_ONCE))) == _AT_ONCE:
+            cursor.execute(_INSERT_EVENTS_OF_ANY, list(chain.from_iterable(hundred)))
+        cursor.executemany(_INSERT_EVENT, hundred)
         cursor.close()
 
     def append_results(self, connection: sqlalchemy.Connection, rows: Sequence[ResultTuple]) -> None:
