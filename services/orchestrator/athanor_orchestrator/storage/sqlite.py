@@ -24,6 +24,7 @@ from athanor_orchestrator.domain.errors import StorageIncompatible, StorageInUse
 from athanor_orchestrator.domain.event_columns import EventColumns
 from athanor_orchestrator.domain.records import Reach
 from athanor_orchestrator.storage.aliases import AnyRow, AnySelect
+from athanor_orchestrator.storage.checkpoints import Checkpoints
 from athanor_orchestrator.storage.dialect import READERS, Dialect, ResultTuple, Trouble, event_tuples
 
 BUSY_TIMEOUT_MS = 5_000  # for whoever else has the file open: a shell, a backup
@@ -63,6 +64,7 @@ _OF_THE_CONNECTION = (
     "PRAGMA temp_store = MEMORY",
     "PRAGMA cache_size = -2048",  # KiB, of each connection: the system keeps the file in memory besides
     "PRAGMA journal_size_limit = 67108864",
+    "PRAGMA wal_autocheckpoint = 4000",  # pages; most of them have been folded by then, see `Checkpoints`
 )
 _TO_READ = ("PRAGMA query_only = ON",)
 
@@ -100,6 +102,7 @@ class SqliteDialect(Dialect):
         self._path = Path(url.database).absolute()
         self._clock = clock
         self._lock_file: int | None = None
+        self._checkpoints = Checkpoints(self._path)
         self.writer = self._engine("BEGIN IMMEDIATE", (*_OF_THE_CONNECTION, *_OF_THE_FILE), pool_size=1)
         self.readers = self._engine("BEGIN", (*_OF_THE_CONNECTION, *_TO_READ), pool_size=READERS)
 
@@ -140,6 +143,7 @@ class SqliteDialect(Dialect):
 
     def release(self) -> None:
         """Close the connections (the last one folds the WAL into the file), then the lock."""
+        self._checkpoints.close()
         self.readers.dispose()
         self.writer.dispose()
         if self._lock_file is not None:
@@ -180,6 +184,7 @@ class SqliteDialect(Dialect):
             if taken:
                 _insert_hundreds(cursor, run_id, events, taken)
             left.append((run_id, events.behind(taken)))
+            self._checkpoints.storing(sum(map(len, events.payloads)))
         rows = chain.from_iterable(starmap(event_tuples, left))
         while len(hundred := list(islice(rows, _AT_ONCE))) == _AT_ONCE:
             cursor.execute(_INSERT_EVENTS_OF_ANY, list(chain.from_iterable(hundred)))
