@@ -1,6 +1,6 @@
 """When the next delivery goes. No timer delays anything: what is small is gathered while an answer is awaited."""
 
-LARGE_DELIVERY = 64 * 1024  # bytes of events that are worth a message of their own
+LARGE_DELIVERY = 256 * 1024  # bytes of events that are worth a message of their own
 LOOK_AGAIN = 0.002  # seconds of waiting, at least, after which it is looked again how much has come
 
 
