@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,17 @@ async def test_what_is_stored_is_folded_into_the_file_beside_the_commits(databas
     assert "athanor-checkpoints" in {thread.name for thread in threading.enumerate()}
     await database.close()
     assert "athanor-checkpoints" not in {thread.name for thread in threading.enumerate()}
+
+
+async def test_events_of_several_runs_that_go_by_the_hundred_stay_each_in_its_own_log(database: Database) -> None:
+    stored = {}
+    for number in range(4):
+        run = await a_stored_run(database)
+        stored[run.id] = log_events(2, 71 + 40 * number, payload=bytes([number]) * 10)
+    await database.write(lambda tx: events.append_events(tx, list(stored.items())))
+    for run_id, rows in stored.items():
+        read = partial(events.read_events, run_id=run_id, after_sequence=1, limit=1000, max_bytes=1 << 30)
+        assert (await database.read(lambda tx, read=read: read(tx))).items == rows
 
 
 async def test_connections_for_reading_cannot_write(database: Database) -> None:

@@ -176,7 +176,7 @@ class SqliteDialect(Dialect):
         return sqlite.insert(table)
 
     def append_events(self, connection: sqlalchemy.Connection, batches: Sequence[tuple[str, EventColumns]]) -> None:
-        """Hundreds at once on the driver's own cursor: of one run each, then of all; what is left by one executemany."""
+        """By the hundred on the driver's own cursor: of one run each, then of all; what is left by executemany."""
         cursor = _driver(connection).cursor()
         left: list[tuple[str, EventColumns]] = []
         for run_id, events in batches:
