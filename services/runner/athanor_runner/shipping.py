@@ -159,11 +159,13 @@ class Feed:
         self._on_damage(reason)
 
     def ask_to_ring(self) -> bool:
-        """Has the doorbell rung at the next event. True when that had not been asked for: one may have been missed."""
+        """Has the doorbell rung at the next event. True when that had not been asked for: one may have been missed.
+
+        Then the page tells: the process writes it before it looks whether to ring. The spool need not be looked into.
+        """
         if self.control is None or self._closed or self.control.waiting:
             return False
         self.control.waiting = True
-        self._look = True
         return True
 
     def look(self) -> None:
