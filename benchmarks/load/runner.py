@@ -1,10 +1,11 @@
 """A runner whose runs are a tape: it holds a session and leases, ships what is due, and goes back where it is told to.
 
-It cuts deliveries as the real one does: a share of each for every run that has something, small ones no faster than
-`LINGER_S` one after the other, and no more of one run under way than Welcome allows.
+It cuts deliveries as the real one does: a share of each for every run that has something, small ones when the
+one before has been answered, and no more of one run under way than Welcome allows.
 """
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -12,12 +13,12 @@ from typing import Any
 
 from athanor.runner.v1 import dispatch_service_pb2 as pb
 from athanor.runner.v1 import dispatch_service_pb2_grpc
+from athanor_runner.pace import Pace
+from athanor_runner.settings import Timings
 from grpc import aio
 
 from benchmarks.load.tape import Tape, delivery, lease_field
 
-LINGER_S = 0.01
-SMALL_DELIVERY = 128 * 1024  # bytes
 _IDLE_S = 0.005  # how often it looks whether anything is due when nothing was
 _BUDGET = 2 * 1024 * 1024  # bytes of events in one delivery
 _AT_ONCE = 1000  # events of one run in one delivery
@@ -86,6 +87,8 @@ class LoadRunner:
         )()
         self._turn: deque[LoadRun] = deque()  # the one whose turn it is first
         self._window = 0
+        self._pace = Pace(Timings().answer)
+        self._news = asyncio.Event()  # an answer
         self._all_over = asyncio.Event()
 
     @asynccontextmanager
@@ -162,6 +165,8 @@ class LoadRunner:
         loop = asyncio.get_running_loop()
         while (answer := await self._report.read()) is not aio.EOF:
             now = loop.time()
+            self._pace.answered()
+            self._news.set()
             for word in answer.acknowledgements:
                 self._acknowledged(word, now)
             self.fences += [fence.reason for fence in answer.fences]
@@ -184,15 +189,27 @@ class LoadRunner:
         loop = asyncio.get_running_loop()
         await self._report.write(pb.ReportRequest(open=pb.Open(session_id=session_id)).SerializeToString())
         while True:
-            batches = self._cut(loop.time())
+            now = loop.time()
+            self._news.clear()
+            pause = self._pace.pause(now, self._unsent(now))
+            batches = self._cut(now) if pause <= 0 else []
             if not batches:
-                await asyncio.sleep(_IDLE_S)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(pause or _IDLE_S):
+                        await self._news.wait()
                 continue
-            message = delivery(batches)
             self.deliveries += 1
-            await self._report.write(message)
-            if len(message) < SMALL_DELIVERY:
-                await asyncio.sleep(LINGER_S)
+            self._pace.sent(now)
+            await self._report.write(delivery(batches))
+
+    def _unsent(self, now: float) -> int:
+        """Return how many bytes are due and may be under way."""
+        size = 0
+        for run in self._turn:
+            due = run.due(now)
+            if run.tape is not None and due > run.sent and run.tape.size(run.acknowledged, due) <= self._window:
+                size += run.tape.size(run.sent, due)
+        return size
 
     def _cut(self, now: float) -> list[bytes]:
         """Take what is due, of each run in turn, as much as fits and may be under way."""

@@ -5,11 +5,14 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
 from athanor_orchestrator.domain.errors import StorageInUse, StorageUnavailable
 from athanor_orchestrator.storage import events
+from athanor_orchestrator.storage.checkpoints import EVERY_BYTES
 from athanor_orchestrator.storage.database import Database
 from sqlalchemy import event
 
@@ -30,6 +33,32 @@ async def test_a_commit_is_flushed_before_it_is_answered(database: Database) -> 
     assert await database.write(pragma("busy_timeout")) == 5_000
     assert await database.write(pragma("auto_vacuum")) == 2  # incremental
     assert await database.write(pragma("page_size")) == 8192
+
+
+async def test_what_is_stored_is_folded_into_the_file_beside_the_commits(database: Database, tmp_path: Path) -> None:
+    run = await a_stored_run(database)
+    pages = await database.write(pragma("wal_autocheckpoint"))
+    for first in range(2, 8):
+        large = log_events(first, first, payload=b"x" * (EVERY_BYTES // 4))
+        await database.write(lambda tx, large=large: events.append_events(tx, [(run.id, large)]))
+    assert (tmp_path / "athanor.db-wal").stat().st_size < pages * 8192  # so it was not the writer who did it
+    async with asyncio.timeout(20):
+        while (tmp_path / "athanor.db").stat().st_size < EVERY_BYTES // 2:
+            await asyncio.sleep(0.01)
+    assert "athanor-checkpoints" in {thread.name for thread in threading.enumerate()}
+    await database.close()
+    assert "athanor-checkpoints" not in {thread.name for thread in threading.enumerate()}
+
+
+async def test_events_of_several_runs_that_go_by_the_hundred_stay_each_in_its_own_log(database: Database) -> None:
+    stored = {}
+    for number in range(4):
+        run = await a_stored_run(database)
+        stored[run.id] = log_events(2, 71 + 40 * number, payload=bytes([number]) * 10)
+    await database.write(lambda tx: events.append_events(tx, list(stored.items())))
+    for run_id, rows in stored.items():
+        read = partial(events.read_events, run_id=run_id, after_sequence=1, limit=1000, max_bytes=1 << 30)
+        assert (await database.read(lambda tx, read=read: read(tx))).items == rows
 
 
 async def test_connections_for_reading_cannot_write(database: Database) -> None:

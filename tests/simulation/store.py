@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy
+from athanor_orchestrator.storage.checkpoints import Checkpoints
 from athanor_orchestrator.storage.database import Database
 from athanor_orchestrator.storage.dialect import Trouble
 from athanor_orchestrator.storage.sqlite import SqliteDialect
@@ -176,6 +177,11 @@ class Store:
             raise ConnectionLost("the connection was lost in the commit")
 
 
+class _NoCheckpoints(Checkpoints):
+    def storing(self, size: int) -> None:
+        """There is no WAL, and no thread but one."""
+
+
 class _Dialect(SqliteDialect):
     """The real one, on the shared connection."""
 
@@ -183,6 +189,7 @@ class _Dialect(SqliteDialect):
         # Not the base's: it would make engines for a file.
         self._handle = handle
         self._clock = clock
+        self._checkpoints = _NoCheckpoints(Path())
         self.writer = engine
         self.readers = engine
 

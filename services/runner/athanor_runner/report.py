@@ -12,14 +12,13 @@ from athanor.v1 import run_pb2
 
 from athanor_runner import shipping
 from athanor_runner.backoff import Backoff
+from athanor_runner.pace import Pace
 from athanor_runner.ports import Connection, Disk, ReportStream, StreamEnded
 from athanor_runner.settings import Timings
 from athanor_runner.shipping import Batch, Feed, Feeds
 from athanor_runner.supervise import until_first_ends
 
 log = logging.getLogger(__name__)
-
-SMALL_DELIVERY = 128 * 1024  # bytes; smaller ones follow each other with a pause
 
 
 @dataclass(frozen=True)
@@ -51,9 +50,10 @@ class Reporter:
         backoff = Backoff(self._timings.reconnect_first, self._timings.reconnect_most)
         while True:
             stream = connection.report()
+            pace = Pace(self._timings.answer)
             try:
                 await until_first_ends(
-                    report_reader=self._read(stream, backoff), report_writer=self._write(stream, terms)
+                    report_reader=self._read(stream, pace, backoff), report_writer=self._write(stream, pace, terms)
                 )
             except StreamEnded as ended:
                 if ended.superseded:
@@ -63,10 +63,11 @@ class Reporter:
                 stream.cancel()
             await asyncio.sleep(backoff.next())
 
-    async def _read(self, stream: ReportStream, backoff: Backoff) -> None:
+    async def _read(self, stream: ReportStream, pace: Pace, backoff: Backoff) -> None:
         while True:
             response = await stream.receive()
             backoff.reset()
+            pace.answered()
             for word in response.acknowledgements:
                 feed = self._feeds.find(word.lease_id)
                 if feed is not None:
@@ -75,7 +76,7 @@ class Reporter:
                 self._on_fence(fence.lease_id, fence.reason)
             self._feeds.news.set()
 
-    async def _write(self, stream: ReportStream, terms: Terms) -> None:
+    async def _write(self, stream: ReportStream, pace: Pace, terms: Terms) -> None:
         loop = asyncio.get_running_loop()
         self._feeds.stream_opened(terms.max_unacknowledged_bytes)
         await stream.send(pb.ReportRequest(open=pb.Open(session_id=terms.session_id)))
@@ -94,7 +95,11 @@ class Reporter:
                 for feed in self._feeds:
                     feed.look()
             ready = self._in_turn([feed for feed in self._feeds if feed.ready])
-            batches = self._still_wanted(await self._disk.run(shipping.fill, ready, terms.budget)) if ready else []
+            unread = [feed for feed in ready if feed.may_have_more]
+            pause = pace.pause(loop.time(), sum(feed.unread_bytes for feed in unread)) if unread else 0
+            batches: list[tuple[Feed, Batch]] = []
+            if unread and pause <= 0:
+                batches = self._still_wanted(await self._disk.run(shipping.fill, unread, terms.budget))
             if loop.time() >= progress_due:
                 progress = _progress(self._feeds)
                 progress_due = loop.time() + self._timings.progress_interval
@@ -106,18 +111,18 @@ class Reporter:
                 # Before it is sent: the acknowledgement may be faster than the return from here.
                 for feed, batch in batches:
                     feed.was_sent(batch)
+                if batches:
+                    pace.sent(loop.time())
                 await stream.send(_delivery(batches, progress))
-                if sum(batch.size for _, batch in batches) < SMALL_DELIVERY:
-                    await asyncio.sleep(self._timings.linger)
-                continue
-            asked = [feed for feed in ready if feed.ask_to_ring()]
-            if not asked:  # else once more: something may have come before the asking
-                await self._wait_for_news()
+            elif pause > 0:
+                await self._wait_for_news(pause)
+            elif not [feed for feed in ready if feed.ask_to_ring()]:  # else once more: something came before the asking
+                await self._wait_for_news(self._timings.spool_poll)
 
-    async def _wait_for_news(self) -> None:
-        """Waits for the doorbell, an acknowledgement, progress; or until it is time to look at every spool."""
+    async def _wait_for_news(self, longest: float) -> None:
+        """Waits for the doorbell, an acknowledgement, progress; or for so many seconds."""
         loop = asyncio.get_running_loop()
-        until = loop.time() + self._timings.spool_poll
+        until = loop.time() + longest
         while not self._feeds.news.is_set() and (left := until - loop.time()) > 0:
             with contextlib.suppress(TimeoutError):
                 pause = min(left, self._timings.progress_interval) if any(self._feeds) else left

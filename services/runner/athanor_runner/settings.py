@@ -37,7 +37,7 @@ class Timings:
     tree_poll: float = 2.0  # how often descendants are noted, so that one which loses its parent is still known
     spool_poll: float = 0.5  # beside the doorbell: how often every spool is looked at
     sync_interval: float = 0.1  # how often new data is looked for and flushed; with the flush itself under 200 ms
-    linger: float = 0.01  # small deliveries follow each other no faster than this
+    answer: float = 0.2  # small deliveries wait for the answer to the one before, but not for longer than this
     progress_interval: float = 0.1  # progress slots are read at most this often
     open_answer: float = 5.0  # how long Report waits to be told where to go on before it repeats what is unacknowledged
     welcome: float = 20.0  # how long Connect waits for Welcome

@@ -12,6 +12,8 @@ from athanor.experiment.control import ControlPage, ProgressSlot
 from athanor.experiment.spool import SpoolError, SpoolReader, scan
 from athanor.experiment.wire import MAX_EVENT_BYTES
 
+from athanor_runner.pace import LARGE_DELIVERY
+
 ROUNDS = 8  # in which the room of one delivery is handed out
 
 
@@ -99,6 +101,7 @@ class Feed:
         self.folder = folder
         self._reader = SpoolReader(folder)
         self._placed = -1  # the generation for which the reader was put in its place
+        self._event_bytes = 0  # of an event that was sent last, on average
         self._look = True  # read on, whatever the process says of what it recorded
         self._shown_progress = 0
         self._on_progress = on_progress
@@ -147,6 +150,7 @@ class Feed:
     def was_sent(self, batch: Batch) -> None:
         """These events are under way."""
         self.window.sent(batch)
+        self._event_bytes = batch.size // len(batch.events)
         self.highest_sequence = max(self.highest_sequence, batch.last_sequence)
 
     def damaged(self, reason: str) -> None:
@@ -155,11 +159,13 @@ class Feed:
         self._on_damage(reason)
 
     def ask_to_ring(self) -> bool:
-        """Has the doorbell rung at the next event. True when that had not been asked for: one may have been missed."""
+        """Has the doorbell rung at the next event. True when that had not been asked for: one may have been missed.
+
+        Then the page tells: the process writes it before it looks whether to ring. The spool need not be looked into.
+        """
         if self.control is None or self._closed or self.control.waiting:
             return False
         self.control.waiting = True
-        self._look = True
         return True
 
     def look(self) -> None:
@@ -170,6 +176,19 @@ class Feed:
     def recorded_sequence(self) -> int:
         """Sequence of the last event that its process says it recorded; 0 when it says nothing."""
         return self.control.recorded_sequence if self.control is not None and not self._closed else 0
+
+    @property
+    def may_have_more(self) -> bool:
+        """Is it worth reading on? Not to be asked while it is being read."""
+        return self._placed != self.generation or self._more()
+
+    @property
+    def unread_bytes(self) -> int:
+        """About how much was recorded and not read, if events are now what they were. Not while it is being read."""
+        if self._placed == self.generation and not self._reader.at_end:
+            return LARGE_DELIVERY  # the last delivery had no room for it
+        read = self._reader.last_sequence if self._placed == self.generation else self.window.committed
+        return max(0, self.recorded_sequence - read) * self._event_bytes
 
     def has_progress(self) -> bool:
         """Is there progress that was not taken yet?"""
@@ -197,7 +216,7 @@ class Feed:
             if self._placed != generation:
                 self._place()
                 self._placed = generation
-            elif not self._may_have_more():
+            elif not self._more():
                 return None
             self._look = False
             events = self._reader.read(max_bytes)
@@ -207,7 +226,7 @@ class Feed:
             reader = self._reader
             return Batch(tuple(events), reader.last_sequence, reader.position.record_bytes, reader.at_end)
 
-    def _may_have_more(self) -> bool:
+    def _more(self) -> bool:
         """Most looks find nothing, and one into the spool costs a hundred times what one at the page does."""
         said = self.recorded_sequence
         return self._look or self.ending or not self._reader.at_end or said == 0 or said > self._reader.last_sequence

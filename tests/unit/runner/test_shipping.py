@@ -276,11 +276,13 @@ def test_a_spool_is_not_looked_into_as_long_as_its_process_has_recorded_nothing_
     one.feed.look()
     assert shipped() == (1, 1)
     one.write(1)
-    assert one.feed.ask_to_ring()  # from now on it would ring; what came before is looked for
-    assert shipped() == (1, 1)
+    assert one.feed.ask_to_ring()  # from now on it rings, and what came before stands on its page
+    assert shipped() == (0, 0)
     one.write(1)
-    one.control.recorded(lambda: None, one.next - 1)
-    assert shipped() == (1, 1)
+    rung: list[int] = []
+    one.control.recorded(lambda: rung.append(1), one.next - 1)
+    assert rung
+    assert shipped() == (2, 1)
     one.write(1)  # by the runner, behind the process's end
     one.feed.ending = True
     assert shipped() == (1, 1)

@@ -25,6 +25,7 @@ from athanor_orchestrator.domain.errors import StorageIncompatible, StorageInUse
 from athanor_orchestrator.domain.event_columns import EventColumns
 from athanor_orchestrator.domain.records import Reach
 from athanor_orchestrator.storage.aliases import AnyRow, AnySelect
+from athanor_orchestrator.storage.checkpoints import Checkpoints
 from athanor_orchestrator.storage.dialect import READERS, Dialect, ResultTuple, Trouble, event_tuples
 
 BUSY_TIMEOUT_MS = 5_000  # for whoever else has the file open: a shell, a backup
@@ -66,16 +67,19 @@ _OF_THE_CONNECTION = (
     "PRAGMA temp_store = MEMORY",
     "PRAGMA cache_size = -2048",  # KiB, of each connection: the system keeps the file in memory besides
     "PRAGMA journal_size_limit = 67108864",
+    "PRAGMA wal_autocheckpoint = 4000",  # pages; most of them have been folded by then, see `Checkpoints`
 )
 _TO_READ = ("PRAGMA query_only = ON",)
 
-_INSERT_EVENT = (
-    "INSERT INTO run_events (run_id, sequence, attempt, kind, level, key, time_us, payload, checksum)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
-# Many consecutive events of one run by one statement, which is carried out without Python: it need not have its lock
-# back, and so does not wait for whoever has it, after each of them. What they share is bound once.
+# Many events by one statement, which is carried out without Python: it need not have its lock back, and so does not
+# wait for whoever has it, after each of them.
 _AT_ONCE = 100
+_EVENT = "(?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT_EVENT = (
+    f"INSERT INTO run_events (run_id, sequence, attempt, kind, level, key, time_us, payload, checksum) VALUES {_EVENT}"
+)
+_INSERT_EVENTS_OF_ANY = _INSERT_EVENT + f", {_EVENT}" * (_AT_ONCE - 1)
+# Of one run, one after the other: what they share is bound once.
 _INSERT_EVENTS = (
     "INSERT INTO run_events (run_id, attempt, sequence, kind, level, key, time_us, payload, checksum) VALUES "
 ) + ", ".join(f"(?1, ?2, ?3 + {number}, ?, ?, ?, ?, ?, ?)" for number in range(_AT_ONCE))
@@ -102,6 +106,7 @@ class SqliteDialect(Dialect):
         self._path = Path(url.database).absolute()
         self._clock = clock
         self._lock_file: int | None = None
+        self._checkpoints = Checkpoints(self._path)
         self.writer = self._engine("BEGIN IMMEDIATE", (*_OF_THE_CONNECTION, *_OF_THE_FILE), pool_size=1)
         self.readers = self._engine("BEGIN", (*_OF_THE_CONNECTION, *_TO_READ), pool_size=READERS)
 
@@ -142,6 +147,7 @@ class SqliteDialect(Dialect):
 
     def release(self) -> None:
         """Close the connections (the last one folds the WAL into the file), then the lock."""
+        self._checkpoints.close()
         self.readers.dispose()
         self.writer.dispose()
         if self._lock_file is not None:
@@ -174,7 +180,7 @@ class SqliteDialect(Dialect):
         return sqlite.insert(table)
 
     def append_events(self, connection: sqlalchemy.Connection, batches: Sequence[tuple[str, EventColumns]]) -> None:
-        """Hundreds at once on the driver's own cursor; what is left of each batch by one executemany."""
+        """By the hundred on the driver's own cursor: of one run each, then of all; what is left by executemany."""
         cursor = _driver(connection).cursor()
         left: list[tuple[str, EventColumns]] = []
         for run_id, events in batches:
@@ -182,7 +188,11 @@ class SqliteDialect(Dialect):
             if taken:
                 _insert_hundreds(cursor, run_id, events, taken)
             left.append((run_id, events.behind(taken)))
-        cursor.executemany(_INSERT_EVENT, chain.from_iterable(starmap(event_tuples, left)))
+            self._checkpoints.storing(sum(map(len, events.payloads)))
+        rows = chain.from_iterable(starmap(event_tuples, left))
+        while len(hundred := list(islice(rows, _AT_ONCE))) == _AT_ONCE:
+            cursor.execute(_INSERT_EVENTS_OF_ANY, list(chain.from_iterable(hundred)))
+        cursor.executemany(_INSERT_EVENT, hundred)
         cursor.close()
 
     def append_results(self, connection: sqlalchemy.Connection, rows: Sequence[ResultTuple]) -> None:
