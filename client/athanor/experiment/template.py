@@ -41,6 +41,7 @@ exit_status = 1
 _BUFFERED = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)
 
 READY = b"ready"
+WANTED = b"wanted"  # from the spare to the template: an order has come
 MAX_MESSAGE_BYTES = 64 << 10
 ID_LENGTH = 36  # of a lease's id
 PAUSE_S = 0.03  # before the next spare is made: what was just started needs the processor more, unless others wait
@@ -171,9 +172,11 @@ def _with_a_spare(runner: socket.socket, made: "_Template") -> Order | None:
             os._exit(1)
     with ours:
         theirs.close()
-        answer = ours.recv(MAX_MESSAGE_BYTES)
-    os.kill(between, signal.SIGKILL)
-    os.waitpid(between, 0)
+        wanted = ours.recv(MAX_MESSAGE_BYTES)
+        # While the spare prepares itself: the end of a process takes as long as that.
+        os.kill(between, signal.SIGKILL)
+        os.waitpid(between, 0)
+        answer = ours.recv(MAX_MESSAGE_BYTES) if wanted else b""
     if not answer:
         os._exit(0)  # the runner is gone, or will take another template
     runner.send(answer)
@@ -186,7 +189,10 @@ def _wait(runner: socket.socket, template: socket.socket, made: "_Template") -> 
     if made.models:
         _make_a_model()  # again: what that touches of the shared memory is copied now, while nobody waits
     ready, _, _ = select.select([runner, template], [], [])
-    order = None if template in ready else _receive(runner)  # the template says nothing: it is gone
+    if template in ready:  # it says nothing: it is gone
+        os._exit(0)
+    template.send(WANTED)
+    order = _receive(runner)
     if order is None:
         os._exit(0)
     try:
