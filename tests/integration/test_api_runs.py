@@ -5,12 +5,15 @@ import logging
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from athanor.v1 import instance_pb2, instance_service_pb2, run_event_pb2, run_pb2, run_policy_pb2, run_service_pb2
 from athanor_orchestrator.domain.records import Policy, RunState
+from athanor_orchestrator.engine import configuration
 from athanor_orchestrator.engine.deletion import remove_some
 from athanor_orchestrator.storage import deletion, runs
+from athanor_orchestrator.storage.database import Database
 from athanor_orchestrator.storage.transaction import Transaction
 from google.protobuf.duration_pb2 import Duration
 from grpc import StatusCode, aio
@@ -113,6 +116,36 @@ async def test_a_definition_that_is_replaced_between_the_check_and_the_transacti
         monkeypatch.setattr("athanor_orchestrator.engine.runs.asyncio", threads)
         refusal = await refused(api.runs.StartRun(R.StartRunRequest(instance_id=instance.id)))
         assert refusal.violations == {"instance.configuration_json/iterations": "must be at most 5; is 10"}
+
+
+async def test_a_configuration_that_was_found_to_fit_is_not_checked_again_unless_something_of_it_changes(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(database_url) as api:
+        await api.define()
+        instance = await api.create_instance()
+        await api.runs.StartRun(R.StartRunRequest(instance_id=instance.id))
+        reads = 0
+        looked = 0
+        read, require_fit = Database.read, configuration.require_fit
+
+        async def counted_read(database: Database, *arguments: Any, **options: Any) -> Any:
+            nonlocal reads
+            reads += 1
+            return await read(database, *arguments, **options)
+
+        def counted_look(*arguments: Any) -> None:
+            nonlocal looked
+            looked += 1
+            require_fit(*arguments)
+
+        monkeypatch.setattr(Database, "read", counted_read)
+        monkeypatch.setattr(configuration, "require_fit", counted_look)
+        await api.runs.StartRun(R.StartRunRequest(instance_id=instance.id))
+        assert (reads, looked) == (0, 0)
+        await api.define(schema={"properties": {"iterations": {"maximum": 50}}})
+        await api.runs.StartRun(R.StartRunRequest(instance_id=instance.id))
+        assert looked == 1
 
 
 async def test_a_repeated_start_makes_one_run_also_after_a_restart(database_url: str) -> None:

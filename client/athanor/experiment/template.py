@@ -33,7 +33,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
-from athanor.experiment.assignment import DOORBELL_VARIABLE, LEASE_VARIABLE, TEMPLATE_VARIABLE
+from athanor.experiment.assignment import DOORBELL_VARIABLE, LEASE_VARIABLE, TEMPLATE_VARIABLE, Assignment
 
 # With what a process that was forked ends; to be set before it does.
 exit_status = 1
@@ -41,6 +41,7 @@ exit_status = 1
 _BUFFERED = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)
 
 READY = b"ready"
+WANTED = b"wanted"  # from the spare to the template: an order has come
 MAX_MESSAGE_BYTES = 64 << 10
 ID_LENGTH = 36  # of a lease's id
 PAUSE_S = 0.03  # before the next spare is made: what was just started needs the processor more, unless others wait
@@ -76,7 +77,7 @@ def serve() -> None:
             room = _Room.find()
             models = _warm_up()
             sources = tuple(_sources())
-            made = _Template(room, sources, _marks(sources), models)
+            made = _Template(room, sources, _marks(sources), frozenset(sys.modules), models)
             _check_fitness()
         except Exception as error:  # noqa: BLE001 - whatever it is, runs are started in the other way
             runner.send(f"{type(error).__name__}: {error}".encode()[:MAX_MESSAGE_BYTES])
@@ -90,32 +91,41 @@ def serve() -> None:
             if order is not None:
                 break
             select.select([runner], [], [], PAUSE_S)
-    atexit.register(_end, os.getpid(), frozenset(sys.modules))  # the first to be registered is the last to be called
+    atexit.register(_end, os.getpid(), made.modules)  # the first to be registered is the last to be called
     _become(order)
 
 
 def _warm_up() -> bool:
-    """Import what an author's model needs, down to what pydantic leaves for when the first is made, if it may be.
+    """Import what runs need, down to what pydantic leaves for when the first model is made, if one may be.
 
-    Making one would import pydantic's plugins, and they are anybody's. Tells whether one was made.
+    Making one would import pydantic's plugins, and they are anybody's. Tells whether it may be.
     """
     from importlib import metadata  # here, because the runner, which imports this module, does without
 
     importlib.import_module("pydantic")
     models = not metadata.entry_points(group="pydantic")
     if models:
-        _make_a_model()
+        _rehearse()
     return models
 
 
-def _make_a_model() -> None:
+def _rehearse() -> None:
+    """Do what every run does at its start, in memory: a configuration, an experiment of it, its first line."""
     import pydantic
+
+    from athanor.experiment import RunContext, experiment
+    from athanor.experiment.testing import run_experiment
 
     class Model(pydantic.BaseModel):
         number: int = pydantic.Field(1, ge=0)
         texts: list[str] | None = None
 
-    Model.model_validate_json('{"number": 2}').model_dump(mode="json", by_alias=True)
+    @experiment
+    def rehearsal(ctx: RunContext[Model]) -> None:
+        ctx.log("info", "rehearsed", {"number": ctx.config.number})
+
+    Assignment.from_json(Assignment("", "", "", "", 1, "", "", "{}", 0, 1).to_json())
+    run_experiment(rehearsal, {"number": 2}, capture=True)
 
 
 def _sources() -> Iterator[str]:
@@ -171,9 +181,11 @@ def _with_a_spare(runner: socket.socket, made: "_Template") -> Order | None:
             os._exit(1)
     with ours:
         theirs.close()
-        answer = ours.recv(MAX_MESSAGE_BYTES)
-    os.kill(between, signal.SIGKILL)
-    os.waitpid(between, 0)
+        wanted = ours.recv(MAX_MESSAGE_BYTES)
+        # While the spare prepares itself: the end of a process takes as long as that.
+        os.kill(between, signal.SIGKILL)
+        os.waitpid(between, 0)
+        answer = ours.recv(MAX_MESSAGE_BYTES) if wanted else b""
     if not answer:
         os._exit(0)  # the runner is gone, or will take another template
     runner.send(answer)
@@ -183,10 +195,15 @@ def _with_a_spare(runner: socket.socket, made: "_Template") -> Order | None:
 def _wait(runner: socket.socket, template: socket.socket, made: "_Template") -> Order:
     """Wait as a spare for an order and mark this process for it. Ends it when there will be none, or it cannot be."""
     os.setsid()
+    # What these touch of the shared memory is copied now, while nobody waits.
     if made.models:
-        _make_a_model()  # again: what that touches of the shared memory is copied now, while nobody waits
+        _rehearse()
+    _marks(made.sources)
     ready, _, _ = select.select([runner, template], [], [])
-    order = None if template in ready else _receive(runner)  # the template says nothing: it is gone
+    if template in ready:  # it says nothing: it is gone
+        os._exit(0)
+    template.send(WANTED)
+    order = _receive(runner)
     if order is None:
         os._exit(0)
     try:
@@ -263,7 +280,8 @@ class _Template(NamedTuple):
     room: "_Room"
     sources: tuple[str, ...]
     marks: list[object]
-    models: bool  # it is allowed to make models
+    modules: frozenset[str]  # that it has imported
+    models: bool  # it may make models, and so rehearse
 
 
 class _Room(NamedTuple):

@@ -311,3 +311,23 @@ def test_a_bound_of_infinity_bounds_nothing() -> None:
 def test_a_reference_that_leads_in_a_circle_beside_defaults_ends() -> None:
     schema = {"$defs": {"a": {"allOf": [{"$ref": "#/$defs/b"}]}, "b": {"allOf": [{"$ref": "#/$defs/a"}]}}}
     assert check("{}", with_schema({**schema, "$ref": "#/$defs/a"})).violations
+
+
+def test_what_fits_is_remembered_by_its_texts_and_the_oldest_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(configuration, "MOST_REMEMBERED", 2)
+    fitting = configuration.Fitting()
+    schema = '{"type": "object", "properties": {"a": {"maximum": 5}}}'
+    strict = Experiment("digits", configuration_schema_json=schema)
+    for number in (1, 2, 3):
+        fitting.look(f'{{"a": {number}}}', strict)
+    fitting.require('{"a": 3}', strict)
+    with pytest.raises(configuration.Unchecked):
+        fitting.require('{"a": 1}', strict)
+    with pytest.raises(configuration.Unchecked) as unchecked:
+        fitting.require('{"a": 3}', Experiment("digits", configuration_schema_json="{}"))
+    assert unchecked.value.configuration_json == '{"a": 3}'
+
+    with pytest.raises(ConfigurationInvalid):
+        fitting.look('{"a": 6}', strict)
+    with pytest.raises(configuration.Unchecked):
+        fitting.require('{"a": 6}', strict)

@@ -151,6 +151,32 @@ async def test_several_claims_are_one_transaction(orchestrate):
     assert len(session.outbox) == 10
 
 
+@virtual_time
+async def test_one_transaction_gives_out_new_work_and_nothing_is_asked_beside_it(orchestrate):
+    at = orchestrate()
+    session = await at.connect(hello(slots=4), EXPERIMENT)
+    async with at.running():
+        await asyncio.sleep(1)
+        before = at.database.writes, at.database.reads
+        at.new_run()
+        await at.assigned(session)
+        await asyncio.sleep(0.1)
+        assert (at.database.writes, at.database.reads) == (before[0] + 1, before[1])
+
+
+@virtual_time
+async def test_more_than_one_transaction_holds_is_given_out_at_once(orchestrate):
+    at = orchestrate()
+    async with at.running():
+        for _ in range(150):
+            at.new_run()
+        session = await at.connect(hello(slots=200), EXPERIMENT)
+        begun = asyncio.get_running_loop().time()
+        for _ in range(150):
+            await at.assigned(session)
+        assert asyncio.get_running_loop().time() == begun
+
+
 def test_the_runner_with_the_most_room_is_chosen_among_those_that_did_not_decline():
     rooms = [
         Room("a", 1, frozenset({"x"}), 3),

@@ -3,13 +3,16 @@
 Pure functions over text. A large one takes a while, so callers on the event loop give this to a thread.
 """
 
+from collections import OrderedDict
 from dataclasses import dataclass
+from hashlib import sha256
 
 from athanor_orchestrator.domain.errors import ConfigurationInvalid, InvalidFields, Violation
 from athanor_orchestrator.domain.records import Experiment
 from athanor_orchestrator.engine import json_text
 
 SIZE_LIMIT = 256 * 1024  # bytes of UTF-8
+MOST_REMEMBERED = 4096  # pairs, of 32 bytes each
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,41 @@ def require_fit(stored: str, experiment: Experiment) -> None:
     checked = check(stored, experiment)
     if checked.violations:
         raise ConfigurationInvalid(experiment.name, checked.violations)
+
+
+class Unchecked(Exception):
+    """Whether a stored configuration fits has not been looked at yet, and a transaction is no place for that."""
+
+    def __init__(self, configuration_json: str, experiment: Experiment) -> None:
+        super().__init__(f"a configuration of experiment {experiment.name!r} was not checked")
+        self.configuration_json = configuration_json
+        self.experiment = experiment
+
+
+class Fitting:
+    """Which configurations were found to fit which definitions lately: by their texts, so it is never out of date."""
+
+    def __init__(self) -> None:
+        self._found: OrderedDict[bytes, None] = OrderedDict()
+
+    def require(self, stored: str, experiment: Experiment) -> None:
+        """Raise Unchecked unless it is known that this fits. Takes no time."""
+        if _pair(stored, experiment) not in self._found:
+            raise Unchecked(stored, experiment)
+
+    def look(self, stored: str, experiment: Experiment) -> None:
+        """Find out, and remember it, as `require_fit` does. Raises ConfigurationInvalid."""
+        require_fit(stored, experiment)
+        self._found[_pair(stored, experiment)] = None
+        if len(self._found) > MOST_REMEMBERED:
+            self._found.popitem(last=False)
+
+
+def _pair(stored: str, experiment: Experiment) -> bytes:
+    digest = sha256(stored.encode())
+    digest.update(b"\0")  # JSON has none
+    digest.update(experiment.configuration_schema_json.encode())
+    return digest.digest()
 
 
 def _unreadable(*violations: Violation) -> Checked:

@@ -40,6 +40,15 @@ class Candidate:
     session_number: int
 
 
+@dataclass(frozen=True, slots=True)
+class GivenOut:
+    """What a round has given out, and what is left for later."""
+
+    claims: Sequence[tuple[str, Assignment]]  # with their runners
+    more: bool  # it stopped in the middle
+    next_attempt: float  # seconds until a run between two attempts comes due; infinity when there is none
+
+
 @dataclass(slots=True)
 class Room:
     """What a runner has left, while a round gives it away."""
@@ -61,6 +70,7 @@ class Dispatcher:
         self._sessions = sessions
         self._declined = declined
         self._timings = timings
+        self._more = False  # the last round stopped in the middle
         self._due = float("inf")  # when the next attempt of some run may start, by the loop's clock
 
     async def run(self) -> None:
@@ -75,14 +85,13 @@ class Dispatcher:
                 await wakeup.wait(min(self._timings.poll, self._due - asyncio.get_running_loop().time()))
 
     async def _all_rounds(self) -> None:
-        # Asked before the rounds: what comes due while they go on is past by their end, and then nothing is waited for.
-        due = asyncio.get_running_loop().time() + await self._database.read(until_next_attempt)
-        while await self.round():
-            pass
-        self._due = due
+        await self.round()
+        while self._more:
+            await self.round()
 
     async def round(self) -> int:
         """Claim what there is room for, in one transaction, and send it; returns how many."""
+        self._more = False
         if self._sessions.draining:
             return 0
 
@@ -96,23 +105,32 @@ class Dispatcher:
 
         candidates = [Candidate(session.runner_id, session.number) for session in sessions.values()]
         declined = self._declined.current()
+        begin = asyncio.get_running_loop().time()
         try:
-            claims = await self._database.write(lambda tx: claim(tx, candidates, declined), within=None)
+            given = await self._database.write(lambda tx: give_out(tx, candidates, declined), within=None)
         except StorageUnavailable as error:
             if error.maybe_done:
                 # What was granted, if it was, nobody sends any more; the next Hello does not name it.
                 for session in sessions.values():
                     session.end(error)
             raise
-        for runner_id, assignment in claims:
+        for runner_id, assignment in given.claims:
             self._send(sessions[runner_id], assignment)
-        return len(claims)
+        self._more, self._due = given.more, begin + given.next_attempt
+        return len(given.claims)
 
     def _send(self, session: Session, assignment: Assignment) -> None:
         logger.info("run %s goes to runner %s", assignment.run_id, session.runner_id)
         session.leases[assignment.lease_id] = assignment.run_id
         # Dropped when the session has ended meanwhile: the runner's next Hello does not name it.
         session.outbox.put(assignment)
+
+
+def give_out(tx: Transaction, candidates: Sequence[Candidate], declined: Mapping[str, frozenset[str]]) -> GivenOut:
+    """Do one round: `claim`, and say whether there may be more to claim, and when there will be."""
+    claims = claim(tx, candidates, declined)
+    # Asked in the transaction that looked for what is due: by one clock, so nothing comes due in between.
+    return GivenOut(claims, len(claims) == _MOST_CLAIMS, until_next_attempt(tx))
 
 
 def claim(
@@ -147,6 +165,8 @@ def claim(
 
             room.free -= 1
             claims.append((room.runner_id, assignment))
+        if len(waiting) < limit:
+            break  # these were all
     return claims
 
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from athanor_orchestrator.domain import policy, run_state
 from athanor_orchestrator.domain.errors import InvalidFields, NotFound, RunLive, RunTerminal
 from athanor_orchestrator.domain.ids import new_id
-from athanor_orchestrator.domain.records import Experiment, Instance, Policy, Run, RunState
+from athanor_orchestrator.domain.records import Policy, Run, RunState
 from athanor_orchestrator.domain.run_state import Actor
-from athanor_orchestrator.engine import catalogue, codec, configuration, deletion, idempotency, instances
+from athanor_orchestrator.engine import catalogue, codec, deletion, idempotency
+from athanor_orchestrator.engine.configuration import Fitting, Unchecked
 from athanor_orchestrator.engine.idempotency import Call
 from athanor_orchestrator.engine.listing import gather, size_of
 from athanor_orchestrator.storage import events, runs
@@ -37,6 +38,7 @@ class Runs:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._fitting = Fitting()
 
     async def start(self, order: Order, call: Call | None, answer: Callable[[Run], bytes]) -> bytes:
         """Create a run and return `answer` of it, or what an earlier call of the same id was answered.
@@ -45,30 +47,20 @@ class Runs:
         policy, RequestIdReused.
         """
 
-        def look(tx: Transaction) -> tuple[bytes | None, Instance | None, Experiment | None]:
-            before = idempotency.answered(tx, call)
-            if before is not None:
-                return before, None, None
-            instance = instances.require(tx, order.instance_id)
-            return None, instance, catalogue.require_definition(tx, instance.experiment)
-
-        before, instance, experiment = await self._database.read(look)
-        if before is not None:
-            return before
-        assert instance is not None
-        assert experiment is not None
-        await asyncio.to_thread(configuration.require_fit, instance.configuration_json, experiment)
-        checked = (instance.configuration_json, experiment.configuration_schema_json)
         seed = secrets.randbits(SEED_BITS) if order.seed is None else order.seed
 
         def command(tx: Transaction) -> bytes:
             known = idempotency.answered(tx, call)
             if known is not None:
                 return known
-            run = create(tx, new_id(tx.now_us), seed, order, checked)
+            run = create(tx, new_id(tx.now_us), seed, order, self._fitting)
             return idempotency.remember(tx, call, answer(run))
 
-        return await self._database.write(command)
+        while True:
+            try:
+                return await self._database.write(command)
+            except Unchecked as found:  # for the first time; or one of the two has just been replaced
+                await asyncio.to_thread(self._fitting.look, found.configuration_json, found.experiment)
 
     async def get(self, run_id: str) -> Run:
         """Return one run with configuration and attempts. Raises NotFound."""
@@ -142,17 +134,16 @@ def require(tx: Transaction, run_id: str) -> Run:
     return run
 
 
-def create(tx: Transaction, run_id: str, seed: int, order: Order, checked: tuple[str, str]) -> Run:
+def create(tx: Transaction, run_id: str, seed: int, order: Order, fitting: Fitting) -> Run:
     """Store a new run, PENDING, with the first event of its log.
 
-    `checked` is the pair (configuration, schema) that was found to fit before the transaction.
+    Raises NotFound, InvalidFields for the policy, Unchecked.
     """
     instance = stored_instances.lock_instance(tx, order.instance_id)
     if instance is None:
         raise NotFound("instance", order.instance_id)
     experiment = catalogue.require_definition(tx, instance.experiment)
-    if (instance.configuration_json, experiment.configuration_schema_json) != checked:
-        configuration.require_fit(instance.configuration_json, experiment)  # one of them has just been replaced
+    fitting.require(instance.configuration_json, experiment)
 
     run_state.check(None, RunState.PENDING, Actor.START_RUN)
     run = Run(

@@ -70,6 +70,10 @@ _COPY_EVENTS = (
     " FROM STDIN (FORMAT BINARY)"
 )
 _EVENT_TYPES = ["varchar", "int8", "int4", "int4", "int4", "text", "int8", "bytea", "int8"]
+_INSERT_EVENT = (
+    "INSERT INTO run_events (run_id, sequence, attempt, kind, level, key, time_us, payload, checksum)"
+    " VALUES (%s, %s, %s, %s, %s, %s, %s, %b, %s)"
+)
 _INSERT_RESULT = (
     "INSERT INTO run_results (run_id, sequence, attempt, key, value, time_us, superseded)"
     " VALUES (%s, %s, %s, %s, %s, %s, %s)"
@@ -174,7 +178,13 @@ class PostgresqlDialect(Dialect):
         return and_(column >= value, column <= value)
 
     def append_events(self, connection: sqlalchemy.Connection, batches: Sequence[tuple[str, EventColumns]]) -> None:
-        """COPY in binary: three to four times as fast as any INSERT."""
+        """COPY in binary: three to four times as fast as any INSERT, but for a single row, which COPY goes there and
+        back thrice for.
+        """
+        if len(batches) == 1 and len(batches[0][1]) == 1:
+            (row,) = event_tuples(*batches[0])
+            _driver(connection).execute(_INSERT_EVENT, row)
+            return
         with _driver(connection).cursor() as cursor, cursor.copy(_COPY_EVENTS) as copy:
             copy.set_types(_EVENT_TYPES)
             for run_id, events in batches:
