@@ -155,7 +155,7 @@ class Body:
         recorder = Recorder(
             writer,
             assignment.attempt,
-            recorded=partial(page.recorded, self._ring),
+            recorded=page.recorded(self._ring),
             sleep=_full,
             time_ns=lambda: round(asyncio.get_running_loop().time() * 1e9),
         )
