@@ -241,7 +241,7 @@ class Body:
         self._ledgers.printed.setdefault((context.run.id, context.run.attempt), []).append(line)
 
     def _end(self, writer: NotedWriter, ended: Ended, seen: bool) -> int:
-        writer.flush()
+        writer.settle()
         position = writer.position
         Intent(
             ended=ended,

@@ -188,7 +188,7 @@ def _leave_intent(folder: Path, writer: SpoolWriter, intent: Intent) -> None:
     """Flush the spool, then say how it ended, however long the disk is full."""
     while True:
         try:
-            writer.flush()
+            writer.settle()
             return intent.write(folder)
         except OSError as error:
             if error.errno not in NO_ROOM:

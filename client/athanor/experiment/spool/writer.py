@@ -17,6 +17,8 @@ from athanor.experiment.spool.segment import NO_DIGEST, Position, SpoolDamagedEr
 
 SEGMENT_BYTES = 64 << 20
 LIMIT_BYTES = 1 << 30
+# Of a segment that is filled to more than this part of it, the rest stays empty once nothing more is recorded.
+_LITTLE = 1 / 64
 
 # While the spool is full: look again after this long at first, and after twice as long each time up to the last;
 # seconds.
@@ -211,6 +213,18 @@ class SpoolWriter:
         """Flush to disk what was appended. Older segments were flushed when they were closed."""
         os.fdatasync(self._file)
 
+    def settle(self) -> None:
+        """Flush to disk, the process having nothing more to record.
+
+        Whoever takes the spool over reads the newest segment to its end, for the position there. When that would be
+        long, another is begun, in whose head it stands. Raises OSError.
+        """
+        if self._torn:
+            self._reopen()
+        self.flush()
+        if self._offset > segment.HEAD_BYTES + self._segment_bytes * _LITTLE:
+            self._follow_on(Claim.END)
+
     def free_reserve(self) -> None:
         """Give back the room that is kept on the disk for the attempt's end."""
         room.free_reserve(self._folder)
@@ -293,6 +307,9 @@ class SpoolWriter:
     def _roll(self, claim: Claim) -> None:
         # A segment exists only when all before it are on the disk, so that a power cut never leaves a hole.
         os.fdatasync(self._file)
+        self._follow_on(claim)
+
+    def _follow_on(self, claim: Claim) -> None:
         self._torn = True
         self._begin_segment(self._position_as_held(), claim)
         self._torn = False
