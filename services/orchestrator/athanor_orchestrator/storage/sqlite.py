@@ -22,7 +22,7 @@ from athanor_orchestrator.domain.clock import Clock
 from athanor_orchestrator.domain.digests import checksum
 from athanor_orchestrator.domain.errors import StorageIncompatible, StorageInUse, StorageUnavailable
 from athanor_orchestrator.domain.event_columns import EventColumns
-from athanor_orchestrator.domain.records import Reach
+from athanor_orchestrator.domain.records import EventKind, Reach
 from athanor_orchestrator.storage.aliases import AnyRow, AnySelect
 from athanor_orchestrator.storage.dialect import READERS, Dialect, ResultTuple, Trouble, event_tuples
 
@@ -72,10 +72,18 @@ _INSERT_EVENT = (
 )
 # Many consecutive events of one run by one statement, which is carried out without Python: it need not have its lock
 # back, and so does not wait for whoever has it, after each of them. What they share is bound once.
-_AT_ONCE = 100
-_INSERT_EVENTS = (
-    "INSERT INTO run_events (run_id, attempt, sequence, kind, level, key, time_us, payload, checksum) VALUES "
-) + ", ".join(f"(?1, ?2, ?3 + {number}, ?, ?, ?, ?, ?, ?)" for number in range(_AT_ONCE))
+_MANY, _SOME = 100, 10
+_INSERT_EVENTS = {
+    count: "INSERT INTO run_events (run_id, attempt, sequence, kind, level, key, time_us, payload, checksum) VALUES "
+    + ", ".join(f"(?1, ?2, ?3 + {number}, ?, ?, ?, ?, ?, ?)" for number in range(count))
+    for count in (_MANY, _SOME)
+}
+# Log entries, as most events are, have their kind in common, and no key.
+_INSERT_LOG = {
+    count: "INSERT INTO run_events (run_id, attempt, sequence, kind, level, time_us, payload, checksum) VALUES "
+    + ", ".join(f"(?1, ?2, ?3 + {number}, {EventKind.LOG.value}, ?, ?, ?, ?)" for number in range(count))
+    for count in (_MANY, _SOME)
+}
 _INSERT_RESULT = (
     "INSERT INTO run_results (run_id, sequence, attempt, key, value, time_us, superseded) VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
@@ -170,13 +178,13 @@ class SqliteDialect(Dialect):
         return sqlite.insert(table)
 
     def append_events(self, connection: sqlalchemy.Connection, batches: Sequence[tuple[str, EventColumns]]) -> None:
-        """Hundreds at once on the driver's own cursor; what is left of each batch by one executemany."""
+        """Hundreds and tens at once on the driver's own cursor; what is left of each batch by one executemany."""
         cursor = _driver(connection).cursor()
         left: list[tuple[str, EventColumns]] = []
         for run_id, events in batches:
-            taken = len(events) - len(events) % _AT_ONCE
+            taken = len(events) - len(events) % _SOME
             if taken:
-                _insert_hundreds(cursor, run_id, events, taken)
+                _insert_tens(cursor, run_id, events, taken)
             left.append((run_id, events.behind(taken)))
         cursor.executemany(_INSERT_EVENT, chain.from_iterable(starmap(event_tuples, left)))
         cursor.close()
@@ -251,23 +259,23 @@ class SqliteDialect(Dialect):
         return free > VACUUM_PAGES
 
 
-def _insert_hundreds(cursor: sqlite3.Cursor, run_id: str, events: EventColumns, count: int) -> None:
-    """Insert the first `count` events, a multiple of a hundred."""
-    each = zip(
-        events.kinds,
-        events.levels,
-        events.keys,
-        events.times_us,
-        # The driver knows what to do with a bytearray by its type; of bytes it asks in two places each time.
-        map(bytearray, events.payloads),
-        map(checksum, events.payloads),
-        strict=True,
-    )
+def _insert_tens(cursor: sqlite3.Cursor, run_id: str, events: EventColumns, count: int) -> None:
+    """Insert the first `count` events, a multiple of ten."""
+    # The driver knows what to do with a bytearray by its type; of bytes, and of None, it asks in two places each time.
+    payloads, checksums = map(bytearray, events.payloads), map(checksum, events.payloads)
+    if events.kinds.count(EventKind.LOG.value) == len(events):
+        statements, each = _INSERT_LOG, zip(events.levels, events.times_us, payloads, checksums, strict=True)
+    else:
+        statements = _INSERT_EVENTS
+        each = zip(events.kinds, events.levels, events.keys, events.times_us, payloads, checksums, strict=True)
     own = list(chain.from_iterable(islice(each, count)))
     columns = len(own) // count
-    for start in range(0, count, _AT_ONCE):
-        values = own[start * columns : (start + _AT_ONCE) * columns]
-        cursor.execute(_INSERT_EVENTS, [run_id, events.attempt, events.first_sequence + start, *values])
+    start = 0
+    while start < count:
+        at_once = _MANY if count - start >= _MANY else _SOME
+        values = own[start * columns : (start + at_once) * columns]
+        cursor.execute(statements[at_once], [run_id, events.attempt, events.first_sequence + start, *values])
+        start += at_once
 
 
 def _driver(connection: sqlalchemy.Connection) -> sqlite3.Connection:
