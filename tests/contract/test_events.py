@@ -75,7 +75,7 @@ async def test_many_runs_are_appended_at_once(database: Database) -> None:
     await database.write(lambda tx: events.append_events(tx, []))
 
 
-@pytest.mark.parametrize("count", [99, 100, 101, 250])
+@pytest.mark.parametrize("count", [9, 10, 99, 100, 101, 257])
 async def test_hundreds_of_one_run_come_back_as_they_were(database: Database, count: int) -> None:
     kinds = [EventKind.LOG, EventKind.RESULT, EventKind.CHECKPOINT]
     stored = [
@@ -90,9 +90,9 @@ async def test_hundreds_of_one_run_come_back_as_they_were(database: Database, co
         )
         for number in range(7, 7 + count)
     ]
-    await database.write(lambda tx: events.append_events(tx, [(RUN, stored), (OTHER, log_events(1, 120))]))
+    await database.write(lambda tx: events.append_events(tx, [(RUN, stored), (OTHER, log_events(1, count))]))
     assert list((await read(database, limit=1000)).items) == stored
-    assert list((await read(database, OTHER, limit=1000)).items) == log_events(1, 120)
+    assert list((await read(database, OTHER, limit=1000)).items) == log_events(1, count)
     found = await database.read(
         lambda tx: events.read_stored(tx, RUN, after_sequence=0, upto=1000, limit=1000, max_bytes=PLENTY)
     )

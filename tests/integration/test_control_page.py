@@ -17,7 +17,7 @@ def test_a_process_killed_at_any_moment_leaves_a_sequence_that_it_had_recorded(t
     if child == 0:
         number = 0
         while True:
-            page.recorded(lambda: None, number * step)
+            page.recorded(lambda: None)(number * step)
             number = (number + 1) % 200
     seen: set[int] = set()
     try:

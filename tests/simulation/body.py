@@ -155,7 +155,7 @@ class Body:
         recorder = Recorder(
             writer,
             assignment.attempt,
-            recorded=partial(page.recorded, self._ring),
+            recorded=page.recorded(self._ring),
             sleep=_full,
             time_ns=lambda: round(asyncio.get_running_loop().time() * 1e9),
         )
@@ -241,7 +241,7 @@ class Body:
         self._ledgers.printed.setdefault((context.run.id, context.run.attempt), []).append(line)
 
     def _end(self, writer: NotedWriter, ended: Ended, seen: bool) -> int:
-        writer.flush()
+        writer.settle()
         position = writer.position
         Intent(
             ended=ended,

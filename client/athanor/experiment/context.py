@@ -288,18 +288,18 @@ def _log_body(level: str, message: str, metadata: Mapping[str, Any] | None) -> b
         shown = message.encode()
     except (AttributeError, UnicodeEncodeError):
         shown = text.encode(str(message))
-    if b"\0" in shown:
+    if 0 in shown:
         shown = text.encode(shown.decode())
     if shown:
         size = len(shown)
-        field += _MESSAGE + (_SINGLE[size] if size < 0x80 else _varint(size)) + shown
+        field = b"".join((field, _MESSAGE, _SINGLE[size] if size < 0x80 else _varint(size), shown))
     if not metadata:
         return field
     if not isinstance(metadata, dict):
         raise InvalidValueError(f"metadata is of type {type(metadata).__name__}, not a dict")
     data = _encode(metadata, "metadata")
     size = len(data)
-    return field + _METADATA + (_SINGLE[size] if size < 0x80 else _varint(size)) + data
+    return b"".join((field, _METADATA, _SINGLE[size] if size < 0x80 else _varint(size), data))
 
 
 def _key(key: str) -> bytes:

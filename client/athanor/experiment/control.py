@@ -131,15 +131,20 @@ class ControlPage:
     def waiting(self, value: bool) -> None:
         self._waiting[0] = value
 
-    def recorded(self, ring: Callable[[], None], sequence: int) -> None:
-        """Note that everything up to `sequence` is recorded, and call `ring` when the runner waits for news.
+    def recorded(self, ring: Callable[[], None]) -> Callable[[int], None]:
+        """Return what notes that everything up to a sequence is recorded, and calls `ring` when the runner waits.
 
         For the process, after each write. The runner's flag is cleared first, so that a new wait is answered, too.
         """
-        self._recorded[0] = sequence
-        if self._waiting[0]:
-            self._waiting[0] = 0
-            ring()
+        recorded, waiting = self._recorded, self._waiting
+
+        def note(sequence: int) -> None:
+            recorded[0] = sequence
+            if waiting[0]:
+                waiting[0] = 0
+                ring()
+
+        return note
 
     @property
     def recorded_sequence(self) -> int:

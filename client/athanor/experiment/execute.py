@@ -14,7 +14,6 @@ import signal
 import sys
 import threading
 import time
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -189,7 +188,7 @@ def _leave_intent(folder: Path, writer: SpoolWriter, intent: Intent) -> None:
     """Flush the spool, then say how it ended, however long the disk is full."""
     while True:
         try:
-            writer.flush()
+            writer.settle()
             return intent.write(folder)
         except OSError as error:
             if error.errno not in NO_ROOM:
@@ -208,7 +207,7 @@ class _Control:
         self._doorbell = int(os.environ.pop(DOORBELL_VARIABLE, "-1"))
         if self._doorbell >= 0:
             os.set_inheritable(self._doorbell, False)
-        self.recorded = partial(self.page.recorded, self._ring)
+        self.recorded = self.page.recorded(self._ring)
 
     @property
     def cancelled(self) -> bool:

@@ -35,8 +35,9 @@ def _make_encoder() -> Any:
 
 _encode = _make_encoder()
 _text: Callable[[str], str] = cast(Any, encoder).encode_basestring
+_type_of: Any = type
 
-# Keys as they stand between two values. Those of log entries are few and come again and again; should they not be few,
+# Keys as they stand in front of a value. Those of log entries are few and come again and again; should they not be few,
 # they are forgotten.
 _keys: dict[str, str] = {}
 _MOST_KEYS = 1000
@@ -50,7 +51,7 @@ def encode(value: Any, path: str) -> bytes:
     """
     given: object = value
     try:
-        if type(value) is dict and (flat := _encode_flat(cast("dict[Any, Any]", value))):
+        if type(value) is dict and (flat := _encode_flat(value)):  # pyright: ignore[reportUnknownArgumentType]
             return flat.encode()
         text: str = "".join(_encode(value, 0))
         data = text.encode()
@@ -69,40 +70,45 @@ def encode(value: Any, path: str) -> bytes:
 
 def _encode_flat(members: dict[Any, Any]) -> str:
     """Write a dict of numbers, texts, booleans and None as the encoder would; empty when it may be anything else."""
-    text = ""
+    text, between = "{", ""
     try:
         for key, value in members.items():
-            kind = cast(Any, type(value))
-            if kind is float:
-                if value - value != 0.0:  # it is not finite
+            try:
+                name = _keys[key]
+            except KeyError:
+                name = _encode_key(key)
+            kind = _type_of(value)
+            if kind is float or kind is int:
+                if value - value:  # it is not finite
                     return ""
-                text += f"{_keys.get(key) or _encode_key(key)}{value!r}"
-            elif kind is int:
-                text += f"{_keys.get(key) or _encode_key(key)}{value}"
+                text = f"{text}{between}{name}{value!r}"
             elif kind is str:
-                text += f"{_keys.get(key) or _encode_key(key)}{_text(value)}"
+                if "\0" in value:
+                    return ""
+                text = f"{text}{between}{name}{_text(value)}"
             elif kind is bool:
-                text += f"{_keys.get(key) or _encode_key(key)}{'true' if value else 'false'}"
+                text = f"{text}{between}{name}{'true' if value else 'false'}"
             elif value is None:
-                text += f"{_keys.get(key) or _encode_key(key)}null"
+                text = f"{text}{between}{name}null"
             else:
                 return ""
+            between = ","
     except (_NoText, RuntimeError):  # the latter when another thread changes it
         return ""
-    return "" if "\\u0000" in text else f"{{{text[1:]}}}"
+    return text + "}"
 
 
 def _encode_key(key: object) -> str:
-    if type(key) is not str:
+    if type(key) is not str or "\0" in key:
         raise _NoText
     if len(_keys) >= _MOST_KEYS:
         _keys.clear()
-    name = _keys[key] = f",{_text(key)}:"
+    name = _keys[key] = f"{_text(key)}:"
     return name
 
 
 class _NoText(Exception):
-    """A key is no text, or some other kind of it."""
+    """A key is no text, or some other kind of it, or has a NUL in it."""
 
 
 def find_fault(value: object, path: str, depth: int = 0) -> str | None:

@@ -37,8 +37,10 @@ CHECKPOINT = wire.tag(wire.CHECKPOINT)
 ATTEMPT_STARTED = wire.tag(wire.ATTEMPT_STARTED)
 
 _NANOSECONDS = 1_000_000_000
-_BYTES = tuple(bytes((value,)) for value in range(0x100))
-_varint = wire.varint
+# Seven bits of an integer with more of it to come; and of the sequence, with the tag in front.
+_MORE = tuple(bytes((value | 0x80,)) for value in range(0x80))
+_LOWS = tuple(wire.tag(1, 0) + more for more in _MORE)
+_varint, _SINGLE = wire.varint, wire.SINGLE
 _LOG_CLAIM, _RECORD_CLAIM = Claim.LOG, Claim.RECORD
 
 
@@ -264,15 +266,14 @@ class Recorder:
         size = len(body)
         return b"".join(
             (
-                b"\x08",
-                _BYTES[sequence & 0x7F | 0x80],
+                _LOWS[sequence & 0x7F],
                 self._middle,
-                _BYTES[nanos & 0x7F | 0x80],
-                _BYTES[nanos >> 7 & 0x7F | 0x80],
-                _BYTES[nanos >> 14 & 0x7F | 0x80],
+                _MORE[nanos & 0x7F],
+                _MORE[nanos >> 7 & 0x7F],
+                _MORE[nanos >> 14 & 0x7F],
                 self._last,
                 alternative,
-                _BYTES[size] if size < 0x80 else _varint(size),
+                _SINGLE[size] if size < 0x80 else _varint(size),
                 body,
             )
         )

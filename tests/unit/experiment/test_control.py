@@ -36,7 +36,7 @@ def test_what_one_side_writes_the_other_sees(pages: tuple[ControlPage, ControlPa
     assert process.acknowledged_bytes == (1 << 63) + 5
     assert runner.read_progress() == ProgressSlot(2, -1, (1 << 63) - 1, "zwölf")
 
-    process.recorded(lambda: None, (1 << 32) + 7)
+    process.recorded(lambda: None)((1 << 32) + 7)
     process.dropped_entries = 9
     assert (runner.recorded_sequence, runner.dropped_entries) == ((1 << 32) + 7, 9)
 
@@ -45,10 +45,10 @@ def test_the_doorbell_is_rung_once_for_each_wait(pages: tuple[ControlPage, Contr
     runner, process = pages
     rung: list[bool] = []
 
-    process.recorded(lambda: rung.append(process.waiting), 2)
+    process.recorded(lambda: rung.append(process.waiting))(2)
     runner.waiting = True
-    process.recorded(lambda: rung.append(process.waiting), 2)
-    process.recorded(lambda: rung.append(process.waiting), 2)
+    process.recorded(lambda: rung.append(process.waiting))(2)
+    process.recorded(lambda: rung.append(process.waiting))(2)
 
     assert rung == [False]  # and the flag was cleared before
 
@@ -71,7 +71,7 @@ def test_the_layout_is_the_one_written_down(tmp_path: Path) -> None:
     page.waiting = True
     page.acknowledged_bytes = 0x0102
     page.write_progress(3, 4, b"hi")
-    page.recorded(lambda: None, 5)
+    page.recorded(lambda: None)(5)
     page.waiting = True
     page.close()
     data = (tmp_path / "control").read_bytes()

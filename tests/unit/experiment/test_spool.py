@@ -469,6 +469,37 @@ def test_a_new_segment_on_a_full_disk_waits_too(spool: Path, monkeypatch: pytest
     assert read_all(spool) == [event(FIRST), event(FIRST + 1)]
 
 
+@pytest.mark.parametrize(("count", "firsts"), [(1, [FIRST]), (20, [FIRST, FIRST + 20])])
+def test_who_takes_a_settled_spool_over_need_not_read_much_for_the_digest(
+    spool: Path, monkeypatch: pytest.MonkeyPatch, count: int, firsts: list[int]
+) -> None:
+    events = [event(FIRST + index) for index in range(count)]
+    flushed: list[int] = []
+    flush = os.fdatasync
+    monkeypatch.setattr(os, "fdatasync", lambda file: (flushed.append(os.fstat(file).st_size), flush(file))[1])
+    with closing(SpoolWriter.open(spool, FIRST, segment_bytes=64 * 100)) as writer:
+        writer.append(events)
+        writer.settle()
+        assert segment.first_sequences(spool) == firsts
+        assert flushed == [segment.path_of(spool, FIRST).stat().st_size]
+        writer.settle()
+        assert segment.first_sequences(spool) == firsts
+        assert writer.next_sequence == FIRST + count
+
+    read: list[Path] = []
+    read_end = segment.read_end
+    monkeypatch.setattr(
+        segment,
+        "read_end",
+        lambda folder, head: (read.append(segment.path_of(folder, head.last_sequence + 1)), read_end(folder, head))[1],
+    )
+    with closing(SpoolWriter.resume(spool, FIRST, recorded_sequence=FIRST + count - 1)) as writer:
+        assert writer.position.digest == chain_over(events)
+        writer.append([event(FIRST + count)])
+    assert read == [segment.path_of(spool, firsts[-1])]
+    assert read_all(spool) == [*events, event(FIRST + count)]
+
+
 def test_on_a_full_disk_a_segment_of_which_all_is_acknowledged_is_closed_so_that_it_can_go(
     spool: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

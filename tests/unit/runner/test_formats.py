@@ -89,7 +89,7 @@ def write(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with closing(page):
         page.set_cancelled()
         page.acknowledged_bytes = 65
-        page.recorded(lambda: None, 19)
+        page.recorded(lambda: None)(19)
         page.dropped_entries = 3
         page.write_progress(3, 4, b"three")
     with closing(SpoolWriter.open(attempt / "spool", 17)) as writer:

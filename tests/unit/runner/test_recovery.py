@@ -68,7 +68,7 @@ def leave_behind(state: StateFolder, *, boot: str | None = None, said: Ended | N
     ):
         for index, data in enumerate(WRITTEN):
             writer.append([data])
-            page.recorded(lambda: None, FIRST + index)
+            page.recorded(lambda: None)(FIRST + index)
     if said is not None:
         Intent(said, boot, last_sequence=FIRST + EVENTS - 1).write(folder)
     return folder

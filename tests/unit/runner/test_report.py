@@ -66,7 +66,7 @@ class Run:
     def record(self, count: int = 1, size: int = 10) -> None:
         for _ in range(count):
             self.writer.append([wire.run_event(self.next, 1, 1, wire.LOG, wire.log_entry(20, "x" * size))])
-            self.page.recorded(self._feeds.news.set, self.next)
+            self.page.recorded(self._feeds.news.set)(self.next)
             self.next += 1
 
     def close(self) -> None:

@@ -268,7 +268,7 @@ def test_a_spool_is_not_looked_into_as_long_as_its_process_has_recorded_nothing_
         return len(batch.events) if batch is not None else 0, len(looks)
 
     one.write(2)
-    one.control.recorded(lambda: None, one.next - 1)
+    one.control.recorded(lambda: None)(one.next - 1)
     assert shipped() == (2, 1)
     assert shipped() == (0, 0)
     one.write(1)  # killed before it could say so, or not yet
@@ -280,7 +280,7 @@ def test_a_spool_is_not_looked_into_as_long_as_its_process_has_recorded_nothing_
     assert shipped() == (0, 0)
     one.write(1)
     rung: list[int] = []
-    one.control.recorded(lambda: rung.append(1), one.next - 1)
+    one.control.recorded(lambda: rung.append(1))(one.next - 1)
     assert rung
     assert shipped() == (2, 1)
     one.write(1)  # by the runner, behind the process's end
@@ -303,7 +303,7 @@ def test_a_doorbell_that_was_asked_for_is_not_asked_for_again(spool: Callable[..
     one = spool()
     assert one.feed.ask_to_ring()
     assert not one.feed.ask_to_ring()
-    one.control.recorded(lambda: None, 2)
+    one.control.recorded(lambda: None)(2)
     assert one.feed.ask_to_ring()
 
 

@@ -198,7 +198,7 @@ def test_a_tail_that_is_missing_between_two_events_is_known_by_what_was_noted(
         Intent(Ended.RETURNED, intent.boot_id(), last_sequence=13).write(folder)
     else:
         with closing(ControlPage.create(folder / "control")) as page:
-            page.recorded(lambda: None, 13)
+            page.recorded(lambda: None)(13)
     status, out, _ = spool("verify")
     assert status == 1
     assert "event 13 had been recorded, and it is not there" in out

@@ -130,6 +130,8 @@ class SpoolReader:
     def _enter_next(self) -> bool:
         """Go to the segment that follows, if the current one has been closed and read to its end."""
         here = self._position
+        if not os.path.exists(segment.path_of(self._folder, here.last_sequence + 1)):  # nearly always
+            return False
         head = segment.read_head(self._folder, here.last_sequence + 1)
         if head is None or head.record_bytes != here.record_bytes or self._offset == segment.HEAD_BYTES:
             return False

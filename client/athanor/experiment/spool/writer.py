@@ -17,6 +17,8 @@ from athanor.experiment.spool.segment import NO_DIGEST, Position, SpoolDamagedEr
 
 SEGMENT_BYTES = 64 << 20
 LIMIT_BYTES = 1 << 30
+# Of a segment that is filled to more than this part of it, the rest stays empty once nothing more is recorded.
+_LITTLE = 1 / 64
 
 # While the spool is full: look again after this long at first, and after twice as long each time up to the last;
 # seconds.
@@ -172,7 +174,8 @@ class SpoolWriter:
             data = b"".join([_pack_behind(behind, event) for event in events])
 
         size = len(data)
-        if self._record_bytes + size > self._room_until and claim is not Claim.END:
+        record_bytes = self._record_bytes + size
+        if record_bytes > self._room_until and claim is not _END:
             self._find_room(size, claim)
         if self._offset >= self._segment_bytes:
             self._roll(claim)
@@ -187,15 +190,13 @@ class SpoolWriter:
         if not whole:
             self._write_again(data, claim)
         self._offset += size
-        self._record_bytes += size
-        self._last_sequence += len(events)
+        self._record_bytes = record_bytes
         self._offsets = behind
-        if self._digest_known:
-            chain = self._chain
-            for event in events:
-                chain = sha256(chain + event).digest()
-            self._chain = chain
-        self._event_count += len(events)
+        for event in events:
+            self._last_sequence += 1
+            self._event_count += 1
+            if self._digest_known:
+                self._chain = sha256(self._chain + event).digest()
         self._torn = False
 
     def append_output(
@@ -211,6 +212,18 @@ class SpoolWriter:
     def flush(self) -> None:
         """Flush to disk what was appended. Older segments were flushed when they were closed."""
         os.fdatasync(self._file)
+
+    def settle(self) -> None:
+        """Flush to disk, the process having nothing more to record.
+
+        Whoever takes the spool over reads the newest segment to its end, for the position there. When that would be
+        long, another is begun, in whose head it stands. Raises OSError.
+        """
+        if self._torn:
+            self._reopen()
+        self.flush()
+        if self._offset > segment.HEAD_BYTES + self._segment_bytes * _LITTLE:
+            self._follow_on(Claim.END)
 
     def free_reserve(self) -> None:
         """Give back the room that is kept on the disk for the attempt's end."""
@@ -294,6 +307,9 @@ class SpoolWriter:
     def _roll(self, claim: Claim) -> None:
         # A segment exists only when all before it are on the disk, so that a power cut never leaves a hole.
         os.fdatasync(self._file)
+        self._follow_on(claim)
+
+    def _follow_on(self, claim: Claim) -> None:
         self._torn = True
         self._begin_segment(self._position_as_held(), claim)
         self._torn = False
@@ -341,7 +357,8 @@ class SpoolWriter:
             room.keep_reserve(self._folder)
 
 
-_pack_behind = segment.pack_behind
+# What the way of every log line needs, found without looking into a module or a class.
+_pack_behind, _END = segment.pack_behind, Claim.END
 
 
 def _check_end(end: Position, recorded_sequence: int) -> None:

@@ -23,7 +23,7 @@ from athanor_orchestrator.domain.clock import Clock
 from athanor_orchestrator.domain.digests import checksum
 from athanor_orchestrator.domain.errors import StorageIncompatible, StorageInUse, StorageUnavailable
 from athanor_orchestrator.domain.event_columns import EventColumns
-from athanor_orchestrator.domain.records import Reach
+from athanor_orchestrator.domain.records import EventKind, Reach
 from athanor_orchestrator.storage.aliases import AnyRow, AnySelect
 from athanor_orchestrator.storage.checkpoints import Checkpoints
 from athanor_orchestrator.storage.dialect import READERS, Dialect, ResultTuple, Trouble, event_tuples
@@ -73,16 +73,24 @@ _TO_READ = ("PRAGMA query_only = ON",)
 
 # Many events by one statement, which is carried out without Python: it need not have its lock back, and so does not
 # wait for whoever has it, after each of them.
-_AT_ONCE = 100
+_MANY, _SOME = 100, 10
 _EVENT = "(?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _INSERT_EVENT = (
     f"INSERT INTO run_events (run_id, sequence, attempt, kind, level, key, time_us, payload, checksum) VALUES {_EVENT}"
 )
-_INSERT_EVENTS_OF_ANY = _INSERT_EVENT + f", {_EVENT}" * (_AT_ONCE - 1)
+_INSERT_MANY = _INSERT_EVENT + f", {_EVENT}" * (_MANY - 1)
 # Of one run, one after the other: what they share is bound once.
-_INSERT_EVENTS = (
-    "INSERT INTO run_events (run_id, attempt, sequence, kind, level, key, time_us, payload, checksum) VALUES "
-) + ", ".join(f"(?1, ?2, ?3 + {number}, ?, ?, ?, ?, ?, ?)" for number in range(_AT_ONCE))
+_INSERT_EVENTS = {
+    count: "INSERT INTO run_events (run_id, attempt, sequence, kind, level, key, time_us, payload, checksum) VALUES "
+    + ", ".join(f"(?1, ?2, ?3 + {number}, ?, ?, ?, ?, ?, ?)" for number in range(count))
+    for count in (_MANY, _SOME)
+}
+# Log entries, as most events are, have their kind in common, and no key.
+_INSERT_LOG = {
+    count: "INSERT INTO run_events (run_id, attempt, sequence, kind, level, time_us, payload, checksum) VALUES "
+    + ", ".join(f"(?1, ?2, ?3 + {number}, {EventKind.LOG.value}, ?, ?, ?, ?)" for number in range(count))
+    for count in (_MANY, _SOME)
+}
 _INSERT_RESULT = (
     "INSERT INTO run_results (run_id, sequence, attempt, key, value, time_us, superseded) VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
@@ -180,19 +188,19 @@ class SqliteDialect(Dialect):
         return sqlite.insert(table)
 
     def append_events(self, connection: sqlalchemy.Connection, batches: Sequence[tuple[str, EventColumns]]) -> None:
-        """By the hundred on the driver's own cursor: of one run each, then of all; what is left by executemany."""
+        """By hundreds and tens of one run on the driver's own cursor, then by hundreds of all; the rest by executemany."""
         cursor = _driver(connection).cursor()
         left: list[tuple[str, EventColumns]] = []
         for run_id, events in batches:
-            taken = len(events) - len(events) % _AT_ONCE
+            taken = len(events) - len(events) % _SOME
             if taken:
-                _insert_hundreds(cursor, run_id, events, taken)
+                _insert_tens(cursor, run_id, events, taken)
             left.append((run_id, events.behind(taken)))
             self._checkpoints.storing(sum(map(len, events.payloads)))
         rows = chain.from_iterable(starmap(event_tuples, left))
-        while len(hundred := list(islice(rows, _AT_ONCE))) == _AT_ONCE:
-            cursor.execute(_INSERT_EVENTS_OF_ANY, list(chain.from_iterable(hundred)))
-        cursor.executemany(_INSERT_EVENT, hundred)
+        while len(rest := list(islice(rows, _MANY))) == _MANY:
+            cursor.execute(_INSERT_MANY, list(chain.from_iterable(rest)))
+        cursor.executemany(_INSERT_EVENT, rest)
         cursor.close()
 
     def append_results(self, connection: sqlalchemy.Connection, rows: Sequence[ResultTuple]) -> None:
@@ -268,23 +276,23 @@ class SqliteDialect(Dialect):
         return free > VACUUM_PAGES
 
 
-def _insert_hundreds(cursor: sqlite3.Cursor, run_id: str, events: EventColumns, count: int) -> None:
-    """Insert the first `count` events, a multiple of a hundred."""
-    each = zip(
-        events.kinds,
-        events.levels,
-        events.keys,
-        events.times_us,
-        # The driver knows what to do with a bytearray by its type; of bytes it asks in two places each time.
-        map(bytearray, events.payloads),
-        map(checksum, events.payloads),
-        strict=True,
-    )
+def _insert_tens(cursor: sqlite3.Cursor, run_id: str, events: EventColumns, count: int) -> None:
+    """Insert the first `count` events, a multiple of ten."""
+    # The driver knows what to do with a bytearray by its type; of bytes, and of None, it asks in two places each time.
+    payloads, checksums = map(bytearray, events.payloads), map(checksum, events.payloads)
+    if events.kinds.count(EventKind.LOG.value) == len(events):
+        statements, each = _INSERT_LOG, zip(events.levels, events.times_us, payloads, checksums, strict=True)
+    else:
+        statements = _INSERT_EVENTS
+        each = zip(events.kinds, events.levels, events.keys, events.times_us, payloads, checksums, strict=True)
     own = list(chain.from_iterable(islice(each, count)))
     columns = len(own) // count
-    for start in range(0, count, _AT_ONCE):
-        values = own[start * columns : (start + _AT_ONCE) * columns]
-        cursor.execute(_INSERT_EVENTS, [run_id, events.attempt, events.first_sequence + start, *values])
+    start = 0
+    while start < count:
+        at_once = _MANY if count - start >= _MANY else _SOME
+        values = own[start * columns : (start + at_once) * columns]
+        cursor.execute(statements[at_once], [run_id, events.attempt, events.first_sequence + start, *values])
+        start += at_once
 
 
 def _driver(connection: sqlalchemy.Connection) -> sqlite3.Connection:
