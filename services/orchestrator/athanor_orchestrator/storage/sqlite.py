@@ -188,7 +188,7 @@ class SqliteDialect(Dialect):
         return sqlite.insert(table)
 
     def append_events(self, connection: sqlalchemy.Connection, batches: Sequence[tuple[str, EventColumns]]) -> None:
-        """By hundreds and tens of one run on the driver's own cursor, then by hundreds of all; the rest by executemany."""
+        """By hundreds and tens of one run, then by hundreds of all, on the driver's cursor; the rest by executemany."""
         cursor = _driver(connection).cursor()
         left: list[tuple[str, EventColumns]] = []
         for run_id, events in batches:
