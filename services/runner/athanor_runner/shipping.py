@@ -247,9 +247,11 @@ class Feed:
         try:
             self._reader.rewind(self.window.committed + 1)
         except SpoolError:
-            if scan(self.folder).last_sequence > 0:
-                raise
-            return  # nothing has been written yet: reading begins with the first event there will be
+            end = scan(self.folder).end
+            if end is None or end.event_count == 0:
+                return  # nothing has been written yet: reading begins with the first event there will be
+            # Again: it may have begun between the two looks.
+            self._reader.rewind(self.window.committed + 1)
         # What is acknowledged, and was sent before: no batch is remembered that would say how much that was.
         self.window.acknowledged_bytes = max(self.window.acknowledged_bytes, self._reader.position.record_bytes)
         self._tell_process()

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from athanor.experiment import wire
 from athanor.experiment.control import ControlPage
-from athanor.experiment.spool import SpoolReader, SpoolWriter
+from athanor.experiment.spool import SpoolReader, SpoolWriter, remove_acknowledged
 from athanor_runner.report import Terms, _delivery
 from athanor_runner.shipping import Batch, Feed, Feeds, Window, fill
 from hypothesis import given, settings
@@ -98,6 +98,36 @@ def test_a_spool_that_does_not_exist_yet_is_read_once_it_does(spool: Callable[..
     one.writer = SpoolWriter.open(one.folder / "spool", 2)
     one.write(2)
     assert numbers(ship(one.feed)) == [2, 3]
+
+
+def test_a_spool_that_begins_between_two_looks_is_not_taken_for_a_damaged_one(
+    spool: Callable[..., Spool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = spool(begun=False)
+    real = SpoolReader.rewind
+
+    def rewind(reader: SpoolReader, sequence: int) -> None:
+        try:
+            real(reader, sequence)
+        finally:
+            if one.writer is None:
+                one.writer = SpoolWriter.open(one.folder / "spool", 2)
+                one.write(1)
+
+    monkeypatch.setattr(SpoolReader, "rewind", rewind)
+    assert numbers(ship(one.feed)) == [2]
+
+
+def test_a_settled_spool_that_cannot_be_read_from_where_it_has_to_be_is_damaged(spool: Callable[..., Spool]) -> None:
+    one = spool()
+    one.write(3, size=MEBIBYTE // 4)
+    assert one.writer is not None
+    one.writer.settle()
+    remove_acknowledged(one.folder / "spool", 4)
+    one.feed.acknowledged(1, rewind=True)  # an older copy of the database took the place of the one that had them
+    assert [taken.damage for taken in fill([one.feed], MEBIBYTE)] == [
+        "the spool cannot be read on: event 2 is no longer in the spool"
+    ]
 
 
 def test_the_process_learns_what_is_acknowledged(spool: Callable[..., Spool]) -> None:
