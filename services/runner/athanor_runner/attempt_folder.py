@@ -22,7 +22,7 @@ from athanor.experiment.spool import segment
 from athanor.experiment.spool.room import NO_ROOM
 
 from athanor_runner.ports import ProcessId
-from athanor_runner.state import FORMAT, write_json, write_new_folder
+from athanor_runner.state import FORMAT, note_json, write_json, write_new_folder
 
 CANCEL = "cancel.json"
 PROCESS = "process.json"
@@ -130,9 +130,9 @@ def intent_of_this_boot(folder: Path) -> Intent | None:
 
 
 def write_process(folder: Path, process: ProcessId) -> None:
-    """Remembers which process was started."""
+    """Remembers which process was started: for a runner that is started anew, since no process outlives a power cut."""
     content = {"pid": process.pid, "start_ticks": process.start_ticks, "boot_id": intent.boot_id()}
-    write_json(folder / PROCESS, content)
+    note_json(folder / PROCESS, content)
 
 
 def write_cancel(folder: Path, reason: str) -> None:

@@ -168,6 +168,11 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     files.write_durably(path, _document(content))
 
 
+def note_json(path: Path, content: dict[str, Any]) -> None:
+    """Writes a JSON file of this format that is of use in this boot of the machine only: whole, but not flushed."""
+    files.write_whole(path, _document(content))
+
+
 def _document(content: dict[str, Any]) -> bytes:
     return json.dumps({"format": FORMAT, **content}, indent=1).encode()
 

@@ -259,3 +259,14 @@ async def test_what_was_dropped_is_told_once_though_the_runner_crashes_behind_it
     told = [event.log.message for event in events if event.log.source == "athanor"]
     assert told == ["3 log entries were dropped because the spool was full"]
     assert events[-1].attempt_ended.digest
+
+
+def test_which_process_was_started_is_noted_without_a_flush(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is of use in this boot of the machine only, and two flushes would stand between a run and its end."""
+    monkeypatch.setattr(os, "fsync", None)
+    process = ProcessId(4711, 815)
+    attempt_folder.write_process(tmp_path, process)
+    assert attempt_folder.first_process(tmp_path) == process
+    assert [path.name for path in tmp_path.iterdir()] == ["process.json"]
+    (tmp_path / "process.json").write_bytes(b"")  # as a power cut may leave it
+    assert attempt_folder.first_process(tmp_path) is None
