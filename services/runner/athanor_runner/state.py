@@ -205,13 +205,6 @@ def _replace_in_place(path: Path, data: bytes) -> None:
     files.flush_folder(path.parent)
 
 
-def write_new_folder(folder: Path, name: str, content: bytes) -> None:
-    """Makes a folder with one file in it; file, folder and parent are flushed when it returns. Raises OSError."""
-    folder.mkdir()
-    files.write_durably(folder / name, content)
-    files.flush_folder(folder.parent)
-
-
 def _read(path: Path) -> dict[str, Any] | None:
     try:
         return files.read_document(path.read_bytes(), str(path), FORMAT)
