@@ -6,6 +6,7 @@ import ctypes
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from athanor.experiment import template as served
 from athanor.experiment.intent import Ended
 from athanor_runner import template
 from athanor_runner.ports import Command
@@ -425,6 +427,38 @@ async def test_another_environment_is_another_templates(stage: Stage) -> None:
     assert stage.template != first
     assert await stage.end(attempt) == 0
     assert ["OTHER", "value"] in results(attempt)["environment"]
+
+
+@pytest.mark.parametrize("waited_for", [False, True])
+def test_a_spare_rehearses_unless_it_is_waited_for(monkeypatch: pytest.MonkeyPatch, waited_for: bool) -> None:
+    """It takes longer than it saves: that is worth it only while nobody waits."""
+    runner, spares = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours, between = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    rehearsals: list[str] = []
+
+    def order() -> None:
+        socket.send_fds(runner, [json.dumps({"folder": "there", "lease_id": "lease"}).encode()], [0, 1, 2, 2])
+
+    class Room:
+        def fill(self, _: object) -> None:
+            pass
+
+    def rehearse() -> None:
+        rehearsals.append("here")
+        order()
+
+    monkeypatch.setattr(os, "setsid", lambda: None)
+    monkeypatch.setattr(served, "_rehearse", rehearse)
+    with runner, spares, ours, between:
+        if waited_for:
+            order()
+        made = served._Template(Room(), (), [], frozenset(), models=True)  # pyright: ignore[reportArgumentType]
+        taken = served._wait(spares, between, made)
+        for descriptor in taken[2:]:
+            os.close(descriptor)
+        assert taken.lease_id == "lease"
+        assert rehearsals == ([] if waited_for else ["here"])
+        assert (ours.recv(100), "pid" in json.loads(ours.recv(100))) == (b"wanted", True)
 
 
 async def test_most_of_its_memory_is_shared(stage: Stage) -> None:

@@ -25,7 +25,7 @@ from athanor_orchestrator.engine import (
     wakeups,
 )
 from athanor_orchestrator.storage import writer
-from athanor_runner import attempt, attempt_folder, lease, shipping, state
+from athanor_runner import attempt, attempt_folder, lease, shipping
 
 
 @dataclass(frozen=True)
@@ -315,6 +315,6 @@ MUTANTS = (
     Mutant(
         "folder_not_flushed_before_the_start",
         "an attempt's folder is on the disk before its process starts",
-        [Edit(state.write_new_folder, "    files.flush_folder(folder.parent)\n", "")],
+        [Edit(attempt_folder.make, "        files.flush_folder(folder.parent)\n", "")],
     ),
 )

@@ -31,17 +31,27 @@ def read_document(data: str | bytes, what: str, known: int) -> dict[str, Any]:
 
 def write_durably(path: Path, data: bytes) -> None:
     """Put `data` in place of whatever `path` holds, flushed to disk together with its name."""
+    _replace(path, data, flush=True)
+    flush_folder(path.parent)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Put `data` in place of whatever `path` holds. A power cut may take it, or leave an empty file."""
+    _replace(path, data, flush=False)
+
+
+def _replace(path: Path, data: bytes, *, flush: bool) -> None:
     partial = path.with_name(path.name + ".tmp")
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
     try:
         view = memoryview(data)
         while view:
             view = view[os.write(descriptor, view) :]
-        os.fsync(descriptor)
+        if flush:
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
     partial.rename(path)
-    flush_folder(path.parent)
 
 
 def flush_folder(folder: Path) -> None:

@@ -195,11 +195,13 @@ def _with_a_spare(runner: socket.socket, made: "_Template") -> Order | None:
 def _wait(runner: socket.socket, template: socket.socket, made: "_Template") -> Order:
     """Wait as a spare for an order and mark this process for it. Ends it when there will be none, or it cannot be."""
     os.setsid()
-    # What these touch of the shared memory is copied now, while nobody waits.
-    if made.models:
-        _rehearse()
-    _marks(made.sources)
-    ready, _, _ = select.select([runner, template], [], [])
+    ready, _, _ = select.select([runner, template], [], [], 0)
+    if not ready:
+        # What these touch of the shared memory is copied now, while nobody waits.
+        if made.models:
+            _rehearse()
+        _marks(made.sources)
+        ready, _, _ = select.select([runner, template], [], [])
     if template in ready:  # it says nothing: it is gone
         os._exit(0)
     template.send(WANTED)

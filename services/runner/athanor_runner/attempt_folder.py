@@ -13,16 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from athanor.experiment import control, intent, spool
+from athanor.experiment import control, files, intent, spool
 from athanor.experiment.assignment import FILE_NAME, Assignment
 from athanor.experiment.control import ControlPage
-from athanor.experiment.files import NewerFormatError, flush_folder, read_document
+from athanor.experiment.files import NewerFormatError, read_document
 from athanor.experiment.intent import Intent
 from athanor.experiment.spool import segment
 from athanor.experiment.spool.room import NO_ROOM
 
 from athanor_runner.ports import ProcessId
-from athanor_runner.state import FORMAT, write_json, write_new_folder
+from athanor_runner.state import FORMAT, note_json, write_json
 
 CANCEL = "cancel.json"
 PROCESS = "process.json"
@@ -75,7 +75,7 @@ def make(folder: Path, assignment: Assignment) -> ControlPage:
     When it returns all of it is on the disk, with room for the attempt's end: so a lease of which a power cut leaves no
     folder was never executed, and what the process flushes into its spool has a name. Raises OSError.
     """
-    write_new_folder(folder, FILE_NAME, assignment.to_json().encode())
+    folder.mkdir()
     (folder / SPOOL).mkdir()
     try:
         spool.keep_reserve(folder / SPOOL)
@@ -84,7 +84,9 @@ def make(folder: Path, assignment: Assignment) -> ControlPage:
             raise
     page = ControlPage.create(folder / control.FILE_NAME, intent.boot_id())
     try:
-        flush_folder(folder)
+        # Last, so that its folder has to be flushed only once; and what lacks it was never executed.
+        files.write_durably(folder / FILE_NAME, assignment.to_json().encode())
+        files.flush_folder(folder.parent)
     except BaseException:
         page.close()
         raise
@@ -130,9 +132,9 @@ def intent_of_this_boot(folder: Path) -> Intent | None:
 
 
 def write_process(folder: Path, process: ProcessId) -> None:
-    """Remembers which process was started."""
+    """Remembers which process was started: for a runner that is started anew, since no process outlives a power cut."""
     content = {"pid": process.pid, "start_ticks": process.start_ticks, "boot_id": intent.boot_id()}
-    write_json(folder / PROCESS, content)
+    note_json(folder / PROCESS, content)
 
 
 def write_cancel(folder: Path, reason: str) -> None:

@@ -19,6 +19,7 @@ from athanor_runner.process_table import (
     ProcessRow,
     count_memory_kills,
     environment_of,
+    is_in,
     members,
     read_row,
     read_table,
@@ -248,12 +249,12 @@ class LinuxProcesses:
         for family in self._families.values():
             family.known = members(table, family.main, True, family.known, lambda _: False)
         claimed = {process for family in self._families.values() for process in family.known}
-        present = {row.id for row in table.values()}
-        self._marks = {process: marks for process, marks in self._marks.items() if process in present}
-        self._strays = {stray: owners for stray, owners in self._strays.items() if stray in present}
+        self._marks = {process: marks for process, marks in self._marks.items() if is_in(table, process)}
+        self._strays = {stray: owners for stray, owners in self._strays.items() if is_in(table, stray)}
 
+        own = os.getpid()
         for row in table.values():
-            if row.parent != os.getpid() or row.pid in self._children or row.id in self._foreign:
+            if row.parent != own or row.pid in self._children or row.id in self._foreign:
                 continue
             if row.state == "Z":
                 with contextlib.suppress(ChildProcessError):
@@ -276,7 +277,7 @@ class LinuxProcesses:
         known = self._marks.get(row.id)
         if known is not None:
             return known
-        if row.of_kernel or row.pid == os.getpid():
+        if row.pid == os.getpid():
             return frozenset()
         variables = environment_of(row.pid)
         marks = frozenset(entry for entry in variables if entry.startswith(_MARKER_ENTRY))

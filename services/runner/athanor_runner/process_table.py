@@ -3,8 +3,8 @@
 import contextlib
 import os
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from athanor_runner.ports import ProcessId
 
@@ -13,8 +13,7 @@ PROC = Path("/proc")
 _PF_KTHREAD = 0x0020_0000
 
 
-@dataclass(frozen=True)
-class ProcessRow:
+class ProcessRow(NamedTuple):
     """A line of the process table."""
 
     pid: int
@@ -46,14 +45,13 @@ def members(
     row = table.get(main.pid) if main is not None else None
     leader = main.pid if main is not None and (owned or (row is not None and row.id == main)) else None
 
-    found = {
-        row.pid
-        for row in table.values()
-        if row.pid == leader or row.session == leader or row.id in known or (row.state not in "ZX" and marked(row))
-    }
+    # Every line is looked at for every attempt, twice at each end: no more is done for it than telling it apart.
+    found = {process.pid for process in known if is_in(table, process)}
     children: dict[int, list[int]] = {}
-    for row in table.values():
-        children.setdefault(row.parent, []).append(row.pid)
+    for pid, row in table.items():
+        if pid == leader or row.session == leader or (row.state not in "ZX" and marked(row)):
+            found.add(pid)
+        children.setdefault(row.parent, []).append(pid)
     waiting = list(found)
     while waiting:
         for child in children.get(waiting.pop(), ()):
@@ -61,6 +59,12 @@ def members(
                 found.add(child)
                 waiting.append(child)
     return {table[pid].id for pid in found if table[pid].state not in "ZX"}
+
+
+def is_in(table: Mapping[int, ProcessRow], process: ProcessId) -> bool:
+    """Is exactly this process in the table, alive or not yet buried?"""
+    row = table.get(process.pid)
+    return row is not None and row.start_ticks == process.start_ticks
 
 
 def parse_stat(text: str) -> ProcessRow:
@@ -72,10 +76,10 @@ def parse_stat(text: str) -> ProcessRow:
 
 
 def read_table(proc: Path = PROC) -> dict[int, ProcessRow]:
-    """The process table as it stands."""
+    """The process table as it stands, without the kernel's threads, which are half of it and nobody's."""
     table: dict[int, ProcessRow] = {}
     for entry in os.listdir(proc):
-        if entry.isdigit() and (row := read_row(int(entry), proc)) is not None:
+        if entry.isdigit() and (row := read_row(int(entry), proc)) is not None and not row.of_kernel:
             table[row.pid] = row
     return table
 

@@ -168,6 +168,11 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     files.write_durably(path, _document(content))
 
 
+def note_json(path: Path, content: dict[str, Any]) -> None:
+    """Writes a JSON file of this format that is of use in this boot of the machine only: whole, but not flushed."""
+    files.write_whole(path, _document(content))
+
+
 def _document(content: dict[str, Any]) -> bytes:
     return json.dumps({"format": FORMAT, **content}, indent=1).encode()
 
@@ -198,13 +203,6 @@ def _replace_in_place(path: Path, data: bytes) -> None:
         spare.rename(path)
         files.write_durably(spare, data)
     files.flush_folder(path.parent)
-
-
-def write_new_folder(folder: Path, name: str, content: bytes) -> None:
-    """Makes a folder with one file in it; file, folder and parent are flushed when it returns. Raises OSError."""
-    folder.mkdir()
-    files.write_durably(folder / name, content)
-    files.flush_folder(folder.parent)
 
 
 def _read(path: Path) -> dict[str, Any] | None:

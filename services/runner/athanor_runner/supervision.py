@@ -57,7 +57,7 @@ class ProcessEnd:
     cancel_delivered: bool = False  # before the experiment had ended
     stopped_for: StopCause | None = None  # likewise
     killed: bool = False  # SIGKILL was sent
-    memory_kill: bool = False
+    memory_kill: bool = False  # while the first process was killed, the kernel killed something for want of memory
     steps: list[StopStep] = field(default_factory=list[StopStep])
 
 
@@ -135,7 +135,8 @@ class Supervision:
         self._started_at = asyncio.get_running_loop().time()
         await self._note(attempt_folder.write_process, child.id)
         end.exit_status = await self._until_nothing_is_left(child)
-        end.memory_kill = tools.processes.memory_kills() > kills
+        if end.exit_status == -signal.SIGKILL:  # else nobody asks
+            end.memory_kill = tools.processes.memory_kills() > kills
         child.release()
         return end
 

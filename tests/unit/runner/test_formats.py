@@ -306,7 +306,8 @@ class TestLeftoversThatCannotBeRead:
     async def test_a_folder_that_may_not_be_entered(
         self, folder: StateFolder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        state.write_new_folder(folder.attempts / "closed", "assignment.json", b"{}")
+        (folder.attempts / "closed").mkdir()
+        (folder.attempts / "closed" / "assignment.json").write_text("{}")
         (folder.root / "quarantine" / "closed").mkdir()
         refuse(monkeypatch, "closed", PermissionError(13, "Permission denied"))
         roster = roster_over(folder, Processes())

@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Awaitable, Callable
 from contextlib import closing
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from athanor_runner.output import SpoolTail
 from athanor_runner.ports import ProcessId
 from athanor_runner.settings import Timings
 from athanor_runner.shipping import Feeds
-from athanor_runner.state import StateFolder, write_new_folder
+from athanor_runner.state import StateFolder
 from athanor_runner.supervision import Tools
 
 from tests.support.runner_fakes import Clock, Disk, Processes
@@ -60,7 +61,8 @@ def leave_behind(state: StateFolder, *, boot: str | None = None, said: Ended | N
     """What a runner that crashed leaves of an attempt with EVENTS events."""
     boot = intent.boot_id() if boot is None else boot
     folder = state.attempts / "lease"
-    write_new_folder(folder, "assignment.json", ASSIGNMENT.to_json().encode())
+    folder.mkdir()
+    (folder / "assignment.json").write_text(ASSIGNMENT.to_json())
     attempt_folder.write_process(folder, ProcessId(1, 1))
     with (
         closing(ControlPage.create(folder / "control", boot)) as page,
@@ -238,9 +240,8 @@ async def test_everything_is_on_the_disk_before_the_process_starts(
     await asyncio.gather(task, return_exceptions=True)
     assert done[: done.index("start")] == [
         "attempts/lease/assignment.json.tmp",
-        "attempts/lease assignment.json",
-        "attempts lease",
         "attempts/lease assignment.json,control,spool",
+        "attempts lease",
     ]
 
 
@@ -259,3 +260,21 @@ async def test_what_was_dropped_is_told_once_though_the_runner_crashes_behind_it
     told = [event.log.message for event in events if event.log.source == "athanor"]
     assert told == ["3 log entries were dropped because the spool was full"]
     assert events[-1].attempt_ended.digest
+
+
+def test_which_process_was_started_is_noted_without_a_flush(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is of use in this boot of the machine only, and two flushes would stand between a run and its end."""
+    monkeypatch.setattr(os, "fsync", None)
+    process = ProcessId(4711, 815)
+    attempt_folder.write_process(tmp_path, process)
+    assert attempt_folder.first_process(tmp_path) == process
+    assert [path.name for path in tmp_path.iterdir()] == ["process.json"]
+    (tmp_path / "process.json").write_bytes(b"")  # as a power cut may leave it
+    assert attempt_folder.first_process(tmp_path) is None
+
+
+def test_a_folder_that_is_there_already_is_not_taken_for_a_new_one(tmp_path: Path, unflushed: None) -> None:
+    attempt_folder.make(tmp_path / "lease", ASSIGNMENT).close()
+    with pytest.raises(FileExistsError):
+        attempt_folder.make(tmp_path / "lease", replace(ASSIGNMENT, attempt=7))
+    assert Assignment.read(tmp_path / "lease").attempt == ASSIGNMENT.attempt

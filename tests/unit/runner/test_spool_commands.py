@@ -22,7 +22,7 @@ from athanor_runner import __main__ as program
 from athanor_runner import spool_walk
 from athanor_runner.ending import Ending, Failure, Kind, Outcome
 from athanor_runner.output import SpoolTail
-from athanor_runner.state import StateFolder, write_new_folder
+from athanor_runner.state import StateFolder
 from google.protobuf import json_format
 
 FIRST = 2
@@ -55,7 +55,8 @@ def fill(state: StateFolder, count: int = 12, *, end: bool = False, lease: str =
     """An attempt with some segments."""
     folder = state.attempts / lease
     assignment = replace(ASSIGNMENT, lease_id=lease, segment_bytes=500)
-    write_new_folder(folder, "assignment.json", assignment.to_json().encode())
+    folder.mkdir()
+    (folder / "assignment.json").write_text(assignment.to_json())
     with closing(SpoolWriter.open(folder / "spool", FIRST, segment_bytes=500)) as writer:
         for index in range(count):
             writer.append([event(FIRST + index)])
@@ -301,7 +302,8 @@ def test_a_spool_of_a_later_version_is_told_of(state: StateFolder, spool: Spool)
 def test_memory_is_that_of_one_segment(state: StateFolder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """64 segments of one MiB; a gigabyte would take no more."""
     folder = state.attempts / LEASE
-    write_new_folder(folder, "assignment.json", ASSIGNMENT.to_json().encode())
+    folder.mkdir()
+    (folder / "assignment.json").write_text(ASSIGNMENT.to_json())
     with closing(SpoolWriter.open(folder / "spool", FIRST, segment_bytes=1 << 20)) as writer:
         for index in range(640):
             writer.append([event(FIRST + index, 100_000)])

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from athanor_runner.state import StateFolder, StateFolderDamaged, StateFolderInUse, write_new_folder
+from athanor_runner.state import StateFolder, StateFolderDamaged, StateFolderInUse
 
 
 @pytest.fixture
@@ -92,8 +92,16 @@ def test_a_damaged_identity_is_not_drawn_anew(tmp_path: Path) -> None:
     StateFolder.open(tmp_path).close()  # the lock was given back
 
 
+def make_folder(state: StateFolder, lease_id: str) -> Path:
+    """An attempt's, with what it takes to be one that was executed."""
+    folder = state.attempts / lease_id
+    folder.mkdir()
+    (folder / "assignment.json").write_text(json.dumps({"lease_id": lease_id}))
+    return folder
+
+
 def test_a_folder_without_an_assignment_was_never_executed(state: StateFolder) -> None:
-    write_new_folder(state.attempts / "whole", "assignment.json", b"{}")
+    make_folder(state, "whole")
     (state.attempts / "half").mkdir()
     (state.attempts / "half" / "assignment.json.tmp").write_text("{")
     assert [folder.name for folder in state.attempt_folders()] == ["whole"]
@@ -126,8 +134,7 @@ def test_what_was_being_deleted_is_gone_after_a_restart(state: StateFolder) -> N
 
 
 def test_deleting_leaves_nothing(state: StateFolder) -> None:
-    folder = state.attempts / "a"
-    write_new_folder(folder, "assignment.json", b"{}")
+    folder = make_folder(state, "a")
     state.delete(folder)
     state.delete(folder)  # harmless to repeat
     assert not folder.exists()
@@ -135,8 +142,7 @@ def test_deleting_leaves_nothing(state: StateFolder) -> None:
 
 
 def test_quarantine_keeps_everything_with_a_note_until_it_was_reported(state: StateFolder) -> None:
-    folder = state.attempts / "lease"
-    write_new_folder(folder, "assignment.json", json.dumps({"lease_id": "lease"}).encode())
+    folder = make_folder(state, "lease")
     aside = state.quarantine(folder, "lease", "why it is here")
     assert not folder.exists()
     assert (aside / "NOTE.txt").read_text() == "why it is here"
@@ -150,14 +156,7 @@ def test_quarantine_keeps_everything_with_a_note_until_it_was_reported(state: St
 
 def test_quarantine_overwrites_nothing(state: StateFolder) -> None:
     for note in ("first", "second"):
-        write_new_folder(state.attempts / "lease", "assignment.json", b"{}")
+        make_folder(state, "lease")
         state.quarantine(state.attempts / "lease", "lease", note)
     notes = {path.read_text() for path in (state.root / "quarantine").glob("*/NOTE.txt")}
     assert notes == {"first", "second"}
-
-
-def test_a_folder_that_is_there_already_is_not_taken_for_a_new_one(state: StateFolder) -> None:
-    write_new_folder(state.attempts / "lease", "assignment.json", b"first")
-    with pytest.raises(FileExistsError):
-        write_new_folder(state.attempts / "lease", "assignment.json", b"second")
-    assert (state.attempts / "lease" / "assignment.json").read_bytes() == b"first"
