@@ -109,11 +109,13 @@ class Reporter:
 
             if batches or progress:
                 # Before it is sent: the acknowledgement may be faster than the return from here.
-                for feed, batch in batches:
-                    feed.was_sent(batch)
+                _note_as_sent(batches)
                 if batches:
                     pace.sent(loop.time())
-                await stream.send(_delivery(batches, progress))
+                message = _delivery(batches, progress)
+                batches.clear()  # the events are held once while it is sent, and not at all while others are read
+                await stream.send(message)
+                del message
             elif pause > 0:
                 await self._wait_for_news(pause)
             elif not [feed for feed in ready if feed.ask_to_ring()]:  # else once more: something came before the asking
@@ -147,6 +149,11 @@ class Reporter:
             elif entry.batch is not None:
                 wanted.append((entry.feed, entry.batch))
         return wanted
+
+
+def _note_as_sent(batches: Iterable[tuple[Feed, Batch]]) -> None:
+    for feed, batch in batches:
+        feed.was_sent(batch)
 
 
 def _progress(feeds: Iterable[Feed]) -> list[pb.ProgressReport]:

@@ -1,6 +1,7 @@
 """When deliveries go: at once when nothing waits for its answer, and gathered while something does."""
 
 import asyncio
+import gc
 from collections.abc import Generator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ from athanor.runner.v1 import dispatch_service_pb2 as pb
 from athanor_runner.pace import LARGE_DELIVERY, LOOK_AGAIN, Pace
 from athanor_runner.report import Reporter, Terms
 from athanor_runner.settings import Timings
-from athanor_runner.shipping import Feed, Feeds
+from athanor_runner.shipping import Batch, Feed, Feeds
 
 from tests.support.runner_fakes import Connection, Disk, Stream
 from tests.support.virtual_time import virtual_time
@@ -168,6 +169,17 @@ async def test_much_goes_although_something_is_under_way_as_far_as_the_window_al
         await asyncio.sleep(10)
         assert reporting.first.feed.window.in_flight <= 8 * MEBIBYTE
         assert reporting.first.feed.highest_sequence < reporting.first.next - 1
+
+
+@virtual_time
+async def test_of_what_was_sent_no_event_is_held(reporting: Reporting) -> None:
+    """The spool has them, should they be needed again."""
+    with reporting.running():
+        await moment()
+        reporting.first.record(10)
+        await moment()
+        assert reporting.delivered() == [{"a": 10}]
+        assert not [thing for thing in gc.get_objects() if isinstance(thing, Batch)]
 
 
 @virtual_time
