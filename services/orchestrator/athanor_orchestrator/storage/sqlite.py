@@ -285,12 +285,10 @@ def _insert_tens(cursor: sqlite3.Cursor, run_id: str, events: EventColumns, coun
     else:
         statements = _INSERT_EVENTS
         each = zip(events.kinds, events.levels, events.keys, events.times_us, payloads, checksums, strict=True)
-    own = list(chain.from_iterable(islice(each, count)))
-    columns = len(own) // count
     start = 0
     while start < count:
         at_once = _MANY if count - start >= _MANY else _SOME
-        values = own[start * columns : (start + at_once) * columns]
+        values = chain.from_iterable(islice(each, at_once))
         cursor.execute(statements[at_once], [run_id, events.attempt, events.first_sequence + start, *values])
         start += at_once
 
