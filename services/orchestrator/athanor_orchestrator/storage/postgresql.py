@@ -18,7 +18,15 @@ from athanor_orchestrator.domain import ids
 from athanor_orchestrator.domain.event_columns import EventColumns
 from athanor_orchestrator.domain.records import Reach
 from athanor_orchestrator.storage.aliases import AnyRow, AnySelect
-from athanor_orchestrator.storage.dialect import READERS, Dialect, Listener, ResultTuple, Trouble, event_tuples
+from athanor_orchestrator.storage.dialect import (
+    READERS,
+    Dialect,
+    Listener,
+    ResultTuple,
+    StandingTuple,
+    Trouble,
+    event_tuples,
+)
 from athanor_orchestrator.storage.notifications import CHANNEL, NotificationListener, encode
 
 # Numbers of advisory locks: "athanor", 1 and 2.
@@ -90,6 +98,17 @@ READ_LOG = """
     WHERE total <= %s OR total = octet_length(payload)
     ORDER BY sequence
 """
+# Which run a lease is of never changes, so it may be read before the lock; how the lease stands may not.
+LOCK_RUNS = (
+    "SELECT id, lease_id, state, last_sequence, attempt_count, log_count, result_count, start_time_us FROM runs"
+    " WHERE id = ANY(ARRAY(SELECT run_id FROM leases WHERE id = ANY(%s::varchar[]))) AND hide_time_us IS NULL"
+    " ORDER BY id FOR UPDATE"
+)
+READ_LEASES = (
+    "SELECT id, run_id, runner_id, session_number, attempt, last_sequence, event_count, digest, end_reason FROM leases"
+    " WHERE id = ANY(%s::varchar[])"
+)
+_NO_RUN = (None, None, 0, 0, 0, 0, None)
 # One statement for any number of runs: one for each, even in a pipeline, takes the driver longer than the server. The
 # ids are there twice, so that hundreds are found by the index and not by a look at every row.
 _UPDATE_LEASES = (
@@ -190,6 +209,13 @@ class PostgresqlDialect(Dialect):
             for run_id, events in batches:
                 for row in event_tuples(run_id, events):
                     copy.write_row(row)
+
+    def lock_standings(self, connection: sqlalchemy.Connection, lease_ids: Collection[str]) -> Sequence[StandingTuple]:
+        """Two statements: what the second reads is as it stands once the first has its locks."""
+        ids = list(lease_ids)
+        with _driver(connection).cursor(binary=True) as cursor:
+            locked = {run[0]: run[1:] for run in cursor.execute(LOCK_RUNS, (ids,))}
+            return [(*lease, *locked.get(lease[1], _NO_RUN)) for lease in cursor.execute(READ_LEASES, (ids,))]
 
     def append_results(self, connection: sqlalchemy.Connection, rows: Sequence[ResultTuple]) -> None:
         """executemany, which psycopg sends in a pipeline; row by row only when a value is refused."""

@@ -26,7 +26,7 @@ from athanor_orchestrator.domain.event_columns import EventColumns
 from athanor_orchestrator.domain.records import EventKind, Reach
 from athanor_orchestrator.storage.aliases import AnyRow, AnySelect
 from athanor_orchestrator.storage.checkpoints import Checkpoints
-from athanor_orchestrator.storage.dialect import READERS, Dialect, ResultTuple, Trouble, event_tuples
+from athanor_orchestrator.storage.dialect import READERS, Dialect, ResultTuple, StandingTuple, Trouble, event_tuples
 
 BUSY_TIMEOUT_MS = 5_000  # for whoever else has the file open: a shell, a backup
 VACUUM_PAGES = 1000  # given back at a time
@@ -94,6 +94,16 @@ _INSERT_LOG = {
 _INSERT_RESULT = (
     "INSERT INTO run_results (run_id, sequence, attempt, key, value, time_us, superseded) VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
+# Of so many leases at once, the last ones by statements for fewer: each stays prepared.
+_NAMED = (256, 16, 1)
+READ_STANDINGS = {
+    count: "SELECT leases.id, leases.run_id, leases.runner_id, leases.session_number, leases.attempt,"
+    " leases.last_sequence, leases.event_count, leases.digest, leases.end_reason, runs.lease_id, runs.state, runs.last_sequence,"
+    " runs.attempt_count, runs.log_count, runs.result_count, runs.start_time_us"
+    " FROM leases LEFT JOIN runs ON runs.id = leases.run_id AND runs.hide_time_us IS NULL"
+    f" WHERE leases.id IN ({', '.join('?' * count)})"
+    for count in _NAMED
+}
 _UPDATE_LEASE = "UPDATE leases SET last_sequence = ?, event_count = ?, digest = ? WHERE id = ?"
 _UPDATE_RUN = "UPDATE runs SET last_sequence = ?, attempt_count = ?, log_count = ?, result_count = ? WHERE id = ?"
 
@@ -202,6 +212,17 @@ class SqliteDialect(Dialect):
             cursor.execute(_INSERT_MANY, list(chain.from_iterable(rest)))
         cursor.executemany(_INSERT_EVENT, rest)
         cursor.close()
+
+    def lock_standings(self, connection: sqlalchemy.Connection, lease_ids: Collection[str]) -> Sequence[StandingTuple]:
+        """BEGIN IMMEDIATE has locked everything."""
+        ids = list(lease_ids)
+        found: list[StandingTuple] = []
+        with closing(_driver(connection).cursor()) as cursor:
+            for count in _NAMED:
+                while len(ids) >= count:
+                    found += cursor.execute(READ_STANDINGS[count], ids[:count])
+                    del ids[:count]
+        return found
 
     def append_results(self, connection: sqlalchemy.Connection, rows: Sequence[ResultTuple]) -> None:
         """executemany; text is text here, and none is refused."""
