@@ -98,8 +98,8 @@ _INSERT_RESULT = (
 _NAMED = (256, 16, 1)
 READ_STANDINGS = {
     count: "SELECT leases.id, leases.run_id, leases.runner_id, leases.session_number, leases.attempt,"
-    " leases.last_sequence, leases.event_count, leases.digest, leases.end_reason, runs.lease_id, runs.state, runs.last_sequence,"
-    " runs.attempt_count, runs.log_count, runs.result_count, runs.start_time_us"
+    " leases.last_sequence, leases.event_count, leases.digest, leases.end_reason, runs.lease_id, runs.state,"
+    " runs.last_sequence, runs.attempt_count, runs.log_count, runs.result_count, runs.start_time_us"
     " FROM leases LEFT JOIN runs ON runs.id = leases.run_id AND runs.hide_time_us IS NULL"
     f" WHERE leases.id IN ({', '.join('?' * count)})"
     for count in _NAMED
