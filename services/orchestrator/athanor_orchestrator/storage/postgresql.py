@@ -109,20 +109,20 @@ READ_LEASES = (
     " WHERE id = ANY(%s::varchar[])"
 )
 _NO_RUN = (None, None, 0, 0, 0, 0, None)
-# One statement for any number of runs: one for each, even in a pipeline, takes the driver longer than the server. The
-# ids are there twice, so that hundreds are found by the index and not by a look at every row.
-_UPDATE_LEASES = (
+# One statement for both tables and any number of runs: one for each, even in a pipeline, takes the driver longer than
+# the server. The ids are there twice, so that hundreds are found by the index and not by a look at every row.
+_UPDATE_COUNTS = (
+    "WITH it AS (SELECT * FROM unnest(%(leases)s::varchar[], %(runs)s::varchar[], %(reached)s::int8[],"
+    " %(attempts)s::int4[], %(logs)s::int8[], %(results)s::int8[], %(events)s::int8[], %(digests)s::bytea[])"
+    " AS it (lease_id, run_id, reached, attempts, logs, results, events, digest)), of_leases AS ("
     "UPDATE leases SET last_sequence = it.reached, event_count = it.events, digest = it.digest"
-    " FROM unnest(%(ids)s::varchar[], %(reached)s::int8[], %(events)s::int8[], %(digests)s::bytea[])"
-    " AS it (id, reached, events, digest) WHERE leases.id = it.id AND leases.id = ANY(%(ids)s::varchar[])"
-)
-_UPDATE_RUNS = (
-    "UPDATE runs SET last_sequence = it.reached, attempt_count = it.attempts,"
+    " FROM it WHERE leases.id = it.lease_id AND leases.id = ANY(%(leases)s::varchar[]))"
+    " UPDATE runs SET last_sequence = it.reached, attempt_count = it.attempts,"
     " log_count = it.logs, result_count = it.results"
-    " FROM unnest("
-    "%(ids)s::varchar[], %(reached)s::int8[], %(attempts)s::int4[], %(logs)s::int8[], %(results)s::int8[])"
-    " AS it (id, reached, attempts, logs, results) WHERE runs.id = it.id AND runs.id = ANY(%(ids)s::varchar[])"
+    " FROM it WHERE runs.id = it.run_id AND runs.id = ANY(%(runs)s::varchar[])"
 )
+# The parameters of it in the order of `Reach`.
+_REACH = ("runs", "leases", "reached", "attempts", "logs", "results", "events", "digests")
 
 _TEXTS = postgresql.ARRAY(Text())
 
@@ -236,27 +236,9 @@ class PostgresqlDialect(Dialect):
             driver.execute(_INSERT_RESULT, (run_id, sequence, attempt, key, None, time_us, superseded))
 
     def write_counts(self, connection: sqlalchemy.Connection, reached: Sequence[Reach]) -> None:
-        """One statement for each table, with arrays for the columns."""
-        with _driver(connection).cursor() as cursor:
-            cursor.execute(
-                _UPDATE_LEASES,
-                {
-                    "ids": [it.lease_id for it in reached],
-                    "reached": [it.last_sequence for it in reached],
-                    "events": [it.event_count for it in reached],
-                    "digests": [it.digest for it in reached],
-                },
-            )
-            cursor.execute(
-                _UPDATE_RUNS,
-                {
-                    "ids": [it.run_id for it in reached],
-                    "reached": [it.last_sequence for it in reached],
-                    "attempts": [it.attempt_count for it in reached],
-                    "logs": [it.log_count for it in reached],
-                    "results": [it.result_count for it in reached],
-                },
-            )
+        """One statement, with arrays for the columns."""
+        columns = dict(zip(_REACH, map(list, zip(*reached, strict=True)), strict=True))
+        _driver(connection).execute(_UPDATE_COUNTS, columns).close()
 
     def one_of(self, column: ColumnElement[str]) -> ColumnElement[bool]:
         """One parameter, an array: of hundreds the driver would have more to do than the server."""
