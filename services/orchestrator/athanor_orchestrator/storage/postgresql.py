@@ -110,16 +110,17 @@ READ_LEASES = (
 )
 _NO_RUN = (None, None, 0, 0, 0, 0, None)
 # One statement for both tables and any number of runs: one for each, even in a pipeline, takes the driver longer than
-# the server. The ids are there twice, so that hundreds are found by the index and not by a look at every row.
-_UPDATE_COUNTS = (
+# the server. Each id is compared as an array of one: then each is looked up by the index. Compared as it is, the planner
+# goes for each through all rows of the table, or all that are asked for.
+UPDATE_COUNTS = (
     "WITH it AS (SELECT * FROM unnest(%(leases)s::varchar[], %(runs)s::varchar[], %(reached)s::int8[],"
     " %(attempts)s::int4[], %(logs)s::int8[], %(results)s::int8[], %(events)s::int8[], %(digests)s::bytea[])"
     " AS it (lease_id, run_id, reached, attempts, logs, results, events, digest)), of_leases AS ("
     "UPDATE leases SET last_sequence = it.reached, event_count = it.events, digest = it.digest"
-    " FROM it WHERE leases.id = it.lease_id AND leases.id = ANY(%(leases)s::varchar[]))"
+    " FROM it WHERE leases.id = ANY(ARRAY[it.lease_id]))"
     " UPDATE runs SET last_sequence = it.reached, attempt_count = it.attempts,"
     " log_count = it.logs, result_count = it.results"
-    " FROM it WHERE runs.id = it.run_id AND runs.id = ANY(%(runs)s::varchar[])"
+    " FROM it WHERE runs.id = ANY(ARRAY[it.run_id])"
 )
 # The parameters of it in the order of `Reach`.
 _REACH = ("runs", "leases", "reached", "attempts", "logs", "results", "events", "digests")
@@ -238,7 +239,7 @@ class PostgresqlDialect(Dialect):
     def write_counts(self, connection: sqlalchemy.Connection, reached: Sequence[Reach]) -> None:
         """One statement, with arrays for the columns."""
         columns = dict(zip(_REACH, map(list, zip(*reached, strict=True)), strict=True))
-        _driver(connection).execute(_UPDATE_COUNTS, columns).close()
+        _driver(connection).execute(UPDATE_COUNTS, columns).close()
 
     def one_of(self, column: ColumnElement[str]) -> ColumnElement[bool]:
         """One parameter, an array: of hundreds the driver would have more to do than the server."""
