@@ -110,8 +110,8 @@ READ_LEASES = (
 )
 _NO_RUN = (None, None, 0, 0, 0, 0, None)
 # One statement for both tables and any number of runs: one for each, even in a pipeline, takes the driver longer than
-# the server. Each id is compared as an array of one: then each is looked up by the index. Compared as it is, the planner
-# goes for each through all rows of the table, or all that are asked for.
+# the server. Each id is compared as an array of one: then each is looked up by the index. Compared as it is, the
+# planner goes for each through all rows of the table, or all that are asked for.
 UPDATE_COUNTS = (
     "WITH it AS (SELECT * FROM unnest(%(leases)s::varchar[], %(runs)s::varchar[], %(reached)s::int8[],"
     " %(attempts)s::int4[], %(logs)s::int8[], %(results)s::int8[], %(events)s::int8[], %(digests)s::bytea[])"
