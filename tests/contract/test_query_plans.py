@@ -183,11 +183,8 @@ async def test_so_does_what_is_read_with_every_commit_of_events(database: Databa
             tx.connection.exec_driver_sql(f"SET LOCAL {switch} = off")
         found = [driver.execute(f"EXPLAIN {query}", ([X] * count,))
                  for query in (postgresql.LOCK_RUNS, postgresql.READ_LEASES)]  # fmt: skip
-        columns = ("leases", "runs", "reached", "attempts", "logs", "results", "events", "digests")
-        values = {name: [X if name in columns[:2] else b"" if name == "digests" else 1] * count for name in columns}
-        found.append(driver.execute(f"EXPLAIN {postgresql.UPDATE_COUNTS}", values))
         return "\n".join(row[0] for rows in found for row in rows)
 
     plan = await database.write(command)
-    for fault in ("Sort", "TEMP B-TREE", "Seq Scan", "SCAN ", "Materialize"):
+    for fault in ("Sort", "TEMP B-TREE", "Seq Scan", "SCAN "):
         assert fault not in plan, plan

@@ -2,12 +2,14 @@
 
 import asyncio
 import threading
+from typing import Any
 
 import pytest
 from athanor_orchestrator.domain.ids import new_id
 from athanor_orchestrator.domain.records import LeaseEnd, RunState, Standing
 from athanor_orchestrator.storage import leases, runs, standings
 from athanor_orchestrator.storage.database import Database
+from athanor_orchestrator.storage.postgresql import UPDATE_COUNTS
 from athanor_orchestrator.storage.transaction import Transaction
 
 from tests.support.databases import OpenDatabase
@@ -122,3 +124,27 @@ async def test_what_is_read_of_a_lease_is_as_it_stands_once_its_run_is_locked(op
             await asyncio.sleep(0.01)
         go_on.set()
     assert reading.result()[lease.id][8:10] == (LeaseEnd.LOST, None)
+
+
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+async def test_counts_of_hundreds_are_written_by_looking_each_up(database: Database) -> None:
+    instance = an_instance()
+    made = [a_run(instance) for _ in range(300)]
+    held = [a_lease(run) for run in made]
+    await store(database, instance, *made, *held)
+
+    def plan(tx: Transaction) -> str:
+        some = [1] * len(held)
+        values: dict[str, list[Any]] = dict.fromkeys(("reached", "attempts", "logs", "results", "events"), some)
+        values |= {
+            "runs": [run.id for run in made],
+            "leases": [lease.id for lease in held],
+            "digests": [b""] * len(held),
+        }
+        rows = tx.connection.exec_driver_sql(f"EXPLAIN {UPDATE_COUNTS}", values).scalars()
+        return "\n".join(rows)
+
+    found = await database.write(plan)
+    assert "Index Scan using runs_pkey" in found, found
+    assert "Index Scan using leases_pkey" in found, found
+    assert "Materialize" not in found, found

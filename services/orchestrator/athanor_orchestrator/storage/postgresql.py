@@ -238,7 +238,7 @@ class PostgresqlDialect(Dialect):
 
     def write_counts(self, connection: sqlalchemy.Connection, reached: Sequence[Reach]) -> None:
         """One statement, with arrays for the columns."""
-        columns = dict(zip(_REACH, map(list, zip(*reached, strict=True)), strict=True))
+        columns: dict[str, list[Any]] = dict(zip(_REACH, map(list, zip(*reached, strict=True)), strict=True))
         _driver(connection).execute(UPDATE_COUNTS, columns).close()
 
     def one_of(self, column: ColumnElement[str]) -> ColumnElement[bool]:
