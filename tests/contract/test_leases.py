@@ -102,14 +102,6 @@ async def test_runs_and_their_leases_advance_with_what_is_stored(database: Datab
     assert (await get(database, stored[2])).last_sequence == stored[2].last_sequence
 
 
-async def test_the_runs_of_leases(database: Database) -> None:
-    run, other = [await a_stored_run(database) for _ in range(2)]
-    lease, others = a_lease(run), a_lease(other)
-    await store(database, lease, others)
-    assert await database.read(lambda tx: leases.runs_of_leases(tx, [lease.id, "unknown"])) == {run.id}
-    assert await database.read(lambda tx: leases.runs_of_leases(tx, [])) == set()
-
-
 @pytest.mark.parametrize("end", LeaseEnd)
 async def test_a_lease_ends_once_and_leaves_its_run(database: Database, end: LeaseEnd) -> None:
     run = await a_stored_run(database)

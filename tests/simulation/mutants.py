@@ -93,8 +93,8 @@ MUTANTS = (
         [
             Edit(
                 appending.store,
-                "    counts.write_counts(tx, [ledger.reach for ledger in touched if ledger.lease.end is None])\n",
-                "    reached = [ledger.reach for ledger in touched if ledger.lease.end is None]\n"
+                "    counts.write_counts(tx, [ledger.reach for ledger in touched if ledger.standing.end is None])\n",
+                "    reached = [ledger.reach for ledger in touched if ledger.standing.end is None]\n"
                 "    tx.dialect.__dict__.setdefault('later', []).append(lambda tx: counts.write_counts(tx, reached))\n",
             ),
             Edit(
@@ -128,8 +128,8 @@ MUTANTS = (
             ),
             Edit(
                 appending.store,
-                "        if lease.run_id in locked and locked[lease.run_id].lease_id == lease.id\n",
-                "        if lease.run_id in locked\n",
+                "        if standing.current_lease_id == standing.id\n",
+                "        if standing.run_last_sequence\n",
             ),
             # The second lock on the door: what differs from the stored bytes is refused as well.
             Edit(appending._Ledger._differs, '    if skip == 0:\n        return ""\n', '    return ""\n'),
@@ -141,13 +141,14 @@ MUTANTS = (
         [
             Edit(
                 appending.store,
-                "    known = leases.get_leases(tx, lease_ids)\n",
+                "    known = standings.lock_standings(tx, lease_ids)\n",
                 "    cache = tx.dialect.__dict__.setdefault('cache', {})\n"
-                "    for lease_id, lease in leases.get_leases(tx, lease_ids).items():\n"
-                "        kept = cache.setdefault(lease_id, lease)\n"
-                "        cache[lease_id] = replace(lease, end=kept.end, session_number=kept.session_number)\n"
-                "        if lease.run_id in locked and kept.end is None:\n"
-                "            locked[lease.run_id] = replace(locked[lease.run_id], lease_id=lease_id)\n"
+                "    for lease_id, it in standings.lock_standings(tx, lease_ids).items():\n"
+                "        kept = cache.setdefault(lease_id, it)\n"
+                "        current = lease_id if it.run_last_sequence and kept.end is None else it.current_lease_id\n"
+                "        cache[lease_id] = it._replace(\n"
+                "            end=kept.end, session_number=kept.session_number, current_lease_id=current\n"
+                "        )\n"
                 "    known = {lease_id: cache[lease_id] for lease_id in lease_ids if lease_id in cache}\n",
             )
         ],

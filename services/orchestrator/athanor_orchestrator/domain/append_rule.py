@@ -6,7 +6,7 @@ It is applied inside the transaction that stores the batch, with the run's row l
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from athanor_orchestrator.domain.records import Lease, LeaseEnd
+from athanor_orchestrator.domain.records import Lease, LeaseEnd, Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ WHY_OVER: Mapping[LeaseEnd | None, str] = {
 
 
 def decide(
-    lease: Lease | None,
+    lease: Lease | Standing | None,
     current_lease_id: str | None,
     last_sequence: int,
     session_number: int,

@@ -264,6 +264,27 @@ class Lease:
     lost_after: timedelta = timedelta(hours=24)  # as it holds for this attempt; a renewal lasts this long
 
 
+class Standing(NamedTuple):
+    """How a lease and its run stand, as far as storing events under it asks: what is read for each run of a commit."""
+
+    id: str  # of the lease; likewise up to `end`, each as in `Lease`
+    run_id: str
+    runner_id: str
+    session_number: int
+    attempt: int
+    last_sequence: int
+    event_count: int
+    digest: bytes
+    end: LeaseEnd | None
+    current_lease_id: str | None  # the run's live lease: another one, or none, or the run is hidden or gone
+    state: RunState  # of the run; likewise what follows, and without meaning where the run is hidden or gone
+    run_last_sequence: int
+    attempt_count: int
+    log_count: int
+    result_count: int
+    start_time_us: int | None
+
+
 class Reach(NamedTuple):
     """How far a run got under its lease: what is written on both with the events of a commit."""
 

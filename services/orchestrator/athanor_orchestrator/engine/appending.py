@@ -4,7 +4,7 @@ Nothing here touches memory that outlives the call: a command may be carried out
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from athanor_orchestrator.domain import append_rule, digests
 from athanor_orchestrator.domain.event_columns import EventColumns, in_columns
@@ -23,12 +23,13 @@ from athanor_orchestrator.domain.records import (
     ResultRow,
     Run,
     RunState,
+    Standing,
 )
 from athanor_orchestrator.domain.run_state import Actor, check
 from athanor_orchestrator.engine import ending, tails
 from athanor_orchestrator.engine.batches import PreparedBatch
 from athanor_orchestrator.engine.codec import AttemptEnded, AttemptStarted
-from athanor_orchestrator.storage import attempts, counts, events, leases, results, runners, runs
+from athanor_orchestrator.storage import attempts, counts, events, leases, results, runners, runs, standings
 from athanor_orchestrator.storage.transaction import Transaction
 
 
@@ -82,29 +83,26 @@ def store(tx: Transaction, arrivals: Sequence[Arrival], progress: Mapping[str, P
     `progress` is, by run, the latest that is not on the run's row; it is written with what is stored of the run.
     """
     lease_ids = {arrival.batch.lease_id for arrival in arrivals}
-    # Which run a lease is of never changes, so it may be read before the lock; how the lease stands may not.
-    locked = runs.lock_runs(tx, leases.runs_of_leases(tx, lease_ids))
-    known = leases.get_leases(tx, lease_ids)
-
+    known = standings.lock_standings(tx, lease_ids)
     ledgers = {
-        lease.id: _ledger(locked[lease.run_id], lease, progress.get(lease.run_id))
-        for lease in known.values()
-        if lease.run_id in locked and locked[lease.run_id].lease_id == lease.id
+        standing.id: _ledger(standing, progress.get(standing.run_id))
+        for standing in known.values()
+        if standing.current_lease_id == standing.id
     }
-    answers = [_answer(tx, arrival, known, locked, ledgers) for arrival in arrivals]
+    answers = [_answer(tx, arrival, known, ledgers) for arrival in arrivals]
 
     # By run ids, in which order the locks were taken: rows of several runs are never written crosswise.
-    touched = sorted((ledger for ledger in ledgers.values() if ledger.events), key=lambda ledger: ledger.run.id)
-    events.append_columns(tx, [(ledger.run.id, columns) for ledger in touched for columns in ledger.events])
-    results.append_results(tx, [(ledger.run.id, ledger.results) for ledger in touched if ledger.results])
+    touched = sorted((ledger for ledger in ledgers.values() if ledger.events), key=lambda ledger: ledger.run_id)
+    events.append_columns(tx, [(ledger.run_id, columns) for ledger in touched for columns in ledger.events])
+    results.append_results(tx, [(ledger.run_id, ledger.results) for ledger in touched if ledger.results])
     # What ended with its attempt has been written by then.
-    counts.write_counts(tx, [ledger.reach for ledger in touched if ledger.lease.end is None])
+    counts.write_counts(tx, [ledger.reach for ledger in touched if ledger.standing.end is None])
     # Also where nothing is new, as after a rewind: the caller takes all of it for stored.
-    live = [ledger for ledger in ledgers.values() if ledger.lease.end is None]
-    unwritten = {ledger.run.id: ledger.progress for ledger in live if ledger.progress is not None}
+    live = [ledger for ledger in ledgers.values() if ledger.standing.end is None]
+    unwritten = {ledger.run_id: ledger.progress for ledger in live if ledger.progress is not None}
     runs.put_progress(tx, unwritten)
     for ledger in ledgers.values():
-        run_id = ledger.run.id
+        run_id = ledger.run_id
         if ledger.told or run_id in unwritten:
             tx.wake(f"run:{run_id}")
         elif ledger.events:
@@ -115,22 +113,18 @@ def store(tx: Transaction, arrivals: Sequence[Arrival], progress: Mapping[str, P
 def _answer(
     tx: Transaction,
     arrival: Arrival,
-    known: Mapping[str, Lease],
-    locked: Mapping[str, Run],
+    known: Mapping[str, Standing],
     ledgers: Mapping[str, "_Ledger"],
 ) -> Answer:
     batch = arrival.batch
-    lease = known.get(batch.lease_id)
     ledger = ledgers.get(batch.lease_id)
-    if lease is not None and lease.runner_id != arrival.runner_id:
-        lease = None
-    elif ledger is not None:
-        lease = ledger.lease
+    standing = known.get(batch.lease_id) if ledger is None else ledger.standing
+    if standing is not None and standing.runner_id != arrival.runner_id:
+        standing = None
 
-    run = None if lease is None else locked.get(lease.run_id)
     decision = append_rule.decide(
-        lease,
-        current_lease_id=None if run is None else run.lease_id,
+        standing,
+        current_lease_id=None if standing is None else standing.current_lease_id,
         last_sequence=0 if ledger is None else ledger.reach.last_sequence,
         session_number=arrival.session_number,
         first_sequence=batch.first_sequence,
@@ -156,26 +150,26 @@ def _answer(
             return ledger.append(tx, batch, skip)
 
 
-def _ledger(run: Run, lease: Lease, progress: Progress | None) -> "_Ledger":
+def _ledger(it: Standing, progress: Progress | None) -> "_Ledger":
     reach = Reach(
-        run.id,
-        lease.id,
-        run.last_sequence,
-        run.attempt_count,
-        run.log_count,
-        run.result_count,
-        lease.event_count,
-        lease.digest,
+        it.run_id,
+        it.id,
+        it.run_last_sequence,
+        it.attempt_count,
+        it.log_count,
+        it.result_count,
+        it.event_count,
+        it.digest,
     )
-    return _Ledger(run, lease, reach, progress)
+    return _Ledger(it.run_id, it, reach, progress)
 
 
 @dataclass(slots=True)
 class _Ledger:
     """A run under its live lease while batches are added: as it will stand, with what is to be appended."""
 
-    run: Run  # but for what `reach` says of it
-    lease: Lease  # likewise, until it has ended
+    run_id: str
+    standing: Standing  # but for what `reach` says, until the lease has ended
     reach: Reach
     progress: Progress | None
     events: list[EventColumns] = field(default_factory=list[EventColumns])
@@ -191,9 +185,9 @@ class _Ledger:
         new = batch.events.behind(skip)
         if new:
             self._add(tx, batch, new)
-        if batch.fault and self.lease.end is None:
+        if batch.fault and self.standing.end is None:
             return self._break(tx, batch.fault)
-        return Committed(self.reach.last_sequence, ended=self.lease.end is not None)
+        return Committed(self.reach.last_sequence, ended=self.standing.end is not None)
 
     def _differs(self, tx: Transaction, batch: PreparedBatch, skip: int) -> str:
         """Compare what is stored already; says what is wrong."""
@@ -203,7 +197,7 @@ class _Ledger:
         first, last = batch.first_sequence, batch.first_sequence + skip - 1
         # The tail of it may have been added by an earlier batch of this very transaction.
         first_added = self.events[0].first_sequence if self.events else last + 1
-        stored = events.payloads(tx, self.run.id, first, min(last, first_added - 1)) if first < first_added else []
+        stored = events.payloads(tx, self.run_id, first, min(last, first_added - 1)) if first < first_added else []
         for added in self.events:
             stored += added.payloads[max(first - added.first_sequence, 0) : max(last + 1 - added.first_sequence, 0)]
         for sequence, (payload, known) in enumerate(zip(batch.events.payloads, stored, strict=False), first):
@@ -213,11 +207,11 @@ class _Ledger:
 
     def _misfit(self, batch: PreparedBatch, skip: int) -> str:
         """Check what needs to know how the attempt stands; says what is wrong."""
-        if batch.events and batch.events.attempt != self.lease.attempt:
-            attempts_differ = f"is of attempt {batch.events.attempt}, the lease of {self.lease.attempt}"
+        if batch.events and batch.events.attempt != self.standing.attempt:
+            attempts_differ = f"is of attempt {batch.events.attempt}, the lease of {self.standing.attempt}"
             return f"event {batch.first_sequence} {attempts_differ}"
 
-        started_here = self.run.state is RunState.RUNNING
+        started_here = self.standing.state is RunState.RUNNING
         if batch.started is not None and started_here and batch.started[0] >= batch.first_sequence + skip:
             return f"event {batch.started[0]} is a second AttemptStarted"
         if batch.unstarted is not None and not started_here and batch.unstarted >= batch.first_sequence + skip:
@@ -227,9 +221,9 @@ class _Ledger:
         return ""
 
     def _add(self, tx: Transaction, batch: PreparedBatch, new: EventColumns) -> None:
-        lease, before = self.lease, self.reach
+        lease, before = self.standing, self.reach
         if before.event_count == 0:
-            attempts.insert_attempt(tx, self.run.id, lease.id, Attempt(lease.attempt, lease.runner_id, CodeVersion()))
+            attempts.insert_attempt(tx, self.run_id, lease.id, Attempt(lease.attempt, lease.runner_id, CodeVersion()))
             self.told = True
 
         before_end = new.payloads[:-1] if batch.ended is not None else new.payloads
@@ -254,32 +248,31 @@ class _Ledger:
             self._end(tx, batch.ended)
 
     def _start(self, tx: Transaction, started: AttemptStarted) -> None:
-        run, lease = self.run, self.lease
-        check(run.state, RunState.RUNNING, Actor.ATTEMPT_STARTED)
+        it = self.standing
+        check(it.state, RunState.RUNNING, Actor.ATTEMPT_STARTED)
 
         attempts.update_attempt(
-            tx, run.id, Attempt(lease.attempt, lease.runner_id, started.code, start_time_us=started.time_us)
+            tx, it.run_id, Attempt(it.attempt, it.runner_id, started.code, start_time_us=started.time_us)
         )
         superseded = 0
-        if lease.attempt > 1:
-            superseded = results.supersede(tx, run.id, started.restored_sequence, lease.attempt)
+        if it.attempt > 1:
+            superseded = results.supersede(tx, it.run_id, started.restored_sequence, it.attempt)
 
         self.reach = self.reach._replace(result_count=self.reach.result_count - superseded)
 
-        start_time_us = run.start_time_us if run.start_time_us is not None else started.time_us
+        start_time_us = it.start_time_us if it.start_time_us is not None else started.time_us
         if not runs.transition(
-            tx, run.id, [run.state], RunState.RUNNING, start_time_us=start_time_us, next_attempt_time_us=None
+            tx, it.run_id, [it.state], RunState.RUNNING, start_time_us=start_time_us, next_attempt_time_us=None
         ):
-            raise LookupError(f"run {run.id} is not {run.state.name} any more")
+            raise LookupError(f"run {it.run_id} is not {it.state.name} any more")
 
-        self.run = replace(run, state=RunState.RUNNING, start_time_us=start_time_us)
+        self.standing = it._replace(state=RunState.RUNNING, start_time_us=start_time_us)
         self.told = True
         tx.wake("runs")
         tx.wake("instances")
 
     def _end(self, tx: Transaction, ended: AttemptEnded) -> None:
-        self._settle(tx)
-        lease = self.lease
+        run, lease = self._settle(tx)
         log_complete = bool(ended.digest) and ended.digest == lease.digest and ended.event_count == lease.event_count
         failure = ended.failure
         if failure is None and ended.outcome is AttemptOutcome.FAILED:
@@ -287,7 +280,7 @@ class _Ledger:
 
         change = ending.apply_end(
             tx,
-            self.run,
+            run,
             lease,
             ending.AttemptEnd(
                 sequence=lease.last_sequence,
@@ -306,27 +299,19 @@ class _Ledger:
 
     def _break(self, tx: Transaction, fault: str) -> Fenced:
         """End the attempt as KIND_STORAGE; what was added before the fault stays."""
-        self._settle(tx)
+        run, lease = self._settle(tx)
         failure = Failure(FailureKind.STORAGE, f"what its runner sent does not add up: {fault}")
-        rows = ending.give_up(tx, self.run, self.lease, failure, LeaseEnd.BROKEN, Actor.ATTEMPT_ENDED)
+        rows = ending.give_up(tx, run, lease, failure, LeaseEnd.BROKEN, Actor.ATTEMPT_ENDED)
         self._ended(LeaseEnd.BROKEN, rows)
         return Fenced(failure.message)
 
-    def _settle(self, tx: Transaction) -> None:
-        """Have run and lease stand as they do with what was added, here and in the database."""
-        it = self.reach
-        counts.write_counts(tx, [it])
-        self.lease = replace(self.lease, last_sequence=it.last_sequence, event_count=it.event_count, digest=it.digest)
-        self.run = replace(
-            self.run,
-            last_sequence=it.last_sequence,
-            attempt_count=it.attempt_count,
-            log_count=it.log_count,
-            result_count=it.result_count,
-        )
+    def _settle(self, tx: Transaction) -> tuple[Run, Lease]:
+        """Have run and lease stand in the database as they do with what was added, and read them whole."""
+        counts.write_counts(tx, [self.reach])
+        run_id, lease_id = self.run_id, self.standing.id
+        return runs.lock_runs(tx, [run_id])[run_id], leases.get_leases(tx, [lease_id])[lease_id]
 
     def _ended(self, end: LeaseEnd, rows: Sequence[EventRow]) -> None:
         self.events += in_columns(rows)
-        self.run = replace(self.run, lease_id=None)
-        self.lease = replace(self.lease, end=end)
+        self.standing = self.standing._replace(end=end, last_sequence=self.reach.last_sequence, current_lease_id=None)
         self.told = True

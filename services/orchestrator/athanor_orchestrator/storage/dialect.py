@@ -21,6 +21,11 @@ EventTuple = tuple[str, int, int, int, int | None, str | None, int, bytes, int]
 ResultTuple = tuple[str, int, int, str | None, str | None, int, bool]
 """A row of run_results: run id, sequence, attempt, key, value, time, superseded."""
 
+StandingTuple = tuple[
+    str, str, str, int, int, int, int, bytes, str | None, str | None, int | None, int, int, int, int, int | None
+]
+"""The columns of a `Standing`, its end and state as they are stored."""
+
 
 READERS = 4  # connections for reading: enough that one long page does not hold up the next
 
@@ -98,6 +103,10 @@ class Dialect(ABC):
     @abstractmethod
     def append_events(self, connection: sqlalchemy.Connection, batches: Sequence[tuple[str, EventColumns]]) -> None:
         """Append to run_events, `(run_id, events)` each, as fast as the database can."""
+
+    @abstractmethod
+    def lock_standings(self, connection: sqlalchemy.Connection, lease_ids: Collection[str]) -> Sequence[StandingTuple]:
+        """Lock the runs of leases in the order of their ids, then read both."""
 
     @abstractmethod
     def append_results(self, connection: sqlalchemy.Connection, rows: Sequence[ResultTuple]) -> None:

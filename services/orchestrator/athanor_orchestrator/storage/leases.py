@@ -44,11 +44,6 @@ def _by_id(dialect: Dialect) -> AnySelect:
     return select(leases).where(dialect.one_of(leases.c.id)).order_by(leases.c.id)
 
 
-@lru_cache(maxsize=8)
-def _runs_of(dialect: Dialect) -> AnySelect:
-    return select(leases.c.run_id).where(dialect.one_of(leases.c.id))
-
-
 def insert_lease(tx: Transaction, lease: Lease) -> None:
     """Store a new lease and make it the run's. The run's row is locked and has none.
 
@@ -82,12 +77,6 @@ def insert_lease(tx: Transaction, lease: Lease) -> None:
 def get_leases(tx: Transaction, lease_ids: Collection[str]) -> dict[str, Lease]:
     """Return the leases that are known, by id, live or over."""
     return {lease.id: lease for ids in portions(lease_ids) for lease in _fetch(tx, _by_id(tx.dialect), ids=ids)}
-
-
-def runs_of_leases(tx: Transaction, lease_ids: Collection[str]) -> set[str]:
-    """Return the ids of the runs of those leases that are known, live or over. A lease never changes its run."""
-    query = _runs_of(tx.dialect)
-    return {run_id for ids in portions(lease_ids) for run_id in tx.connection.execute(query, {"ids": ids}).scalars()}
 
 
 def leases_of_run(tx: Transaction, run_id: str) -> list[Lease]:

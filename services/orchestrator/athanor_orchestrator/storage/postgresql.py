@@ -18,7 +18,15 @@ from athanor_orchestrator.domain import ids
 from athanor_orchestrator.domain.event_columns import EventColumns
 from athanor_orchestrator.domain.records import Reach
 from athanor_orchestrator.storage.aliases import AnyRow, AnySelect
-from athanor_orchestrator.storage.dialect import READERS, Dialect, Listener, ResultTuple, Trouble, event_tuples
+from athanor_orchestrator.storage.dialect import (
+    READERS,
+    Dialect,
+    Listener,
+    ResultTuple,
+    StandingTuple,
+    Trouble,
+    event_tuples,
+)
 from athanor_orchestrator.storage.notifications import CHANNEL, NotificationListener, encode
 
 # Numbers of advisory locks: "athanor", 1 and 2.
@@ -90,20 +98,32 @@ READ_LOG = """
     WHERE total <= %s OR total = octet_length(payload)
     ORDER BY sequence
 """
-# One statement for any number of runs: one for each, even in a pipeline, takes the driver longer than the server. The
-# ids are there twice, so that hundreds are found by the index and not by a look at every row.
-_UPDATE_LEASES = (
+# Which run a lease is of never changes, so it may be read before the lock; how the lease stands may not.
+LOCK_RUNS = (
+    "SELECT id, lease_id, state, last_sequence, attempt_count, log_count, result_count, start_time_us FROM runs"
+    " WHERE id = ANY(ARRAY(SELECT run_id FROM leases WHERE id = ANY(%s::varchar[]))) AND hide_time_us IS NULL"
+    " ORDER BY id FOR UPDATE"
+)
+READ_LEASES = (
+    "SELECT id, run_id, runner_id, session_number, attempt, last_sequence, event_count, digest, end_reason FROM leases"
+    " WHERE id = ANY(%s::varchar[])"
+)
+_NO_RUN = (None, None, 0, 0, 0, 0, None)
+# One statement for both tables and any number of runs: one for each, even in a pipeline, takes the driver longer than
+# the server. Each id is compared as an array of one: then each is looked up by the index. Compared as it is, the
+# planner goes for each through all rows of the table, or all that are asked for.
+UPDATE_COUNTS = (
+    "WITH it AS (SELECT * FROM unnest(%(leases)s::varchar[], %(runs)s::varchar[], %(reached)s::int8[],"
+    " %(attempts)s::int4[], %(logs)s::int8[], %(results)s::int8[], %(events)s::int8[], %(digests)s::bytea[])"
+    " AS it (lease_id, run_id, reached, attempts, logs, results, events, digest)), of_leases AS ("
     "UPDATE leases SET last_sequence = it.reached, event_count = it.events, digest = it.digest"
-    " FROM unnest(%(ids)s::varchar[], %(reached)s::int8[], %(events)s::int8[], %(digests)s::bytea[])"
-    " AS it (id, reached, events, digest) WHERE leases.id = it.id AND leases.id = ANY(%(ids)s::varchar[])"
-)
-_UPDATE_RUNS = (
-    "UPDATE runs SET last_sequence = it.reached, attempt_count = it.attempts,"
+    " FROM it WHERE leases.id = ANY(ARRAY[it.lease_id]))"
+    " UPDATE runs SET last_sequence = it.reached, attempt_count = it.attempts,"
     " log_count = it.logs, result_count = it.results"
-    " FROM unnest("
-    "%(ids)s::varchar[], %(reached)s::int8[], %(attempts)s::int4[], %(logs)s::int8[], %(results)s::int8[])"
-    " AS it (id, reached, attempts, logs, results) WHERE runs.id = it.id AND runs.id = ANY(%(ids)s::varchar[])"
+    " FROM it WHERE runs.id = ANY(ARRAY[it.run_id])"
 )
+# The parameters of it in the order of `Reach`.
+_REACH = ("runs", "leases", "reached", "attempts", "logs", "results", "events", "digests")
 
 _TEXTS = postgresql.ARRAY(Text())
 
@@ -191,6 +211,13 @@ class PostgresqlDialect(Dialect):
                 for row in event_tuples(run_id, events):
                     copy.write_row(row)
 
+    def lock_standings(self, connection: sqlalchemy.Connection, lease_ids: Collection[str]) -> Sequence[StandingTuple]:
+        """Two statements: what the second reads is as it stands once the first has its locks."""
+        ids = list(lease_ids)
+        with _driver(connection).cursor(binary=True) as cursor:
+            locked = {run[0]: run[1:] for run in cursor.execute(LOCK_RUNS, (ids,))}
+            return [(*lease, *locked.get(lease[1], _NO_RUN)) for lease in cursor.execute(READ_LEASES, (ids,))]
+
     def append_results(self, connection: sqlalchemy.Connection, rows: Sequence[ResultTuple]) -> None:
         """executemany, which psycopg sends in a pipeline; row by row only when a value is refused."""
         driver = _driver(connection)
@@ -210,27 +237,9 @@ class PostgresqlDialect(Dialect):
             driver.execute(_INSERT_RESULT, (run_id, sequence, attempt, key, None, time_us, superseded))
 
     def write_counts(self, connection: sqlalchemy.Connection, reached: Sequence[Reach]) -> None:
-        """One statement for each table, with arrays for the columns."""
-        with _driver(connection).cursor() as cursor:
-            cursor.execute(
-                _UPDATE_LEASES,
-                {
-                    "ids": [it.lease_id for it in reached],
-                    "reached": [it.last_sequence for it in reached],
-                    "events": [it.event_count for it in reached],
-                    "digests": [it.digest for it in reached],
-                },
-            )
-            cursor.execute(
-                _UPDATE_RUNS,
-                {
-                    "ids": [it.run_id for it in reached],
-                    "reached": [it.last_sequence for it in reached],
-                    "attempts": [it.attempt_count for it in reached],
-                    "logs": [it.log_count for it in reached],
-                    "results": [it.result_count for it in reached],
-                },
-            )
+        """One statement, with arrays for the columns."""
+        columns: dict[str, list[Any]] = dict(zip(_REACH, map(list, zip(*reached, strict=True)), strict=True))
+        _driver(connection).execute(UPDATE_COUNTS, columns).close()
 
     def one_of(self, column: ColumnElement[str]) -> ColumnElement[bool]:
         """One parameter, an array: of hundreds the driver would have more to do than the server."""

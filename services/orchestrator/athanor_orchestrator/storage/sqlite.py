@@ -26,7 +26,7 @@ from athanor_orchestrator.domain.event_columns import EventColumns
 from athanor_orchestrator.domain.records import EventKind, Reach
 from athanor_orchestrator.storage.aliases import AnyRow, AnySelect
 from athanor_orchestrator.storage.checkpoints import Checkpoints
-from athanor_orchestrator.storage.dialect import READERS, Dialect, ResultTuple, Trouble, event_tuples
+from athanor_orchestrator.storage.dialect import READERS, Dialect, ResultTuple, StandingTuple, Trouble, event_tuples
 
 BUSY_TIMEOUT_MS = 5_000  # for whoever else has the file open: a shell, a backup
 VACUUM_PAGES = 1000  # given back at a time
@@ -65,11 +65,13 @@ _OF_THE_CONNECTION = (
     "PRAGMA foreign_keys = ON",
     "PRAGMA secure_delete = OFF",
     "PRAGMA temp_store = MEMORY",
-    "PRAGMA cache_size = -2048",  # KiB, of each connection: the system keeps the file in memory besides
     "PRAGMA journal_size_limit = 67108864",
     "PRAGMA wal_autocheckpoint = 4000",  # pages; most of them have been folded by then, see `Checkpoints`
 )
-_TO_READ = ("PRAGMA query_only = ON",)
+# KiB: the system keeps the file in memory besides. A commit of 500 runs changes the last page of each, 4 MB, and reads
+# and writes them more than once when they do not fit; what is not used is not taken.
+_TO_READ = ("PRAGMA cache_size = -2048", "PRAGMA query_only = ON")
+_TO_WRITE = ("PRAGMA cache_size = -8192",)
 
 # Many events by one statement, which is carried out without Python: it need not have its lock back, and so does not
 # wait for whoever has it, after each of them.
@@ -94,6 +96,16 @@ _INSERT_LOG = {
 _INSERT_RESULT = (
     "INSERT INTO run_results (run_id, sequence, attempt, key, value, time_us, superseded) VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
+# Of so many leases at once, the last ones by statements for fewer: each stays prepared.
+_NAMED = (256, 16, 1)
+READ_STANDINGS = {
+    count: "SELECT leases.id, leases.run_id, leases.runner_id, leases.session_number, leases.attempt,"
+    " leases.last_sequence, leases.event_count, leases.digest, leases.end_reason, runs.lease_id, runs.state,"
+    " runs.last_sequence, runs.attempt_count, runs.log_count, runs.result_count, runs.start_time_us"
+    " FROM leases LEFT JOIN runs ON runs.id = leases.run_id AND runs.hide_time_us IS NULL"
+    f" WHERE leases.id IN ({', '.join('?' * count)})"
+    for count in _NAMED
+}
 _UPDATE_LEASE = "UPDATE leases SET last_sequence = ?, event_count = ?, digest = ? WHERE id = ?"
 _UPDATE_RUN = "UPDATE runs SET last_sequence = ?, attempt_count = ?, log_count = ?, result_count = ? WHERE id = ?"
 
@@ -115,7 +127,7 @@ class SqliteDialect(Dialect):
         self._clock = clock
         self._lock_file: int | None = None
         self._checkpoints = Checkpoints(self._path)
-        self.writer = self._engine("BEGIN IMMEDIATE", (*_OF_THE_CONNECTION, *_OF_THE_FILE), pool_size=1)
+        self.writer = self._engine("BEGIN IMMEDIATE", (*_OF_THE_CONNECTION, *_TO_WRITE, *_OF_THE_FILE), pool_size=1)
         self.readers = self._engine("BEGIN", (*_OF_THE_CONNECTION, *_TO_READ), pool_size=READERS)
 
     def _engine(self, begin: str, settings: Sequence[str], *, pool_size: int) -> sqlalchemy.Engine:
@@ -202,6 +214,17 @@ class SqliteDialect(Dialect):
             cursor.execute(_INSERT_MANY, list(chain.from_iterable(rest)))
         cursor.executemany(_INSERT_EVENT, rest)
         cursor.close()
+
+    def lock_standings(self, connection: sqlalchemy.Connection, lease_ids: Collection[str]) -> Sequence[StandingTuple]:
+        """BEGIN IMMEDIATE has locked everything."""
+        ids = list(lease_ids)
+        found: list[StandingTuple] = []
+        with closing(_driver(connection).cursor()) as cursor:
+            for count in _NAMED:
+                while len(ids) >= count:
+                    found += cursor.execute(READ_STANDINGS[count], ids[:count])
+                    del ids[:count]
+        return found
 
     def append_results(self, connection: sqlalchemy.Connection, rows: Sequence[ResultTuple]) -> None:
         """executemany; text is text here, and none is refused."""
