@@ -4,8 +4,9 @@ import asyncio
 import os
 import resource
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 
 import pytest
 from athanor_orchestrator.domain.errors import StorageUnavailable
@@ -237,12 +238,20 @@ async def test_a_server_that_goes_away_and_comes_back(
     await there.until("run:again")
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        pytest.param(runs.get_run, id="by SQLAlchemy"),
+        pytest.param(partial(events.read_log, after_sequence=0, upto=9, limit=9, max_bytes=9999), id="by the driver"),
+    ],
+)
 async def test_a_connection_that_the_server_ended_is_replaced_without_anybody_noticing(
-    open_database: OpenDatabase,
+    open_database: OpenDatabase, query: Callable[[Transaction, str], object]
 ) -> None:
     database = await open_database()
     run = await a_stored_run(database)
-    await get(database, run)
+    await database.write(lambda tx: events.append_events(tx, [(run.id, log_events(2, 4))]))
+    before = await database.read(lambda tx: query(tx, run.id))
     other = await open_database()
     await other.write(
         lambda tx: tx.connection.execute(
@@ -252,7 +261,7 @@ async def test_a_connection_that_the_server_ended_is_replaced_without_anybody_no
             )
         )
     )
-    assert await get(database, run) == run
+    assert await database.read(lambda tx: query(tx, run.id)) == before
     assert await database.write(lambda tx: runs.update_run(tx, run.id, log_count=5))
 
 

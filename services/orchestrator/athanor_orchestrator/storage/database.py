@@ -146,7 +146,7 @@ class Database:
         for last in (False, True):
             try:
                 return self._ask(query)
-            except (exc.SQLAlchemyError, OSError) as error:
+            except Exception as error:
                 trouble = self._dialect.trouble(error)
                 if trouble is Trouble.FAULT:
                     raise
@@ -157,7 +157,13 @@ class Database:
     def _ask(self, query: Callable[[Transaction], T]) -> T:
         # The transaction ends with the connection's return to the pool, before anything is sent to anybody.
         with self._dialect.readers.connect() as connection, self._under_way.work(connection):
-            return query(Transaction(connection, self._dialect))
+            try:
+                return query(Transaction(connection, self._dialect))
+            except Exception as error:
+                # What the driver is asked without SQLAlchemy, the driver tells without it.
+                if self._dialect.trouble(error) is Trouble.LOST:
+                    connection.invalidate()
+                raise
 
 
 def dialect_for(url: str, clock: Clock) -> Dialect:
