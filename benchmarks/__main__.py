@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import readme
+from benchmarks import leaving, readme
 from benchmarks.bench import Bench
 from benchmarks.figures import Figure, as_line
 from benchmarks.measures import MEASURES
@@ -19,6 +19,7 @@ from benchmarks.measures import MEASURES
 def main() -> int:
     """Measure what is asked for, print each figure as soon as there is one."""
     chosen = arguments()
+    leaving.when_asked()
     figures: list[Figure] = []
     failed: list[str] = []
     begin = time.monotonic()
@@ -45,7 +46,9 @@ def main() -> int:
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
         return 1
-    if chosen.readme:
+    if chosen.readme and chosen.names:
+        readme.renew(figures, machine())
+    elif chosen.readme:
         readme.write(figures, machine())
     return 0
 
@@ -66,8 +69,12 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--folder", type=Path, help="where to put the databases and spools (default: the temporary folder)"
     )
-    parser.add_argument("--readme", action="store_true", help="write the table into README.md")
+    parser.add_argument(
+        "--readme", action="store_true", help="write the table into README.md; with names, their lines of it alone"
+    )
     chosen = parser.parse_args(words)
+    if chosen.readme and (chosen.quick or chosen.database):
+        parser.error("--readme goes with the sizes of the table, on both databases")
     if unknown := [name for name in chosen.names if name not in MEASURES]:
         parser.error(f"there is no measurement {', '.join(unknown)}; there are {', '.join(MEASURES)}")
     if chosen.rounds < 1:

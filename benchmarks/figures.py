@@ -61,6 +61,17 @@ def as_markdown(figures: Sequence[Figure]) -> str:
     return "\n".join(["| what | reach | measured | beside |", "| --- | --- | --- | --- |", *rows])
 
 
+def renewed(table: str, figures: Sequence[Figure]) -> str:
+    """The table with the lines of these figures in the place of their older ones. ValueError when one has none."""
+    rows = table.splitlines()
+    place = {row.split("|")[1].strip(): number for number, row in enumerate(rows) if row.startswith("| ")}
+    for figure, row in zip(figures, as_markdown(figures).splitlines()[2:], strict=True):
+        if figure.what not in place:
+            raise ValueError(f"the table has no line for {figure.what}: write it by a run of the whole first")
+        rows[place[figure.what]] = row
+    return "\n".join(rows)
+
+
 def as_line(figure: Figure) -> str:
     """The line of a terminal."""
     mark = " " if figure.reached else "!"

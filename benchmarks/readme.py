@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks.figures import Figure, as_markdown
+from benchmarks.figures import Figure, as_markdown, renewed
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 BEGIN, END = "<!-- benchmarks: written by `make bench` -->", "<!-- end of benchmarks -->"
@@ -13,6 +13,22 @@ BEGIN, END = "<!-- benchmarks: written by `make bench` -->", "<!-- end of benchm
 def write(figures: Sequence[Figure], machine: str, path: Path = README) -> None:
     """Write the table in the place of the last one. ValueError when the marks are gone."""
     put(path, BEGIN, END, machine, as_markdown(figures))
+
+
+def renew(figures: Sequence[Figure], machine: str, path: Path = README) -> None:
+    """Write these lines of the table in the place of their older ones, and say when.
+
+    ValueError when there is no table of this very machine, or it has no such lines.
+    """
+    found = path.read_text().partition(BEGIN)[2].partition(END)[0].strip()
+    head, _, table = found.partition("\n\n")
+    if f" on {machine}." not in head:
+        raise ValueError(f"{path} has no table of this machine: a run of the whole writes one")
+    day = datetime.now(UTC).date()
+    names = ", ".join(figure.what for figure in figures)
+    text = f"{head}\nMeasured again on {day}: {names}.\n\n{renewed(table, figures)}"
+    before, _, rest = path.read_text().partition(BEGIN)
+    path.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.partition(END)[2]}")
 
 
 def put(path: Path, begin: str, end: str, machine: str, table: str) -> None:

@@ -1,10 +1,23 @@
 """How a database that has grown means to carry out what the calls ask of it, asked by the calls' own code."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from athanor_orchestrator.domain.clock import SystemClock
 from athanor_orchestrator.domain.records import EventFilter, EventKind, RunState
-from athanor_orchestrator.storage import attempts, changes, deletion, events, instances, leases, requests, runners, runs
+from athanor_orchestrator.storage import (
+    attempts,
+    changes,
+    deletion,
+    events,
+    instances,
+    leases,
+    postgresql,
+    requests,
+    runners,
+    runs,
+    sqlite,
+)
 from athanor_orchestrator.storage.database import dialect_for
 from athanor_orchestrator.storage.transaction import Transaction
 
@@ -55,8 +68,9 @@ def queries(grown: Grown) -> dict[str, Query]:
         "claim: the runner": lambda tx: runners.lock_runner(tx, grown.runner),
         "claim: the last attempt": lambda tx: attempts.get_attempt(tx, run_id, 1),
         "claim: the checkpoint": lambda tx: events.newest_event(tx, run_id, checkpoint),
-        "watch": lambda tx: events.read_events(tx, run_id, after_sequence=2, upto=9, limit=10, max_bytes=1000),
-        "append": lambda tx: (runs.lock_runs(tx, [run_id]), leases.get_leases(tx, [run_id])),
+        "watch, some of a log": lambda tx: events.read_events(
+            tx, run_id, after_sequence=2, upto=9, limit=10, max_bytes=1000
+        ),
         "live leases": leases.live_leases,
         "overdue leases": leases.overdue_leases,
         "live leases of a runner": lambda tx: leases.live_leases_of_runner(tx, grown.runner),
@@ -65,6 +79,30 @@ def queries(grown: Grown) -> dict[str, Query]:
         "purge requests": lambda tx: requests.purge_requests(tx, 1, 1000),
         "purge changes": lambda tx: changes.purge_changes(tx, 1, 1000),
         "hidden runs": lambda tx: deletion.hidden_runs(tx, 1),
+    }
+
+
+def of_the_driver(grown: Grown, backend: str) -> dict[str, list[tuple[str, Any]]]:
+    """Return what is asked of the driver itself, for each event or page: statements with their parameters."""
+    run_id = grown.runs[len(grown.runs) // 2]
+    if backend == "sqlite":
+        return {
+            "watch": [(sqlite.READ_LOG, (run_id, 2, 9, 10))],
+            "append": [
+                (sqlite.READ_STANDINGS[1], (run_id,)),
+                (sqlite.UPDATE_LEASE, (9, 9, b"", run_id)),
+                (sqlite.UPDATE_RUN, (9, 1, 9, 0, run_id)),
+            ],
+        }
+    counts = {"leases": [run_id], "runs": [run_id], "digests": [b""]}
+    counts |= {name: [1] for name in ("reached", "attempts", "logs", "results", "events")}
+    return {
+        "watch": [(postgresql.READ_LOG, (run_id, 2, 9, 10, 1000))],
+        "append": [
+            (postgresql.LOCK_RUNS, ([run_id],)),
+            (postgresql.READ_LEASES, ([run_id],)),
+            (postgresql.UPDATE_COUNTS, counts),
+        ],
     }
 
 
@@ -79,9 +117,19 @@ def plans(url: str, grown: Grown) -> dict[str, str]:
                 with connection.begin() as transaction:
                     found[name] = plans_of(Transaction(connection, dialect), query)
                     transaction.rollback()
+            driver: Any = connection.connection.dbapi_connection
+            for name, statements in of_the_driver(grown, connection.dialect.name).items():
+                found[name] = _explained(driver, connection.dialect.name, statements)
             return found
     finally:
         dialect.release()
+
+
+def _explained(driver: Any, backend: str, statements: Sequence[tuple[str, Any]]) -> str:
+    explain, column = ("EXPLAIN QUERY PLAN ", 3) if backend == "sqlite" else ("EXPLAIN ", 0)
+    found = [row[column] for statement, values in statements for row in driver.execute(explain + statement, values)]
+    driver.rollback()
+    return "\n".join(found)
 
 
 def scans(plan: str) -> list[str]:

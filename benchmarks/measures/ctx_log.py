@@ -1,16 +1,13 @@
 """What a call of `ctx.log` costs the experiment, in a real run: the runner tails the spool, the orchestrator stores."""
 
-import contextlib
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 
 from athanor.v1 import run_pb2
 from athanor.v1 import run_service_pb2 as calls
 
 from benchmarks.bench import Bench
+from benchmarks.cores import occupied, two_cores
 from benchmarks.figures import Figure, median, number
 from tests.support.system import System
 
@@ -56,26 +53,3 @@ def one_run(bench: Bench, system: System, count: int, work_us: int) -> dict[str,
         raise RuntimeError(f"the run failed: {run.failure.message}")
     answer = system.runs.ListResults(calls.ListResultsRequest(run_id=run.id), timeout=10)
     return {found.result.key: json.loads(found.result.value_json) for found in answer.results}
-
-
-@contextlib.contextmanager
-def two_cores() -> Generator[list[int]]:
-    """Meanwhile this process, and all that it starts, has two cores."""
-    before = os.sched_getaffinity(0)
-    cores = sorted(before)[:2]
-    os.sched_setaffinity(0, cores)
-    try:
-        yield cores
-    finally:
-        os.sched_setaffinity(0, before)
-
-
-@contextlib.contextmanager
-def occupied(core: int) -> Generator[None]:
-    """Meanwhile a process computes on this core without a pause."""
-    program = f"import os; os.sched_setaffinity(0, [{core}])\nwhile True: pass"
-    with subprocess.Popen([sys.executable, "-c", program]) as process:
-        try:
-            yield
-        finally:
-            process.kill()

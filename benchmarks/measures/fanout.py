@@ -80,7 +80,8 @@ def _figures(database: str, watchers: int, rounds: Sequence[Round]) -> Iterator[
         2_000.0 * watchers,
         "more",
         f"{number(middle('messages_per_second'))} messages/s, p50 {number(middle('p50'))} ms, "
-        f"p95 {number(middle('p95'))} ms; processor: orchestrator {number(orchestrator)}, readers {number(readers)}",
+        f"p95 {number(middle('p95'))} ms, over 2 connections; "
+        f"processor: orchestrator {number(orchestrator)}, readers {number(readers)}",
     )
     yield Figure(
         f"p95 of the others when half stop reading, {database}",
@@ -88,7 +89,7 @@ def _figures(database: str, watchers: int, rounds: Sequence[Round]) -> Iterator[
         "of before",
         1.1,
         "less",
-        f"{number(middle('p95', 'others'))} ms; orchestrator {number(first)} MB, then {number(last)} MB",
+        f"{number(middle('p95', 'others'))} ms; orchestrator {number(first)} MiB, then {number(last)} MiB",
     )
 
 
@@ -99,7 +100,7 @@ def _processor(child: Child) -> float:
 
 
 def _memory(child: Child) -> float:
-    """The proportional set size of a process in MB."""
+    """The proportional set size of a process in MiB."""
     for line in Path(f"/proc/{child.pid}/smaps_rollup").read_text().splitlines():
         if line.startswith("Pss:"):
             return int(line.split()[1]) / 1024

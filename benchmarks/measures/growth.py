@@ -2,6 +2,7 @@
 
 import asyncio
 import tempfile
+import textwrap
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -34,16 +35,19 @@ def measure(bench: Bench) -> Iterator[Figure]:
 
 def _measure(bench: Bench, stack: ExitStack, size: Size, small: Database, large: Database) -> Iterator[Figure]:
     where = f"{size.runs:,} runs and {size.runs * size.events_per_run:,} events"
-    systems, sides, scanned = list[System](), list[Grown](), list[str]()
+    systems, sides, found = list[System](), list[Grown](), dict[str, str]()
     begin = time.monotonic()
     little = SMALL if bench.scale != "quick" else Size(instances=50, runs=500)
     for database, amount in ((small, little), (large, size)):
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=bench.folder)))
         url = database.url or f"sqlite:///{folder / 'data' / 'athanor.db'}"
         sides.append(fill(url, amount, bench.say))
-        scanned = [name for name, plan in plans(url, sides[-1]).items() if scans(plan)]
+        found = plans(url, sides[-1])
         systems.append(stack.enter_context(System(folder, database_url=database.url)))
     filled = time.monotonic() - begin
+    for name, plan in found.items():
+        print(f"plan on {large.name}: {name}\n{textwrap.indent(plan, '    ')}")
+    scanned = [name for name, plan in found.items() if scans(plan)]
 
     starts: list[list[float]] = [[], []]
     for round_ in range(bench.rounds):
@@ -67,7 +71,7 @@ def _measure(bench: Bench, stack: ExitStack, size: Size, small: Database, large:
     yield Figure(
         f"growth, start-up, {large.name}",
         min(starts[1]) / min(starts[0]),
-        "of the empty one's",
+        "of a small one's",
         REACH,
         "less",
         f"{number(min(starts[1]) * 1000)} ms against {number(min(starts[0]) * 1000)} ms; filled in {filled:.0f} s",
@@ -89,4 +93,4 @@ def _figure(what: str, name: str, before: Seconds, after: Seconds, where: str) -
         f"{name}: {number(p99[0] * 1000)} ms against {number(p99[1] * 1000)} ms, p50 {number(p50[0] * 1000)} ms"
         f" against {number(p50[1] * 1000)} ms; {where}"
     )
-    return Figure(what, p99[0] / p99[1], "of the empty one's", REACH, "less", beside)
+    return Figure(what, p99[0] / p99[1], "of a small one's", REACH, "less", beside)

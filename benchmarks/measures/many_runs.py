@@ -22,12 +22,9 @@ _FIRST_MINUTE = 60.0  # seconds; what is allocated by then is what it takes
 
 
 def measure(bench: Bench) -> Iterator[Figure]:
-    """Five minutes on the first database, one on the other."""
-    runs = bench.size(20, 500)
-    seconds = bench.size(3, 300)
+    """Five minutes on each database."""
     for database in bench.databases():
-        yield from _measure(bench, database, runs, seconds)
-        seconds = bench.size(3, 60, 300)
+        yield from _measure(bench, database, bench.size(20, 500), bench.size(3, 300))
 
 
 def _measure(bench: Bench, database: Database, runs: int, seconds: int) -> Iterator[Figure]:
@@ -36,6 +33,8 @@ def _measure(bench: Bench, database: Database, runs: int, seconds: int) -> Itera
     with bench.system(database, runners=0) as system:
         said, memory, cpu = _bear(system, runs, seconds)
         broken = _broken(system, said["sample"])
+    if said["fences"]:
+        raise RuntimeError(f"{len(said['fences'])} runs were given up: {said['fences'][0]}")
     offered = runs * RATE
     backlog = said["backlog"]
     part = len(backlog) // 4 + 1
@@ -58,7 +57,8 @@ def _measure(bench: Bench, database: Database, runs: int, seconds: int) -> Itera
         "less",
         f"{name}: p50 {number(said['p50_ms'])} ms, longest {number(said['max_ms'])} ms",
     )
-    settled = [size for at, size in memory if at >= min(_FIRST_MINUTE, seconds / 3)]
+    first_part = min(_FIRST_MINUTE, seconds / 3)
+    settled = [size for at, size in memory if at >= first_part]
     part = len(settled) // 5 + 1
     first, last = median(settled[:part]), median(settled[-part:])
     yield Figure(
@@ -67,7 +67,7 @@ def _measure(bench: Bench, database: Database, runs: int, seconds: int) -> Itera
         "%",
         5,
         "less",
-        f"{name}: {number(first / 2**20)} MiB after the first minute, {number(last / 2**20)} MiB at the end",
+        f"{name}: {number(first / 2**20)} MiB after {first_part:.0f} s, {number(last / 2**20)} MiB at the end",
     )
 
 

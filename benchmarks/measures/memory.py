@@ -43,6 +43,8 @@ def measure(bench: Bench) -> Iterator[Figure]:
             added.append((_proportional(whole) - idle[-1]) / runs)
             one = median([footprint.of(pid).proportional for pid in whole.system.run_processes()])
             _end(whole.system)
+            time.sleep(bench.size(1, CALM))
+            beside += f"; {number(_proportional(whole))} MB once runs have ended, with the template of the next"
     yield Figure("memory, idle", median(idle), "MB", 130, "less", beside)
     yield Figure(
         "memory, per live run", median(added), "MB", 12, "less", f"{runs} sleeping runs; its process {number(one)} MB"

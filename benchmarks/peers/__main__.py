@@ -1,12 +1,11 @@
 """`python -m benchmarks.peers [NAME ...]`: the same work done by Athanor and by others, and one table of it."""
 
 import argparse
-import signal
 import sys
 import tempfile
 from pathlib import Path
-from types import FrameType
 
+from benchmarks import leaving
 from benchmarks.__main__ import machine
 from benchmarks.peers import environment, findings, table
 from benchmarks.peers.measures import MEASURES, Bench
@@ -17,8 +16,7 @@ from benchmarks.peers.peers import PEERS
 def main() -> int:
     """Measure what is asked for; print each finding, and then the table of all that was found so far."""
     chosen = arguments()
-    # What was started is ended on the way out, whoever asks to stop.
-    signal.signal(signal.SIGTERM, leave)
+    leaving.when_asked()
     kept = chosen.folder / "findings.jsonl"
     chosen.folder.mkdir(parents=True, exist_ok=True)
     failed = False
@@ -29,13 +27,6 @@ def main() -> int:
     if chosen.readme:
         table.write(found, machine())
     return int(failed)
-
-
-def leave(number: int, frame: FrameType | None) -> None:
-    """End by an exception, so that all that was started is ended."""
-    # `timeout` asks twice; the second time must not cut the ending short.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    sys.exit("asked to end")
 
 
 def measure(peer: Peer, chosen: argparse.Namespace, kept: Path) -> bool:

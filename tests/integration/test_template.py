@@ -489,6 +489,7 @@ async def test_its_end_leaves_nothing_out(stage: Stage, experiment: str, status:
         == sorted(
             [
                 *("a thread ends", "called at the end", "buffered by C", "buffered by a file"),
+                *("finalized", "held back by a handler"),
                 *("global taken apart", "circle taken apart", "made up taken apart"),
             ]
         )

@@ -21,6 +21,7 @@ import gc
 import importlib
 import io
 import json
+import logging
 import os
 import select
 import signal
@@ -91,7 +92,7 @@ def serve() -> None:
             if order is not None:
                 break
             select.select([runner], [], [], PAUSE_S)
-    atexit.register(_end, os.getpid(), made.modules)  # the first to be registered is the last to be called
+    _end_last(made.modules)
     _become(order)
 
 
@@ -242,6 +243,14 @@ def _become(order: Order) -> None:
         os.close(descriptor)
     if not wanted:
         os._exit(1)
+
+
+def _end_last(shared: frozenset[str]) -> None:
+    """Have `_end` called behind all else that is called at the end, also behind what the template's imports ask for."""
+    atexit.register(_end, os.getpid(), shared)  # the first to be registered is the last to be called
+    for called in (logging.shutdown, weakref.finalize._exitfunc):  # pyright: ignore[reportAttributeAccessIssue]
+        atexit.unregister(called)
+        atexit.register(called)
 
 
 def _end(process: int, shared: frozenset[str]) -> None:

@@ -500,6 +500,28 @@ def test_who_takes_a_settled_spool_over_need_not_read_much_for_the_digest(
     assert read_all(spool) == [*events, event(FIRST + count)]
 
 
+def test_a_full_disk_is_not_waited_for_to_settle(spool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    events = [event(FIRST + index) for index in range(9)]
+    with closing(SpoolWriter.open(spool, FIRST, segment_bytes=6400, sleep=never)) as writer:
+        writer.append(events)
+        monkeypatch.setattr("athanor.experiment.spool.writer._create", makes_a_part)
+        writer.settle()
+        assert segment.first_sequences(spool) == [FIRST]
+        assert writer.next_sequence == FIRST + 9
+        writer.append([event(FIRST + 9)])
+    assert read_all(spool) == [*events, event(FIRST + 9)]
+
+
+def never(seconds: float) -> None:
+    raise AssertionError("waited")
+
+
+def makes_a_part(path: Path, content: bytes) -> int:
+    """Do what a full disk does."""
+    path.write_bytes(content[:5])
+    return -1
+
+
 def test_on_a_full_disk_a_segment_of_which_all_is_acknowledged_is_closed_so_that_it_can_go(
     spool: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

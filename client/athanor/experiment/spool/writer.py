@@ -217,13 +217,21 @@ class SpoolWriter:
         """Flush to disk, the process having nothing more to record.
 
         Whoever takes the spool over reads the newest segment to its end, for the position there. When that would be
-        long, another is begun, in whose head it stands. Raises OSError.
+        long, another is begun, in whose head it stands, if the disk has room: it is not waited for. Raises OSError.
         """
         if self._torn:
             self._reopen()
         self.flush()
         if self._offset > segment.HEAD_BYTES + self._segment_bytes * _LITTLE:
-            self._follow_on(Claim.END)
+            position = self._position_as_held()
+            path = segment.path_of(self._folder, position.last_sequence + 1)
+            file = _create(path, segment.pack_head(position))
+            if file < 0:
+                path.unlink(missing_ok=True)
+            else:
+                self._torn = True
+                self._go_on_in(file, position)
+                self._torn = False
 
     def free_reserve(self) -> None:
         """Give back the room that is kept on the disk for the attempt's end."""
@@ -307,9 +315,6 @@ class SpoolWriter:
     def _roll(self, claim: Claim) -> None:
         # A segment exists only when all before it are on the disk, so that a power cut never leaves a hole.
         os.fdatasync(self._file)
-        self._follow_on(claim)
-
-    def _follow_on(self, claim: Claim) -> None:
         self._torn = True
         self._begin_segment(self._position_as_held(), claim)
         self._torn = False
@@ -330,6 +335,9 @@ class SpoolWriter:
         head = segment.pack_head(position)
         while (file := _create(path, head)) < 0:
             self._make_room(claim)
+        self._go_on_in(file, position)
+
+    def _go_on_in(self, file: int, position: Position) -> None:
         files.flush_folder(self._folder)
         if self._file >= 0:
             os.close(self._file)

@@ -106,8 +106,8 @@ READ_STANDINGS = {
     f" WHERE leases.id IN ({', '.join('?' * count)})"
     for count in _NAMED
 }
-_UPDATE_LEASE = "UPDATE leases SET last_sequence = ?, event_count = ?, digest = ? WHERE id = ?"
-_UPDATE_RUN = "UPDATE runs SET last_sequence = ?, attempt_count = ?, log_count = ?, result_count = ? WHERE id = ?"
+UPDATE_LEASE = "UPDATE leases SET last_sequence = ?, event_count = ?, digest = ? WHERE id = ?"
+UPDATE_RUN = "UPDATE runs SET last_sequence = ?, attempt_count = ?, log_count = ?, result_count = ? WHERE id = ?"
 
 
 _FETCHED = 32  # events that are fetched before a look at how large they are
@@ -233,11 +233,9 @@ class SqliteDialect(Dialect):
     def write_counts(self, connection: sqlalchemy.Connection, reached: Sequence[Reach]) -> None:
         """executemany, once for each table."""
         cursor = _driver(connection).cursor()
+        cursor.executemany(UPDATE_LEASE, ((it.last_sequence, it.event_count, it.digest, it.lease_id) for it in reached))
         cursor.executemany(
-            _UPDATE_LEASE, ((it.last_sequence, it.event_count, it.digest, it.lease_id) for it in reached)
-        )
-        cursor.executemany(
-            _UPDATE_RUN,
+            UPDATE_RUN,
             ((it.last_sequence, it.attempt_count, it.log_count, it.result_count, it.run_id) for it in reached),
         )
         cursor.close()
