@@ -29,7 +29,7 @@ import site
 import socket
 import sys
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -248,7 +248,8 @@ def _become(order: Order) -> None:
 def _end_last(shared: frozenset[str]) -> None:
     """Have `_end` called behind all else that is called at the end, also behind what the template's imports ask for."""
     atexit.register(_end, os.getpid(), shared)  # the first to be registered is the last to be called
-    for called in (logging.shutdown, weakref.finalize._exitfunc):  # pyright: ignore[reportAttributeAccessIssue]
+    finalize: Callable[[], object] = getattr(weakref.finalize, "_exitfunc")  # noqa: B009 - it has no public name
+    for called in (logging.shutdown, finalize):
         atexit.unregister(called)
         atexit.register(called)
 
