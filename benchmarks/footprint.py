@@ -1,5 +1,6 @@
-"""What processes hold in memory, as the kernel counts it. Sizes in MB, a million bytes."""
+"""What processes hold in memory and have used of a processor, as the kernel counts it. Sizes in MB, a million bytes."""
 
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -41,6 +42,12 @@ def of(pid: int) -> Footprint:
     if "Pss" not in sizes:
         raise ProcessLookupError(f"process {pid} has ended")
     return Footprint(pid, sizes["Pss"], sizes["Pss_Anon"])
+
+
+def processor(pid: int) -> float:
+    """Seconds of processor that a process has used. OSError when it has ended."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def alone(pids: Iterable[int]) -> float:

@@ -6,16 +6,16 @@ what the orchestrator costs, stands beside the figure in seconds of processor a 
 """
 
 import json
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks import footprint
 from benchmarks.bench import Bench
 from benchmarks.figures import Figure, median, number
-from tests.support.system import Child, System
+from tests.support.system import System
 
 READERS = Path(__file__).resolve().parent.parent / "processes" / "many_readers.py"
 RATE = 2_020  # events/s: enough above 2000 that rounding does not count
@@ -53,12 +53,14 @@ def _round(system: System, watchers: int, seconds: float) -> Round:
     both = (system.orchestrator, readers)
 
     readers.wait_for_line("^begun$")
-    before = [_processor(child) for child in both]
+    before = [footprint.processor(child.pid) for child in both]
     readers.wait_for_line("^all$", seconds + 30)
-    orchestrator, reading = ((_processor(child) - spent) / seconds for child, spent in zip(both, before, strict=True))
-    memory = _memory(system.orchestrator)
+    orchestrator, reading = (
+        (footprint.processor(child.pid) - spent) / seconds for child, spent in zip(both, before, strict=True)
+    )
+    memory = footprint.of(system.orchestrator.pid).proportional
     readers.wait_for_line("^half$", seconds + 30)
-    memory_behind = _memory(system.orchestrator)
+    memory_behind = footprint.of(system.orchestrator.pid).proportional
     report: list[dict[str, Any]] = json.loads(readers.wait_for_line(r"^\[.*\]$", 60)[0])
     readers.wait()
     system.cancel_run(run.id)
@@ -89,19 +91,5 @@ def _figures(database: str, watchers: int, rounds: Sequence[Round]) -> Iterator[
         "of before",
         1.1,
         "less",
-        f"{number(middle('p95', 'others'))} ms; orchestrator {number(first)} MiB, then {number(last)} MiB",
+        f"{number(middle('p95', 'others'))} ms; orchestrator {number(first)} MB, then {number(last)} MB",
     )
-
-
-def _processor(child: Child) -> float:
-    """Seconds of processor that a process has used."""
-    fields = Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _memory(child: Child) -> float:
-    """The proportional set size of a process in MiB."""
-    for line in Path(f"/proc/{child.pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) / 1024
-    raise AssertionError("the kernel does not say")

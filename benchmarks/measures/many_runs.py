@@ -1,7 +1,6 @@
 """Many runs at once, each recording slowly: whether it is sustained, how late it is committed, what memory does."""
 
 import json
-import os
 import sys
 import threading
 import time
@@ -11,6 +10,7 @@ from typing import Any
 
 from athanor.v1 import run_pb2, run_service_pb2, verification_pb2
 
+from benchmarks import footprint
 from benchmarks.bench import Bench, Database
 from benchmarks.figures import Figure, median, number
 from tests.support.system import System
@@ -93,10 +93,10 @@ def _bear(system: System, runs: int, seconds: int) -> tuple[dict[str, Any], list
 
     watcher = threading.Thread(target=watch, name="memory")
     watcher.start()
-    before = _processor(pid)
+    before = footprint.processor(pid)
     try:
         load.wait_for_line("^ending$", timeout=seconds + 60)
-        cpu = (_processor(pid) - before) / seconds
+        cpu = (footprint.processor(pid) - before) / seconds
     finally:
         ended.set()
         watcher.join()
@@ -123,9 +123,3 @@ def _resident(pid: int) -> int:
         if line.startswith("RssAnon:"):
             return int(line.split()[1]) * 1024
     raise ValueError(f"process {pid} has no memory")
-
-
-def _processor(pid: int) -> float:
-    """Seconds of processor it has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
