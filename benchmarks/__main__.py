@@ -47,7 +47,7 @@ def main() -> int:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
         return 1
     if chosen.readme and chosen.names:
-        readme.renew(figures, machine())
+        readme.renew(chosen.names, figures, machine())
     elif chosen.readme:
         readme.write(figures, machine())
     return 0

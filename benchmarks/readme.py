@@ -15,8 +15,8 @@ def write(figures: Sequence[Figure], machine: str, path: Path = README) -> None:
     put(path, BEGIN, END, machine, as_markdown(figures))
 
 
-def renew(figures: Sequence[Figure], machine: str, path: Path = README) -> None:
-    """Write these lines of the table in the place of their older ones, and say when.
+def renew(names: Sequence[str], figures: Sequence[Figure], machine: str, path: Path = README) -> None:
+    """Write the lines of these measurements in the place of their older ones, and say when.
 
     ValueError when there is no table of this very machine, or it has no such lines.
     """
@@ -25,8 +25,7 @@ def renew(figures: Sequence[Figure], machine: str, path: Path = README) -> None:
     if f" on {machine}." not in head:
         raise ValueError(f"{path} has no table of this machine: a run of the whole writes one")
     day = datetime.now(UTC).date()
-    names = ", ".join(figure.what for figure in figures)
-    text = f"{head}\nMeasured again on {day}: {names}.\n\n{renewed(table, figures)}"
+    text = f"{head}\nMeasured again on {day}: {', '.join(names)}.\n\n{renewed(table, figures)}"
     before, _, rest = path.read_text().partition(BEGIN)
     path.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.partition(END)[2]}")
 
