@@ -81,18 +81,20 @@ _INSERT_EVENT = (
     f"INSERT INTO run_events (run_id, sequence, attempt, kind, level, key, time_us, payload, checksum) VALUES {_EVENT}"
 )
 _INSERT_MANY = _INSERT_EVENT + f", {_EVENT}" * (_MANY - 1)
-# Of one run, one after the other: what they share is bound once.
-_INSERT_EVENTS = {
-    count: "INSERT INTO run_events (run_id, attempt, sequence, kind, level, key, time_us, payload, checksum) VALUES "
-    + ", ".join(f"(?1, ?2, ?3 + {number}, ?, ?, ?, ?, ?, ?)" for number in range(count))
-    for count in (_MANY, _SOME)
-}
+
+
+def _of_one_run(columns: str, values: str) -> dict[int, str]:
+    """Statements for so many events of one run, one after the other: what they share is bound once."""
+    return {
+        count: f"INSERT INTO run_events (run_id, attempt, sequence, {columns}) VALUES "
+        + ", ".join(f"(?1, ?2, ?3 + {number}, {values})" for number in range(count))
+        for count in (_MANY, _SOME)
+    }
+
+
+_INSERT_EVENTS = _of_one_run("kind, level, key, time_us, payload, checksum", "?, ?, ?, ?, ?, ?")
 # Log entries, as most events are, have their kind in common, and no key.
-_INSERT_LOG = {
-    count: "INSERT INTO run_events (run_id, attempt, sequence, kind, level, time_us, payload, checksum) VALUES "
-    + ", ".join(f"(?1, ?2, ?3 + {number}, {EventKind.LOG.value}, ?, ?, ?, ?)" for number in range(count))
-    for count in (_MANY, _SOME)
-}
+_INSERT_LOG = _of_one_run("kind, level, time_us, payload, checksum", f"{EventKind.LOG.value}, ?, ?, ?, ?")
 _INSERT_RESULT = (
     "INSERT INTO run_results (run_id, sequence, attempt, key, value, time_us, superseded) VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
