@@ -1,16 +1,20 @@
 """A database that is locked, full, hanging or away: callers are told in time, and the next command finds it over."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import psycopg
 import pytest
+import sqlalchemy
 from athanor_orchestrator.domain.errors import StorageUnavailable
 from athanor_orchestrator.storage import database as database_module
-from athanor_orchestrator.storage import events, runs
+from athanor_orchestrator.storage import events, notifications, runs
 from athanor_orchestrator.storage.database import Database
+from athanor_orchestrator.storage.postgresql import PostgresqlDialect
 from athanor_orchestrator.storage.probe import probe
 from athanor_orchestrator.storage.transaction import Transaction
 
@@ -208,3 +212,31 @@ async def test_a_hanging_server_does_not_keep_an_orchestrator_from_its_end(
         await database.close()
         assert time.monotonic() - begun < 12
         await write
+
+
+def test_a_server_that_hangs_just_as_it_is_listened_to_does_not_keep_a_listener_from_its_end(
+    own_server: PostgresqlServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notifications, "CLOSING_S", 0.2)
+    url, connect, connected = own_server.url(own_server.create()), psycopg.connect, threading.Event()
+    with ExitStack() as frozen:
+
+        def connect_and_freeze(**options: Any) -> psycopg.Connection[Any]:
+            connection = connect(**options)
+            frozen.enter_context(own_server.frozen())
+            connected.set()
+            return connection
+
+        def ignore(topics: frozenset[str]) -> None:
+            pass
+
+        monkeypatch.setattr(psycopg, "connect", connect_and_freeze)
+        dialect = PostgresqlDialect(sqlalchemy.make_url(url))
+        listener = dialect.listener()
+        listener.start(ignore)
+        assert connected.wait(10)
+        time.sleep(0.1)
+        begun = time.monotonic()
+        listener.close()
+        assert time.monotonic() - begun < 5
+    dialect.release()

@@ -4,7 +4,8 @@ import logging
 import os
 import select
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Generator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -15,6 +16,7 @@ from athanor_orchestrator.storage.dialect import Listener
 CHANNEL = "athanor"
 LONGEST = 7900  # bytes of one payload; PostgreSQL takes less than 8000
 RETRY_S = 1.0  # after the connection was lost
+CLOSING_S = 1.0  # at the end, an answer of the server is waited for this long
 
 # What may have been missed while there was no connection; single runs are left to the polls.
 EVERYTHING = frozenset({"runs", "instances", "work", "cancel", "fleet"})
@@ -43,9 +45,17 @@ def decode(payload: str) -> tuple[str, frozenset[str]]:
 class NotificationListener(Listener):
     """A thread with a connection of its own, which comes back by itself when it is lost."""
 
-    def __init__(self, connect: Callable[[], psycopg.Connection[Any]], origin: str) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], psycopg.Connection[Any]],
+        break_off: Callable[[psycopg.Connection[Any]], None],
+        origin: str,
+    ) -> None:
         self._connect = connect
+        self._break_off = break_off
         self._origin = origin
+        self._lock = threading.Lock()
+        self._connection: psycopg.Connection[Any] | None = None  # while it is open
         self._stopping = threading.Event()
         self._stop_read, self._stop_write = os.pipe()  # makes the waiting thread look up
         self._thread: threading.Thread | None = None
@@ -62,7 +72,13 @@ class NotificationListener(Listener):
         self._stopping.set()
         os.write(self._stop_write, b"x")
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(CLOSING_S)
+            # It waits for a server that hangs. Again and again, since it may only be connecting yet.
+            while self._thread.is_alive():
+                with self._lock:
+                    if self._connection is not None:
+                        self._break_off(self._connection)
+                self._thread.join(CLOSING_S)
         os.close(self._stop_read)
         os.close(self._stop_write)
 
@@ -70,7 +86,7 @@ class NotificationListener(Listener):
         heard_before = deaf = False
         while not self._stopping.is_set():
             try:
-                with self._connect() as connection:
+                with self._connect() as connection, self._open(connection):
                     connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(CHANNEL)))
                     if heard_before:
                         deliver(EVERYTHING)
@@ -85,6 +101,16 @@ class NotificationListener(Listener):
             except RuntimeError:
                 return  # the event loop is gone, and with it everybody who could be woken
             self._stopping.wait(RETRY_S)
+
+    @contextmanager
+    def _open(self, connection: psycopg.Connection[Any]) -> Generator[None, None, None]:
+        with self._lock:
+            self._connection = connection
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._connection = None
 
     def _listen(self, connection: psycopg.Connection[Any], deliver: Callable[[frozenset[str]], None]) -> None:
         ready = select.poll()  # not select(2), which takes no descriptor from 1024 on

@@ -303,7 +303,7 @@ class PostgresqlDialect(Dialect):
         """LISTEN on a connection of its own."""
         _, keywords = self.writer.dialect.create_connect_args(self._url)
         connect = partial(psycopg.connect, autocommit=True, **{**keywords, **_CONNECT})
-        return NotificationListener(connect, self._origin)
+        return NotificationListener(connect, self.break_off, self._origin)
 
 
 def _driver(connection: sqlalchemy.Connection) -> psycopg.Connection[Any]:
