@@ -1,4 +1,4 @@
-"""RunWatch: what a caller sees of a run, whatever happens to the connection."""
+"""AsyncRunWatch: what a caller sees of a run, whatever happens to the connection."""
 
 import asyncio
 
@@ -14,7 +14,8 @@ from athanor.client import (
     UnavailableError,
 )
 from athanor.client._async import watch as watch_module
-from athanor.client._async.watch import BatchWatch, Ports, RunWatch
+from athanor.client._async.run_watch import AsyncRunWatch
+from athanor.client._async.watch import AsyncBatchWatch, Ports
 from athanor.v1 import run_pb2
 
 from tests.support.virtual_time import virtual_time
@@ -34,13 +35,13 @@ AWAY = rpc_error(grpc.StatusCode.UNAVAILABLE, "Connection refused")
 COMPLETED = run_pb2.RUN_STATE_COMPLETED
 
 
-def make(script: Script, time: FakeTime | None = None, **options) -> RunWatch:
-    return RunWatch(make_batches(script, time, opened=True, **options))
+def make(script: Script, time: FakeTime | None = None, **options) -> AsyncRunWatch:
+    return AsyncRunWatch(make_batches(script, time, opened=True, **options))
 
 
-def make_batches(script: Script, time: FakeTime | None = None, **options) -> BatchWatch:
+def make_batches(script: Script, time: FakeTime | None = None, **options) -> AsyncBatchWatch:
     time = time or FakeTime()
-    return BatchWatch(
+    return AsyncBatchWatch(
         lambda position: AsBytes(script(position)),
         target=options.pop("target", "h:1"),
         ports=Ports(clock=time.clock, sleep=time.sleep),
@@ -48,7 +49,7 @@ def make_batches(script: Script, time: FakeTime | None = None, **options) -> Bat
     )
 
 
-async def collect(watch: RunWatch) -> list[str]:
+async def collect(watch: AsyncRunWatch) -> list[str]:
     """What was given, in short."""
     out = []
     async for item in watch:
