@@ -57,7 +57,7 @@ def _clients() -> Any:
             raise
         raise ImportError(
             f"the client needs {error.name}, which is not installed: pip install 'athanor[client]'", name=error.name
-        ) from error
+        ) from None
 
 
 def __getattr__(name: str) -> Any:

@@ -9,12 +9,7 @@ import grpc_testing
 import pytest
 from athanor.client import Client
 from athanor.client._sync import transport
-from athanor.v1 import (
-    experiment_service_pb2,
-    instance_service_pb2,
-    run_service_pb2,
-    runner_service_pb2,
-)
+from athanor.v1 import experiment_service_pb2, instance_service_pb2, run_service_pb2, runner_service_pb2
 
 T = TypeVar("T")
 
@@ -30,8 +25,8 @@ class Stage:
     """The client, and the handles that a test pulls."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, **options: Any) -> None:
-        self.time = grpc_testing.strict_fake_time(0)
-        self.channel = grpc_testing.channel(SERVICES, self.time)
+        # This channel keeps no deadlines: a test says when one is over.
+        self.channel = grpc_testing.channel(SERVICES, grpc_testing.strict_fake_time(0))
         monkeypatch.setattr(transport, "open_channel", lambda address: self.channel)
         self.client = Client("h:1", **{"retry_for": 0.0, **options})
         self._threads = ThreadPoolExecutor()
