@@ -3,8 +3,8 @@
     python tools/derive_sync.py            write client/athanor/client/_sync
     python tools/derive_sync.py --check    exit 1 and name the files that differ
 
-The client is written once, in `_async`. What a substitution cannot say is in the two `transport.py`, which are written by
-hand with the same names in both. So that no difference hides, the words of asyncio are refused in what comes out.
+The client is written once, in `_async`. What a substitution cannot say is in the two `transport.py`, which are written
+by hand with the same names in both. So that no difference hides, the words of asyncio are refused in what comes out.
 """
 
 import io

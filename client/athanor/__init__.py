@@ -1,7 +1,7 @@
 """Athanor: experiments as code, run anywhere, recorded for good.
 
     from athanor.experiment import RunContext, experiment      to write experiments
-    client = athanor.connect()                                 to start, watch and compare runs; needs the extra `client`
+    client = athanor.connect()                                 to start and watch runs; needs the extra `client`
 
 Nothing is imported before it is asked for: who writes experiments needs no gRPC, who calls needs none of the rest.
 """

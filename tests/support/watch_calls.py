@@ -115,7 +115,7 @@ class FakeTime:
 
 
 class Blocking:
-    """A stream of the client that blocks: gives its responses as bytes, raises those that are errors; ends regularly."""
+    """A stream of the client that blocks: gives its responses as bytes, raises those that are errors, then ends."""
 
     def __init__(self, *script: Any) -> None:
         self.script = list(script)
