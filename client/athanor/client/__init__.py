@@ -23,6 +23,9 @@ client that blocks, with the same methods. Records, events and errors are the sa
 many gives in `athanor.client.changes`.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from athanor.client._async.client import AsyncClient
 from athanor.client._async.experiment import AsyncExperiment
 from athanor.client._async.experiments import AsyncExperiments
@@ -38,19 +41,6 @@ from athanor.client._async.watch import AsyncBatchWatch
 from athanor.client._async.watch_all import AsyncChangeWatch
 from athanor.client._outage import Interruption
 from athanor.client._page import Page
-from athanor.client._sync.client import Client
-from athanor.client._sync.experiment import Experiment
-from athanor.client._sync.experiments import Experiments
-from athanor.client._sync.instance import Instance
-from athanor.client._sync.instances import Instances
-from athanor.client._sync.listing import Listing
-from athanor.client._sync.run import Run
-from athanor.client._sync.run_watch import LogWatch, RunWatch
-from athanor.client._sync.runner import Runner
-from athanor.client._sync.runners import Runners
-from athanor.client._sync.runs import Runs
-from athanor.client._sync.watch import BatchWatch
-from athanor.client._sync.watch_all import ChangeWatch
 from athanor.client.changes import (
     Begun,
     InstanceChanged,
@@ -117,6 +107,21 @@ from athanor.client.resources import (
     Validation,
     Verification,
 )
+
+if TYPE_CHECKING:
+    from athanor.client._sync.client import Client
+    from athanor.client._sync.experiment import Experiment
+    from athanor.client._sync.experiments import Experiments
+    from athanor.client._sync.instance import Instance
+    from athanor.client._sync.instances import Instances
+    from athanor.client._sync.listing import Listing
+    from athanor.client._sync.run import Run
+    from athanor.client._sync.run_watch import LogWatch, RunWatch
+    from athanor.client._sync.runner import Runner
+    from athanor.client._sync.runners import Runners
+    from athanor.client._sync.runs import Runs
+    from athanor.client._sync.watch import BatchWatch
+    from athanor.client._sync.watch_all import ChangeWatch
 
 __all__ = [
     # The client that blocks: its parts, what they give, and iterators
@@ -223,3 +228,31 @@ __all__ = [
     "InternalError",
     "Violation",
 ]
+
+# The client that blocks is loaded when it is asked for: the command line, and programs with an event loop, never do.
+_BLOCKING = {
+    "Client": "client",
+    "Experiment": "experiment",
+    "Experiments": "experiments",
+    "Instance": "instance",
+    "Instances": "instances",
+    "Listing": "listing",
+    "Run": "run",
+    "LogWatch": "run_watch",
+    "RunWatch": "run_watch",
+    "Runner": "runner",
+    "Runners": "runners",
+    "Runs": "runs",
+    "BatchWatch": "watch",
+    "ChangeWatch": "watch_all",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _BLOCKING:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"athanor.client._sync.{_BLOCKING[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

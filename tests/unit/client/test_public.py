@@ -73,6 +73,13 @@ async def test_connect_async_gives_the_client_that_awaits():
         assert repr(client) == "AsyncClient('lab:7400')"
 
 
+def test_the_client_that_blocks_is_loaded_when_it_is_asked_for():
+    code = "import sys, athanor.client as c; print([m for m in sys.modules if '_sync' in m], c.Run.__name__)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.strip() == "[] Run"
+    assert not hasattr(athanor.client, "Nothing")
+
+
 def test_importing_the_package_loads_neither_client():
     code = "import sys, athanor; print([m for m in ('grpc', 'athanor.client', 'asyncio') if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

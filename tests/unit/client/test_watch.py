@@ -12,6 +12,7 @@ from athanor.client import (
     RunState,
     RunUpdated,
     UnavailableError,
+    WaitTimeoutError,
 )
 from athanor.client._async import watch as watch_module
 from athanor.client._async.run_watch import AsyncRunWatch
@@ -335,3 +336,42 @@ async def test_a_silent_orchestrator_is_left():
     assert await collect(make(script, target="a:1,b:1")) == ["RUNNING", "m1", "m2", "COMPLETED"]
     assert silent.left
     assert silent.cancelled
+
+
+async def test_the_callers_time_is_kept_while_things_come():
+    time = FakeTime()
+
+    def tick(run) -> None:
+        time.now += 1
+
+    script = Script(ScriptedCall(*[run_item(log_count=count) for count in range(10)]))
+    watch = make(script, time, run_id="r", time_limit=2.5, on_run=tick)
+    with pytest.raises(WaitTimeoutError, match=r"run r has not ended within 2\.5 s; it goes on"):
+        await collect(watch)
+    assert script.made[0].cancelled
+    with pytest.raises(StopAsyncIteration):
+        await anext(watch)
+
+
+async def test_the_callers_time_is_kept_while_nobody_is_there():
+    time = FakeTime()
+    script = Script(ScriptedCall(run_item(), AWAY), *[ScriptedCall(AWAY) for _ in range(100)])
+    with pytest.raises(WaitTimeoutError):
+        await collect(make(script, time, time_limit=3.0))
+    assert time.now == pytest.approx(3.0)
+
+
+@virtual_time
+async def test_the_callers_time_is_kept_while_nothing_comes_and_that_is_no_orchestrators_fault():
+    clock = asyncio.get_running_loop().time
+    script = Script(*[ScriptedCall(run_item(), hang=True) for _ in range(10)])
+    watch = AsyncBatchWatch(
+        lambda position: AsBytes(script(position)), target="a:1,b:1", time_limit=100.0, ports=Ports(clock)
+    )
+    begin = clock()
+    with pytest.raises(WaitTimeoutError):
+        async for _ in watch:
+            pass
+    assert clock() - begin == pytest.approx(100)
+    assert [call.left for call in script.made] == [True, True, True, False]
+    assert all(call.cancelled for call in script.made)
