@@ -100,8 +100,7 @@ async def test_waiting_ends_when_the_time_is_over_and_leaves_the_run_alone(clien
     with pytest.raises(WaitTimeoutError, match=f"run {run.id} has not ended within 0.1 s; it goes on"):
         await run.wait(0.1)
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.1):
-            await run.wait()
+        await asyncio.wait_for(run.wait(), 0.1)
     assert fake.called("CancelRun") == []
 
 

@@ -141,6 +141,6 @@ class Blocking:
 class BlockingTime(FakeTime):
     """A clock that moves by sleeping, for who blocks."""
 
-    def sleep(self, seconds: float) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
         self.now += seconds

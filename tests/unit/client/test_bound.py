@@ -39,7 +39,7 @@ def test_it_is_its_record_with_all_fields():
 
 def test_it_is_frozen_as_its_record_is():
     with pytest.raises(dataclasses.FrozenInstanceError):
-        Run.bind(RECORD, CLIENT).state = RunState.FAILED  # pyright: ignore[reportAttributeAccessIssue]
+        Run.bind(RECORD, CLIENT).state = RunState.FAILED
 
 
 def test_it_is_brought_up_to_date_in_place_and_forgets_what_was_made_of_the_old():

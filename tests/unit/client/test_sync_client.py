@@ -244,7 +244,7 @@ def test_logs_that_are_there_are_listed(stage):
 def test_a_followed_log_has_no_newest_entries_and_no_level_of_another_name(stage):
     run = get_run(stage)
     with pytest.raises(ValueError, match="in their order and without a limit"):
-        run.logs(follow=True, limit=3)  # pyright: ignore[reportCallIssue, reportArgumentType]
+        run.logs(follow=True, limit=3)
     with pytest.raises(ValueError, match="there is no log level 'loud': it is debug, info, warn or error"):
         run.logs(level="loud")
 
