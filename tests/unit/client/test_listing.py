@@ -1,6 +1,6 @@
 """Listings fetch what is needed and no more."""
 
-from athanor.client import AsyncListing, Page
+from athanor.client import AsyncListing, Listing, Page
 
 
 class Source:
@@ -51,3 +51,23 @@ async def test_pages_go_on_from_a_token():
 async def test_a_listing_can_be_iterated_again():
     listing = AsyncListing(Source([1], [2]))
     assert await listing.all() == await listing.all()
+
+
+async def test_it_says_what_to_do_with_it():
+    assert repr(AsyncListing(Source([1]))) == "AsyncListing(iterate over it, or call all(), first() or pages())"
+
+
+def test_the_blocking_one_fetches_no_more_either():
+    fetched = list[str]()
+
+    def fetch(token: str) -> Page[int]:
+        fetched.append(token)
+        return Page((1, 2), "next") if not token else Page((3,))
+
+    assert list(Listing(fetch)) == Listing(fetch).all() == [1, 2, 3]
+    fetched.clear()
+    assert Listing(fetch, limit=2).all() == [1, 2]
+    assert Listing(fetch).first() == 1
+    assert next(iter(Listing(fetch))) == 1
+    assert fetched == ["", "", ""]
+    assert repr(Listing(fetch)).startswith("Listing(iterate over it")

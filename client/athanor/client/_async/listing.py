@@ -21,6 +21,9 @@ class AsyncListing(Generic[Item]):
     def __aiter__(self) -> AsyncIterator[Item]:
         return self._items()
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(iterate over it, or call all(), first() or pages())"
+
     async def pages(self, page_token: str = "") -> AsyncIterator[Page[Item]]:
         """Iterate over whole pages, from the one that `page_token` stands for."""
         while True:

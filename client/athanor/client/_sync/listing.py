@@ -23,6 +23,9 @@ class Listing(Generic[Item]):
     def __iter__(self) -> Iterator[Item]:
         return self._items()
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(iterate over it, or call all(), first() or pages())"
+
     def pages(self, page_token: str = "") -> Iterator[Page[Item]]:
         """Iterate over whole pages, from the one that `page_token` stands for."""
         while True:
