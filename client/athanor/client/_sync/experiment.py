@@ -5,8 +5,8 @@
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
-from athanor.client._sync.listing import Listing
 from athanor.client._bound import Bound, renew
+from athanor.client._sync.listing import Listing
 from athanor.client.enums import RunState
 from athanor.client.resources import ExperimentRecord, Validation
 

@@ -5,11 +5,11 @@
 from typing import TYPE_CHECKING, Any
 
 from athanor.client import _decode, _json
+from athanor.client._bound import ExperimentRef, id_of
+from athanor.client._page import Page
 from athanor.client._sync.calls import Caller
 from athanor.client._sync.experiment import Experiment
 from athanor.client._sync.listing import Listing
-from athanor.client._bound import ExperimentRef, id_of
-from athanor.client._page import Page
 from athanor.client.resources import DiscoveryError, Validation
 from athanor.v1 import experiment_service_pb2 as pb
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from athanor.client import _decode, _json
+from athanor.client._bound import ExperimentRef, InstanceRef, id_of
+from athanor.client._outage import Interruption
+from athanor.client._page import Page
 from athanor.client._sync.calls import Caller
 from athanor.client._sync.instance import Instance
 from athanor.client._sync.listing import Listing
 from athanor.client._sync.transport import WatchCall
 from athanor.client._sync.watch_all import ChangeWatch, instances_item
-from athanor.client._bound import ExperimentRef, InstanceRef, id_of
-from athanor.client._outage import Interruption
-from athanor.client._page import Page
 from athanor.client.changes import InstancesItem
 from athanor.v1 import instance_pb2
 from athanor.v1 import instance_service_pb2 as pb

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self, overload
 
+from athanor.client._bound import Bound, renew
+from athanor.client._outage import Interruption
 from athanor.client._sync.listing import Listing
 from athanor.client._sync.run_watch import LogWatch, RunWatch
 from athanor.client._sync.watch import BatchWatch
-from athanor.client._bound import Bound, renew
-from athanor.client._outage import Interruption
 from athanor.client.enums import LogLevel
 from athanor.client.event_batch import EventBatch
 from athanor.client.events import Event, EventFilter, LogEntry

@@ -5,11 +5,11 @@
 from typing import TYPE_CHECKING
 
 from athanor.client import _decode
+from athanor.client._bound import RunnerRef, id_of
+from athanor.client._page import Page
 from athanor.client._sync.calls import Caller
 from athanor.client._sync.listing import Listing
 from athanor.client._sync.runner import Runner
-from athanor.client._bound import RunnerRef, id_of
-from athanor.client._page import Page
 from athanor.v1 import runner_service_pb2 as pb
 
 if TYPE_CHECKING:

@@ -8,6 +8,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
 from athanor.client import _decode, _encode
+from athanor.client._bound import ExperimentRef, InstanceRef, RunRef, id_of, renew
+from athanor.client._outage import Interruption
+from athanor.client._page import Page
 from athanor.client._sync import transport
 from athanor.client._sync.calls import Caller
 from athanor.client._sync.listing import Listing
@@ -15,9 +18,6 @@ from athanor.client._sync.run import Run
 from athanor.client._sync.run_watch import LogWatch, RunWatch
 from athanor.client._sync.watch import BatchWatch
 from athanor.client._sync.watch_all import ChangeWatch, runs_item
-from athanor.client._bound import ExperimentRef, InstanceRef, RunRef, id_of, renew
-from athanor.client._outage import Interruption
-from athanor.client._page import Page
 from athanor.client.changes import RunsItem
 from athanor.client.enums import EventKind, LogLevel, RunState
 from athanor.client.errors import ProtocolError

@@ -11,8 +11,8 @@ from typing import Self
 import grpc
 
 from athanor.client import _backoff, _decode, _framing, _outage, _status
-from athanor.client._sync import transport
 from athanor.client._outage import Interruption
+from athanor.client._sync import transport
 from athanor.client.errors import AthanorError, ProtocolError, UnavailableError, WaitTimeoutError
 from athanor.client.event_batch import BatchItem, EventBatch
 from athanor.client.events import ProgressUpdated, RunUpdated

@@ -10,9 +10,9 @@ from typing import Any, Generic, Self, TypeVar
 import grpc
 
 from athanor.client import _backoff, _decode, _outage, _status
+from athanor.client._outage import Interruption
 from athanor.client._sync import transport
 from athanor.client._sync.watch import Ports
-from athanor.client._outage import Interruption
 from athanor.client.changes import (
     Begun,
     InstanceChanged,
