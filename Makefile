@@ -16,7 +16,7 @@ IMAGE := proto/image.binpb
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test simulate bench check format proto proto-image requirements clean
+.PHONY: help setup demo up test simulate bench check format sync proto proto-image requirements clean
 
 help: ## Show this help
 	@echo "Athanor. Targets:"
@@ -57,12 +57,16 @@ check: setup ## Check format, lint, types, the contract, generated code and pinn
 	$(BIN)/buf format --diff --exit-code
 	$(BIN)/buf breaking --against $(IMAGE)
 	$(BIN)/python tools/generate.py --check
+	$(BIN)/python tools/derive_sync.py --check
 	$(BIN)/python tools/check_files.py
 
 format: setup ## Format Python and proto files
 	$(BIN)/ruff check --fix --select I
 	$(BIN)/ruff format
 	$(BIN)/buf format --write
+
+sync: setup ## Derive the blocking client from the asynchronous one
+	$(BIN)/python tools/derive_sync.py
 
 proto: setup ## Generate the Python stubs of proto/ into client/athanor
 	$(BIN)/python tools/generate.py

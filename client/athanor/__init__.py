@@ -1,7 +1,7 @@
 """Athanor: experiments as code, run anywhere, recorded for good.
 
     from athanor.experiment import RunContext, experiment      to write experiments
-    from athanor.client import AsyncClient                     to start and watch runs; needs the extra `client`
+    client = athanor.connect()                                 to start and watch runs; needs the extra `client`
 
 Nothing is imported before it is asked for: who writes experiments needs no gRPC, who calls needs none of the rest.
 """
@@ -11,14 +11,53 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from athanor import client, experiment
+    from athanor.client import AsyncClient, Client
 
 __version__ = "0.1.0"
 
 __all__ = [
     "__version__",
     "client",
+    "connect",
+    "connect_async",
     "experiment",
 ]
+
+
+def connect(target: str | None = None, *, timeout: float = 30.0, retry_for: float = 10.0) -> "Client":
+    """Return a client of the orchestrator at `target`, HOST:PORT, or of several, separated by commas.
+
+    Without one it is that of ATHANOR_TARGET, else 127.0.0.1:7400. Nothing is sent before the first call. Close it, or
+    use it as a context manager:
+
+        with athanor.connect() as client:
+            print(client.runs.list(limit=10).all())
+
+    `timeout` is the deadline of a call in seconds, unless the call says otherwise. A call that may be repeated is made
+    again for up to `retry_for` seconds while no orchestrator is available. Raises athanor.client.TargetError for an
+    address of another form, ImportError when the extra `client` is not installed.
+    """
+    return _clients().Client(target, timeout=timeout, retry_for=retry_for)
+
+
+def connect_async(target: str | None = None, *, timeout: float = 30.0, retry_for: float = 10.0) -> "AsyncClient":
+    """Return a client as `connect` does, for a program with an event loop. Call it, and close it, where that runs.
+
+        async with athanor.connect_async() as client:
+            print(await client.runs.list(limit=10).all())
+    """
+    return _clients().AsyncClient(target, timeout=timeout, retry_for=retry_for)
+
+
+def _clients() -> Any:
+    try:
+        return import_module("athanor.client")
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == "athanor":
+            raise
+        raise ImportError(
+            f"the client needs {error.name}, which is not installed: pip install 'athanor[client]'", name=error.name
+        ) from None
 
 
 def __getattr__(name: str) -> Any:

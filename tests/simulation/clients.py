@@ -5,8 +5,9 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 import grpc
-from athanor.client._async.watch import BatchWatch, Ports, RunWatch
-from athanor.client._async.watch_all import ChangeWatch, runs_item
+from athanor.client._async.run_watch import AsyncRunWatch
+from athanor.client._async.watch import AsyncBatchWatch, Ports
+from athanor.client._async.watch_all import AsyncChangeWatch, runs_item
 from athanor.client.changes import Begun, RunChanged, RunDeleted
 from athanor.client.enums import RunState
 from athanor.client.events import ProgressUpdated, RunUpdated, WatchItem
@@ -106,8 +107,8 @@ class Watcher:
 
     async def follow(self, pace: Callable[[], float]) -> None:
         """Watch from the beginning to the end; `pace` says how long each item takes to be read."""
-        watch = RunWatch(
-            BatchWatch(
+        watch = AsyncRunWatch(
+            AsyncBatchWatch(
                 self._open,
                 target="world",
                 opened=True,
@@ -156,7 +157,7 @@ class Picture:
 
     async def follow(self) -> None:
         """Watch for ever."""
-        watch = ChangeWatch(
+        watch = AsyncChangeWatch(
             self._open,
             runs_item,
             target="world",

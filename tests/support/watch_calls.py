@@ -5,6 +5,7 @@ from typing import Any
 
 import grpc
 import grpc.aio
+from athanor.client._sync import transport
 from athanor.v1 import run_event_pb2, run_pb2, run_service_pb2
 
 
@@ -111,3 +112,35 @@ class FakeTime:
         self.slept.append(seconds)
         self.now += seconds
         await asyncio.sleep(0)
+
+
+class Blocking:
+    """A stream of the client that blocks: gives its responses as bytes, raises those that are errors, then ends."""
+
+    def __init__(self, *script: Any) -> None:
+        self.script = list(script)
+        self.cancelled = False
+        self.left = False  # the orchestrator that it was read from
+
+    def read(self) -> Any:
+        if not self.script:
+            return transport.EOF
+        item = self.script.pop(0)
+        if isinstance(item, BaseException):
+            raise item
+        return item.SerializeToString()
+
+    def cancel(self) -> bool:
+        self.cancelled = True
+        return True
+
+    def leave(self) -> None:
+        self.left = True
+
+
+class BlockingTime(FakeTime):
+    """A clock that moves by sleeping, for who blocks."""
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds

@@ -9,7 +9,7 @@ from typing import Self
 
 from athanor.client import AsyncClient
 from athanor.client.events import Event, RunUpdated, WatchItem
-from athanor.client.resources import Run
+from athanor.client.resources import RunRecord
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Watcher:
         return [seen.item for seen in list(self.seen) if isinstance(seen.item, Event)]
 
     @property
-    def last_run(self) -> Run:
+    def last_run(self) -> RunRecord:
         """The run as it was last given."""
         return [seen.item.run for seen in self.seen if isinstance(seen.item, RunUpdated)][-1]
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from athanor.cli import words
 
 if TYPE_CHECKING:
-    from athanor.client import AsyncClient, Attempt, Run, RunPolicy
+    from athanor.client import AsyncClient, Attempt, RunPolicy, RunRecord
     from athanor.client.events import StopStep
 
 Steps: TypeAlias = "Mapping[int, Sequence[StopStep]]"  # by attempt
@@ -30,7 +30,7 @@ def policy(item: "RunPolicy") -> str:
     )
 
 
-def described(run: "Run", steps: Steps) -> list[str]:
+def described(run: "RunRecord", steps: Steps) -> list[str]:
     """Several lines for each attempt, the first of them with its number."""
     found = list[str]()
     for one in run.attempts:

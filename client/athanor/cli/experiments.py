@@ -7,7 +7,7 @@ import typer
 from athanor.cli import options, output, session, shapes, words
 
 if TYPE_CHECKING:
-    from athanor.client import AsyncClient, Experiment
+    from athanor.client import AsyncClient, ExperimentRecord
 
 app = typer.Typer(help="Show the experiments that runners have reported.", no_args_is_help=True)
 
@@ -45,7 +45,7 @@ def list_(target: options.Target = None, json: options.Json = False) -> None:
 def show(name: options.Experiment, target: options.Target = None, json: options.Json = False) -> None:
     """Show one experiment: what it does, and what its configuration takes."""
 
-    async def work(client: "AsyncClient") -> "Experiment":
+    async def work(client: "AsyncClient") -> "ExperimentRecord":
         return await client.experiments.get(name)
 
     item = session.run(target, work)
@@ -55,7 +55,7 @@ def show(name: options.Experiment, target: options.Target = None, json: options.
         _show(item)
 
 
-def _show(item: "Experiment") -> None:
+def _show(item: "ExperimentRecord") -> None:
     from athanor.cli import schema
 
     output.fields(

@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING
 from athanor.cli import exits, lines, output, views
 
 if TYPE_CHECKING:
-    from athanor.client import AsyncClient, EventFilter, Run
+    from athanor.client import AsyncClient, EventFilter, RunRecord
 
 _REFRESH = 0.1  # seconds
 
 
-async def follow(client: "AsyncClient", run_id: str, view: views.View, *, filter: "EventFilter | None" = None) -> "Run":
+async def follow(
+    client: "AsyncClient", run_id: str, view: views.View, *, filter: "EventFilter | None" = None
+) -> "RunRecord":
     """Show a run from its first event until it has ended, and return it. Cancelling ends the watching only."""
     import asyncio
 
@@ -34,7 +36,7 @@ async def follow(client: "AsyncClient", run_id: str, view: views.View, *, filter
     return watch.run
 
 
-def conclude(run: "Run", json: bool) -> int:
+def conclude(run: "RunRecord", json: bool) -> int:
     """Say how a run ended, and return the exit status for it."""
     if not json:
         text = lines.summary(run)
@@ -42,7 +44,7 @@ def conclude(run: "Run", json: bool) -> int:
     return exit_status(run)
 
 
-def exit_status(run: "Run") -> int:
+def exit_status(run: "RunRecord") -> int:
     """The exit status for the outcome of a run."""
     return {"COMPLETED": exits.OK, "CANCELLED": exits.CANCELLED}.get(run.state.value, exits.FAILED)
 

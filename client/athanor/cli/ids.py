@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import typer
 
 if TYPE_CHECKING:
-    from athanor.client import AsyncClient, Listing
+    from athanor.client import AsyncClient, AsyncListing
 
 _FULL = 36  # characters of a UUID
 _SHORT = 13  # of a UUIDv7: the milliseconds, which nearly always differ
@@ -44,7 +44,7 @@ def shortened(ids: Collection[str]) -> dict[str, str]:
     return {id: id[:length] for id in ids}
 
 
-async def _resolve(what: str, listing: "Listing[_Item]", text: str, *, newest_first: bool = True) -> str:
+async def _resolve(what: str, listing: "AsyncListing[_Item]", text: str, *, newest_first: bool = True) -> str:
     """Find the one id that begins with `text`. Raises typer.BadParameter when there is none, or more than one."""
     prefix = text.strip().lower()
     if len(prefix) >= _FULL:

@@ -7,7 +7,9 @@ import typer
 from athanor.cli import arguments, exits, ids, options, output, schema, session, shapes, words
 
 if TYPE_CHECKING:
-    from athanor.client import AsyncClient, Instance
+    from collections.abc import Sequence
+
+    from athanor.client import AsyncClient, InstanceRecord
 
 app = typer.Typer(help="Create, show, change and delete instances.", no_args_is_help=True)
 
@@ -27,7 +29,7 @@ def create(
     configuration = arguments.configuration(config, set_ or [])
     labels = arguments.labels(label or [])
 
-    async def work(client: "AsyncClient") -> "Instance":
+    async def work(client: "AsyncClient") -> "InstanceRecord":
         await schema.refuse_unknown(client, experiment, set_)
         return await client.instances.create(
             experiment, configuration, name=name, description=description or "", labels=labels
@@ -47,7 +49,7 @@ def list_(
     """List instances, newest first."""
     labels = arguments.labels(label or [])
 
-    async def work(client: "AsyncClient") -> "list[Instance]":
+    async def work(client: "AsyncClient") -> "Sequence[InstanceRecord]":
         return await client.instances.list(experiment=experiment, labels=labels, limit=limit).all()
 
     items = session.run(target, work)
@@ -73,7 +75,7 @@ def list_(
 def show(instance: options.InstanceId, target: options.Target = None, json: options.Json = False) -> None:
     """Show one instance with its configuration."""
 
-    async def work(client: "AsyncClient") -> "Instance":
+    async def work(client: "AsyncClient") -> "InstanceRecord":
         return await client.instances.get(await ids.instance(client, instance))
 
     _print(session.run(target, work), json)
@@ -98,7 +100,7 @@ def update(
         raise typer.BadParameter("nothing to change: give --set, --config, --name, --description or --label")
     labels = arguments.labels(label) if label else None
 
-    async def work(client: "AsyncClient") -> "Instance":
+    async def work(client: "AsyncClient") -> "InstanceRecord":
         # Read, change, write what was read: a change by somebody else meanwhile is not overwritten.
         now = await client.instances.get(await ids.instance(client, instance))
         await schema.refuse_unknown(client, now.experiment, set_)
@@ -119,7 +121,7 @@ def delete(
 ) -> None:
     """Delete an instance with all its runs, their logs and results."""
 
-    async def find(client: "AsyncClient") -> "Instance":
+    async def find(client: "AsyncClient") -> "InstanceRecord":
         return await client.instances.get(await ids.instance(client, instance))
 
     found = session.run(target, find)
@@ -137,7 +139,7 @@ def delete(
         output.line(f"deleted instance {found.id}")
 
 
-def _print(item: "Instance", json: bool) -> None:
+def _print(item: "InstanceRecord", json: bool) -> None:
     if json:
         output.document(shapes.instance(item))
         return

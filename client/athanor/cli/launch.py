@@ -11,7 +11,7 @@ import typer
 from athanor.cli import arguments, exits, follow, ids, options, output, schema, session, shapes, views
 
 if TYPE_CHECKING:
-    from athanor.client import AsyncClient, Run
+    from athanor.client import AsyncClient, RunRecord
 
 
 @dataclass(frozen=True)
@@ -82,9 +82,9 @@ def start(
 
 
 def _launch(target: str | None, instance_id: "Callable[[AsyncClient], Awaitable[str]]", start: Start) -> NoReturn:
-    started: Run | None = None
+    started: RunRecord | None = None
 
-    async def work(client: "AsyncClient") -> "Run":
+    async def work(client: "AsyncClient") -> "RunRecord":
         nonlocal started
         from athanor.client import RunPolicy
 
@@ -126,14 +126,14 @@ def _policy(
     return {name: value for name, value in said.items() if value is not None}
 
 
-async def _say_when_it_waits(client: "AsyncClient", run: "Run") -> None:
+async def _say_when_it_waits(client: "AsyncClient", run: "RunRecord") -> None:
     """A run that nobody can execute would look like one that hangs."""
     experiment = await client.experiments.get(run.experiment)
     if not experiment.available_runner_count:
         output.note(f"no connected runner has {run.experiment!r}: the run waits until one comes")
 
 
-def _print_detached(run: "Run", json: bool) -> None:
+def _print_detached(run: "RunRecord", json: bool) -> None:
     if json:
         output.document(shapes.run(run))
     elif output.is_terminal():

@@ -44,7 +44,7 @@ def lifecycle(item: "client.Event") -> str | None:
             return None  # checkpoints among them: one for each step would hide what the step found
 
 
-def summary(run: "client.Run") -> str:
+def summary(run: "client.RunRecord") -> str:
     """The end of a run in one line, with why when it failed."""
     counts = f"{words.count(run.result_count, 'result')}, {words.count(run.log_count, 'log line')}"
     took = words.elapsed(run)

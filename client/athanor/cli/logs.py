@@ -62,7 +62,9 @@ def client_level(level: Level) -> "client.LogLevel":
     return LogLevel[level.name]
 
 
-async def _follow(client: "AsyncClient", run_id: str, level: "client.LogLevel", text: str, json: bool) -> "client.Run":
+async def _follow(
+    client: "AsyncClient", run_id: str, level: "client.LogLevel", text: str, json: bool
+) -> "client.RunRecord":
     from athanor.client import EventFilter, EventKind
 
     wanted = EventFilter(kinds=(EventKind.LOG,), minimum_level=level, text=text)

@@ -8,7 +8,7 @@ import typer
 from athanor.cli import ids, jsontext, options, output, session, shapes, words
 
 if TYPE_CHECKING:
-    from athanor.client import AsyncClient, Result, Run
+    from athanor.client import AsyncClient, Result, RunRecord
 
 
 def results(
@@ -22,7 +22,7 @@ def results(
     `superseded`.
     """
 
-    async def work(client: "AsyncClient") -> "tuple[Run, list[Result]]":
+    async def work(client: "AsyncClient") -> "tuple[RunRecord, list[Result]]":
         run_id = await ids.run(client, run)
         items = await client.runs.results(run_id, key=key, include_superseded=superseded).all()
         return await client.runs.get(run_id), items

@@ -7,7 +7,9 @@ import typer
 from athanor.cli import ids, options, output, session, shapes, words
 
 if TYPE_CHECKING:
-    from athanor.client import AsyncClient, Runner
+    from collections.abc import Sequence
+
+    from athanor.client import AsyncClient, RunnerRecord
 
 app = typer.Typer(help="Show, drain and give up the services that execute runs.", no_args_is_help=True)
 
@@ -16,7 +18,7 @@ app = typer.Typer(help="Show, drain and give up the services that execute runs."
 def list_(target: options.Target = None, json: options.Json = False) -> None:
     """List the runners seen in the last day."""
 
-    async def work(client: "AsyncClient") -> "list[Runner]":
+    async def work(client: "AsyncClient") -> "Sequence[RunnerRecord]":
         return await client.runners.list().all()
 
     items = session.run(target, work)
@@ -41,7 +43,7 @@ def list_(target: options.Target = None, json: options.Json = False) -> None:
 def drain(runner: options.RunnerId, target: options.Target = None, json: options.Json = False) -> None:
     """Let a runner take no more runs, also after it restarts. Those it holds finish."""
 
-    async def work(client: "AsyncClient") -> "Runner":
+    async def work(client: "AsyncClient") -> "RunnerRecord":
         return await client.runners.drain(await ids.runner(client, runner))
 
     item = session.run(target, work)
@@ -56,7 +58,7 @@ def drain(runner: options.RunnerId, target: options.Target = None, json: options
 def undrain(runner: options.RunnerId, target: options.Target = None, json: options.Json = False) -> None:
     """Let a runner take runs again."""
 
-    async def work(client: "AsyncClient") -> "Runner":
+    async def work(client: "AsyncClient") -> "RunnerRecord":
         return await client.runners.undrain(await ids.runner(client, runner))
 
     item = session.run(target, work)
@@ -89,7 +91,7 @@ def forget(runner: options.RunnerId, target: options.Target = None, json: option
         output.line(f"ended the attempt of run {run_id}")
 
 
-def _state(item: "Runner") -> str:
+def _state(item: "RunnerRecord") -> str:
     state = "connected" if item.connected else "away"
     if not item.draining:
         return state

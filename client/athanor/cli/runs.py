@@ -21,7 +21,9 @@ from athanor.cli import (
 )
 
 if TYPE_CHECKING:
-    from athanor.client import AsyncClient, Run
+    from collections.abc import Sequence
+
+    from athanor.client import AsyncClient, RunRecord
 
 app = typer.Typer(help="Start, show, watch, verify, cancel and delete runs.", no_args_is_help=True)
 app.command()(launch.start)
@@ -54,7 +56,7 @@ def list_(
     """List runs, newest first."""
     labels = arguments.labels(label or [])
 
-    async def work(client: "AsyncClient") -> "list[Run]":
+    async def work(client: "AsyncClient") -> "Sequence[RunRecord]":
         from athanor.client import RunState
 
         return await client.runs.list(
@@ -90,7 +92,7 @@ def list_(
 def show(run: options.RunId, target: options.Target = None, json: options.Json = False) -> None:
     """Show one run: where it stands, what it was made of, how it ended."""
 
-    async def work(client: "AsyncClient") -> "tuple[Run, attempts.Steps]":
+    async def work(client: "AsyncClient") -> "tuple[RunRecord, attempts.Steps]":
         item = await client.runs.get(await ids.run(client, run))
         return item, {} if json else await attempts.stop_steps(client, item.id)
 
@@ -114,7 +116,7 @@ def cancel(
     With --wait the exit status is 0 when the run was CANCELLED, and 5 when it ended otherwise: too late.
     """
 
-    async def work(client: "AsyncClient") -> "Run":
+    async def work(client: "AsyncClient") -> "RunRecord":
         item = await client.runs.cancel(await ids.run(client, run), reason=reason)
         return await client.runs.wait(item.id) if wait and not item.ended else item
 
@@ -150,7 +152,7 @@ def delete(
         output.line(f"deleted run {run_id}")
 
 
-def _show(item: "Run", steps: "attempts.Steps") -> None:
+def _show(item: "RunRecord", steps: "attempts.Steps") -> None:
     detail = f"\n{item.failure.detail.rstrip()}" if item.failure and item.failure.detail.strip() else ""
     output.fields(
         [
@@ -178,7 +180,7 @@ def _show(item: "Run", steps: "attempts.Steps") -> None:
     )
 
 
-def _cancellation(item: "Run") -> str:
+def _cancellation(item: "RunRecord") -> str:
     if item.cancel_request_time is None:
         return ""
     return f"requested {words.moment(item.cancel_request_time)} {item.cancel_reason}".rstrip()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Document = Mapping[str, Any]
 
 
-def experiment(item: "client.Experiment") -> Document:
+def experiment(item: "client.ExperimentRecord") -> Document:
     """An experiment."""
     return {
         "name": item.name,
@@ -63,7 +63,7 @@ def policy(item: "client.RunPolicy") -> Document:
     }
 
 
-def instance(item: "client.Instance") -> Document:
+def instance(item: "client.InstanceRecord") -> Document:
     """An instance."""
     return {
         "id": item.id,
@@ -81,7 +81,7 @@ def instance(item: "client.Instance") -> Document:
     }
 
 
-def run(item: "client.Run") -> Document:
+def run(item: "client.RunRecord") -> Document:
     """A run."""
     return {
         "id": item.id,
@@ -174,7 +174,7 @@ def progress(item: "client.Progress") -> Document:
     return {"current": item.current, "total": item.total, "message": item.message}
 
 
-def runner(item: "client.Runner") -> Document:
+def runner(item: "client.RunnerRecord") -> Document:
     """A runner."""
     return {
         "id": item.id,

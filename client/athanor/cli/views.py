@@ -150,7 +150,7 @@ class LiveView:
         overflow = "ellipsis" if cut else "fold"
         self._waiting.append(Text(output.visible(text), style=style, no_wrap=cut, overflow=overflow))
 
-    def _update_run(self, run: "client.Run") -> None:
+    def _update_run(self, run: "client.RunRecord") -> None:
         style = words.STYLES.get(run.state.value, "")
         state = words.state(run)
         self._progress.update(self._task, state=f"[{style}]{state}[/]" if style else state, message="")

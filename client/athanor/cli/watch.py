@@ -99,7 +99,7 @@ class _View:
             output.note(f"athanor: {event.error}; waiting for it, runs go on")
 
 
-def _detail(run: "client.Run") -> str:
+def _detail(run: "client.RunRecord") -> str:
     """How it ended; of progress nothing, because nobody tells of it here."""
     if not run.ended:
         return ""

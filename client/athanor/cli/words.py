@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from athanor.client import Attempt, Failure, Progress, Run
+    from athanor.client import Attempt, Failure, Progress, RunRecord
 
 STYLES = {
     "PENDING": "yellow",
@@ -50,7 +50,7 @@ def duration(value: timedelta | None) -> str:
     return f"{minutes}m {rest}s" if minutes else f"{rest}s"
 
 
-def state(run: "Run") -> str:
+def state(run: "RunRecord") -> str:
     """The state with what changes its meaning."""
     notes = list[str]()
     if run.cancel_request_time and not run.ended:
@@ -71,7 +71,7 @@ def log_of(attempt: "Attempt") -> str:
     return "complete" if attempt.log_complete else f"NOT complete, it reaches to event {attempt.last_sequence}"
 
 
-def incomplete(run: "Run") -> str:
+def incomplete(run: "RunRecord") -> str:
     """What is to be said beside the log of a run, or beside its results, when that is not complete; else empty."""
     if not run.log_incomplete:
         return ""
@@ -104,7 +104,7 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def elapsed(run: "Run") -> str:
+def elapsed(run: "RunRecord") -> str:
     """How long it took, or has taken so far."""
     if run.start_time is None:
         return ""

@@ -1,31 +1,46 @@
 """The Python client: start, watch, cancel and compare runs.
 
-    import asyncio
-    from athanor.client import AsyncClient, LogEntry
+    import athanor
 
-    async def main() -> None:
-        async with AsyncClient() as client:
-            instance = await client.instances.create("hello", {"times": 3})
-            run = await client.runs.start(instance.id)
-            async for item in client.runs.watch(run.id):
-                if isinstance(item, LogEntry):
-                    print(item.message)
-            print((await client.runs.get(run.id)).state)
+    with athanor.connect() as client:
+        instance = client.instances.create("hello", {"times": 3})
+        run = instance.start()
+        for entry in run.logs(follow=True):
+            print(entry.message)
+        print(run.wait().state, run.results()["greeting"])
 
-    asyncio.run(main())
+and where there is an event loop, the same with `await`:
 
-Errors are drawn in `athanor.client.errors`, resources are in `athanor.client.resources`, events in
-`athanor.client.events`, what a watch of many gives in `athanor.client.changes`.
+    async with athanor.connect_async() as client:
+        instance = await client.instances.create("hello", {"times": 3})
+        run = await instance.start()
+        async for entry in run.logs(follow=True):
+            print(entry.message)
+
+A class whose name begins with `Async` belongs to the client that awaits; without that beginning it is its twin of the
+client that blocks, with the same methods. Records, events and errors are the same for both: errors are drawn in
+`athanor.client.errors`, resources are in `athanor.client.resources`, events in `athanor.client.events`, what a watch of
+many gives in `athanor.client.changes`.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from athanor.client._async.client import AsyncClient
-from athanor.client._async.experiments import Experiments
-from athanor.client._async.instances import Instances
-from athanor.client._async.listing import Listing, Page
-from athanor.client._async.runners import Runners
-from athanor.client._async.runs import Runs
-from athanor.client._async.watch import BatchWatch, Interruption, RunWatch
-from athanor.client._async.watch_all import ChangeWatch
+from athanor.client._async.experiment import AsyncExperiment
+from athanor.client._async.experiments import AsyncExperiments
+from athanor.client._async.instance import AsyncInstance
+from athanor.client._async.instances import AsyncInstances
+from athanor.client._async.listing import AsyncListing
+from athanor.client._async.run import AsyncRun
+from athanor.client._async.run_watch import AsyncLogWatch, AsyncRunWatch
+from athanor.client._async.runner import AsyncRunner
+from athanor.client._async.runners import AsyncRunners
+from athanor.client._async.runs import AsyncRuns
+from athanor.client._async.watch import AsyncBatchWatch
+from athanor.client._async.watch_all import AsyncChangeWatch
+from athanor.client._outage import Interruption
+from athanor.client._page import Page
 from athanor.client.changes import (
     Begun,
     InstanceChanged,
@@ -58,6 +73,7 @@ from athanor.client.errors import (
     UnavailableError,
     UnimplementedError,
     Violation,
+    WaitTimeoutError,
 )
 from athanor.client.event_batch import BatchItem, EventBatch
 from athanor.client.events import (
@@ -80,44 +96,80 @@ from athanor.client.resources import (
     AttemptFinding,
     CodeVersion,
     DiscoveryError,
-    Experiment,
+    ExperimentRecord,
     Failure,
-    Instance,
+    InstanceRecord,
     LogFault,
     Progress,
-    Run,
-    Runner,
+    RunnerRecord,
     RunPolicy,
+    RunRecord,
     Validation,
     Verification,
 )
 
+if TYPE_CHECKING:
+    from athanor.client._sync.client import Client
+    from athanor.client._sync.experiment import Experiment
+    from athanor.client._sync.experiments import Experiments
+    from athanor.client._sync.instance import Instance
+    from athanor.client._sync.instances import Instances
+    from athanor.client._sync.listing import Listing
+    from athanor.client._sync.run import Run
+    from athanor.client._sync.run_watch import LogWatch, RunWatch
+    from athanor.client._sync.runner import Runner
+    from athanor.client._sync.runners import Runners
+    from athanor.client._sync.runs import Runs
+    from athanor.client._sync.watch import BatchWatch
+    from athanor.client._sync.watch_all import ChangeWatch
+
 __all__ = [
-    # The client and its parts
-    "AsyncClient",
+    # The client that blocks: its parts, what they give, and iterators
+    "Client",
     "Experiments",
     "Instances",
     "Runners",
     "Runs",
+    "Experiment",
+    "Instance",
+    "Run",
+    "Runner",
     "Listing",
-    "Page",
     "RunWatch",
+    "LogWatch",
     "BatchWatch",
     "ChangeWatch",
+    # The client that awaits, likewise
+    "AsyncClient",
+    "AsyncExperiments",
+    "AsyncInstances",
+    "AsyncRunners",
+    "AsyncRuns",
+    "AsyncExperiment",
+    "AsyncInstance",
+    "AsyncRun",
+    "AsyncRunner",
+    "AsyncListing",
+    "AsyncRunWatch",
+    "AsyncLogWatch",
+    "AsyncBatchWatch",
+    "AsyncChangeWatch",
+    # Of both
     "Interruption",
-    # Resources
+    "Page",
+    # Records
     "Attempt",
     "AttemptFinding",
     "CodeVersion",
     "DiscoveryError",
-    "Experiment",
+    "ExperimentRecord",
     "Failure",
-    "Instance",
+    "InstanceRecord",
     "LogFault",
     "Progress",
-    "Run",
     "RunPolicy",
-    "Runner",
+    "RunRecord",
+    "RunnerRecord",
     "Validation",
     "Verification",
     # Names
@@ -158,6 +210,7 @@ __all__ = [
     "TargetError",
     "UnavailableError",
     "DeadlineExceededError",
+    "WaitTimeoutError",
     "ProtocolError",
     "RefusedError",
     "InvalidArgumentError",
@@ -175,3 +228,31 @@ __all__ = [
     "InternalError",
     "Violation",
 ]
+
+# The client that blocks is loaded when it is asked for: the command line, and programs with an event loop, never do.
+_BLOCKING = {
+    "Client": "client",
+    "Experiment": "experiment",
+    "Experiments": "experiments",
+    "Instance": "instance",
+    "Instances": "instances",
+    "Listing": "listing",
+    "Run": "run",
+    "LogWatch": "run_watch",
+    "RunWatch": "run_watch",
+    "Runner": "runner",
+    "Runners": "runners",
+    "Runs": "runs",
+    "BatchWatch": "watch",
+    "ChangeWatch": "watch_all",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _BLOCKING:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"athanor.client._sync.{_BLOCKING[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

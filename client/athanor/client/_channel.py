@@ -4,15 +4,14 @@ import os
 import re
 from typing import Any
 
-# gRPC's handlers around fork() have killed processes that were started beside it; this client never forks.
-os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
-
-import grpc.aio
-
 from athanor.client.errors import TargetError
 
 DEFAULT_TARGET = "127.0.0.1:7400"
 TARGET_VARIABLE = "ATHANOR_TARGET"
+
+# gRPC's handlers around fork() have killed processes that were started beside it; this client never forks. Read by gRPC
+# when it is imported.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 _DEFAULT_PORT = 7400
 _MESSAGE_BYTES = 4 * 1024 * 1024  # of one message; the protocol keeps below it
@@ -60,12 +59,11 @@ def _address(part: str, given: str) -> str:
     return part if match["port"] else f"{part}:{_DEFAULT_PORT}"
 
 
-def open_channel(address: str) -> grpc.aio.Channel:
-    """Return a channel to one address; nothing is sent before the first call."""
-    options = list(_OPTIONS)
+def options(address: str) -> list[tuple[str, Any]]:
+    """Return the options of a channel to one address."""
     if _LOOPBACK.match(address):
-        options.append(("grpc.enable_http_proxy", 0))  # a proxy never leads back to this machine
-    return grpc.aio.insecure_channel(address, options=options)
+        return [*_OPTIONS, ("grpc.enable_http_proxy", 0)]  # a proxy never leads back to this machine
+    return list(_OPTIONS)
 
 
 def advice(target: str) -> str:

@@ -95,9 +95,9 @@ def policy(message: run_policy_pb2.RunPolicy) -> resources.RunPolicy:
     )
 
 
-def experiment(message: experiment_pb2.Experiment) -> resources.Experiment:
+def experiment(message: experiment_pb2.Experiment) -> resources.ExperimentRecord:
     """An experiment."""
-    return resources.Experiment(
+    return resources.ExperimentRecord(
         name=message.name,
         title=message.title or message.name,
         description=message.description,
@@ -125,9 +125,9 @@ def validation(message: experiment_service_pb2.ValidateConfigurationResponse) ->
     )
 
 
-def instance(message: instance_pb2.Instance) -> resources.Instance:
+def instance(message: instance_pb2.Instance) -> resources.InstanceRecord:
     """An instance."""
-    return resources.Instance(
+    return resources.InstanceRecord(
         id=message.id,
         experiment=message.experiment,
         name=message.name,
@@ -174,9 +174,9 @@ def attempt(message: run_pb2.Attempt) -> resources.Attempt:
     )
 
 
-def run(message: run_pb2.Run) -> resources.Run:
+def run(message: run_pb2.Run) -> resources.RunRecord:
     """A run."""
-    return resources.Run(
+    return resources.RunRecord(
         id=message.id,
         instance_id=message.instance_id,
         experiment=message.experiment,
@@ -242,9 +242,9 @@ def _log_fault(message: verification_pb2.LogFault) -> resources.LogFault:
     )
 
 
-def runner(message: runner_pb2.Runner) -> resources.Runner:
+def runner(message: runner_pb2.Runner) -> resources.RunnerRecord:
     """A runner."""
-    return resources.Runner(
+    return resources.RunnerRecord(
         id=message.id,
         display_name=message.display_name,
         connected=message.connected,

@@ -6,9 +6,19 @@ from enum import Enum, auto
 import grpc
 
 from athanor.client._status import Answer
+from athanor.client.errors import AthanorError
 
 # A fault that does not pass by waiting, but may have been made on the way: so often it is tried again in a row.
 _DOUBTS = 5
+
+
+@dataclass(frozen=True)
+class Interruption:
+    """A watch has lost its connection, and there is no other orchestrator to go on with at once."""
+
+    error: AthanorError
+    failures: int  # in a row, of all orchestrators
+    delay: float  # seconds until the next try
 
 
 class Verdict(Enum):

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import grpc
-import grpc.aio
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2  # pyright: ignore[reportMissingTypeStubs]
 
@@ -32,7 +31,7 @@ class Answer:
         return self.code is grpc.StatusCode.UNAVAILABLE
 
 
-def read(error: grpc.aio.AioRpcError) -> Answer:
+def read(error: grpc.RpcError) -> Answer:
     """Take an error of gRPC apart. Details that cannot be read are left out: the status is enough to go on."""
     reason, metadata, violations, retry_after = "", dict[str, str](), list[errors.Violation](), None
     with contextlib.suppress(DecodeError):
@@ -125,7 +124,7 @@ _CONNECTION = (
 )
 
 
-def _details(error: grpc.aio.AioRpcError) -> list[tuple[str, bytes]]:
+def _details(error: grpc.RpcError) -> list[tuple[str, bytes]]:
     """Full name and bytes of each detail."""
     for key, value in error.trailing_metadata() or ():
         if key == _DETAILS and isinstance(value, bytes):

@@ -21,7 +21,7 @@ Synced what it has not been given since Begun; what was deleted meanwhile is amo
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from athanor.client.resources import Instance, Run
+from athanor.client.resources import InstanceRecord, RunRecord
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Synced:
 class RunChanged:
     """A run as it stands: it was there, was created, or changed its state, attempts, cancellation or reachability."""
 
-    run: Run
+    run: RunRecord
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class RunDeleted:
 class InstanceChanged:
     """An instance as it stands: it was there, was created, or changed. Its labels may no longer be those asked for."""
 
-    instance: Instance
+    instance: InstanceRecord
 
 
 @dataclass(frozen=True)

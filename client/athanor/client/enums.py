@@ -71,7 +71,10 @@ class LogFaultKind(StrEnum):
 
 
 class LogLevel(IntEnum):
-    """Severity of a log entry. Levels compare; one that lies between two of these counts as the lower."""
+    """Severity of a log entry. Levels compare; one that lies between two of these counts as the lower.
+
+    `LogLevel("warn")` is one by its name.
+    """
 
     DEBUG = 10  # internal details
     INFO = 20  # major steps
@@ -82,6 +85,14 @@ class LogLevel(IntEnum):
     def label(self) -> str:
         """The name as experiments write it: `debug`, `info`, `warn` or `error`."""
         return self.name.lower()
+
+    @classmethod
+    def _missing_(cls, value: object) -> "LogLevel | None":
+        if not isinstance(value, str):
+            return None
+        if value.upper() not in cls.__members__:
+            raise ValueError(f"there is no log level {value!r}: it is debug, info, warn or error")
+        return cls[value.upper()]
 
 
 class EventKind(StrEnum):

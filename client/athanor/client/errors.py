@@ -4,6 +4,7 @@
      +- TargetError (ValueError)                    an address is not HOST:PORT
      +- UnavailableError (ConnectionError)          no orchestrator answers there
      +- DeadlineExceededError (TimeoutError)        it did not answer in time
+     +- WaitTimeoutError (TimeoutError)             the run has not ended in time; it goes on
      +- ProtocolError                               what it sent breaks the protocol
      +- RefusedError                                it answered, and the answer is no
          +- InvalidArgumentError                    a field is wrong; `violations` says which and why
@@ -47,6 +48,8 @@ class UnavailableError(AthanorError, ConnectionError):
         self.target = target
         self.reason = reason
         self.advice = advice
+        if advice:
+            self.add_note(advice)  # a traceback shows it below the message
 
 
 class DeadlineExceededError(AthanorError, TimeoutError):
@@ -55,6 +58,15 @@ class DeadlineExceededError(AthanorError, TimeoutError):
     def __init__(self, target: str, timeout: float) -> None:
         super().__init__(f"the orchestrator at {target.replace(',', ' or ')} did not answer within {timeout:g} s")
         self.target = target
+        self.timeout = timeout  # seconds
+
+
+class WaitTimeoutError(AthanorError, TimeoutError):
+    """The run has not ended within the time that the caller gave it. Only the waiting has ended: the run goes on."""
+
+    def __init__(self, run_id: str, timeout: float) -> None:
+        super().__init__(f"run {run_id} has not ended within {timeout:g} s; it goes on")
+        self.run_id = run_id
         self.timeout = timeout  # seconds
 
 

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from athanor.client import _json, _time
 from athanor.client.enums import AttemptOutcome, EventKind, LogLevel, RunState
-from athanor.client.resources import CodeVersion, Failure, Progress, Run
+from athanor.client.resources import CodeVersion, Failure, Progress, RunRecord
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ class UnknownEvent(Event):
 class RunUpdated:
     """The run as it stands: first in a watch, again when it changes, and last, in its terminal state."""
 
-    run: Run
+    run: RunRecord
 
 
 @dataclass(frozen=True)

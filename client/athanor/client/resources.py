@@ -42,7 +42,7 @@ class RunPolicy:
 
 
 @dataclass(frozen=True)
-class Experiment:
+class ExperimentRecord:
     """A definition written in code, as the runners that can execute it report it."""
 
     name: str
@@ -96,7 +96,7 @@ class Validation:
 
 
 @dataclass(frozen=True)
-class Instance:
+class InstanceRecord:
     """An experiment with a name and a configuration, ready to be run any number of times."""
 
     id: str
@@ -154,7 +154,7 @@ class Attempt:
 
 
 @dataclass(frozen=True)
-class Run:
+class RunRecord:
     """One execution of an instance."""
 
     id: str
@@ -184,7 +184,7 @@ class Run:
     def configuration(self) -> dict[str, Any]:
         """The configuration it executes with. Raises LookupError when the run was listed without it."""
         if not self.configuration_json:
-            raise LookupError(f"run {self.id} was listed without its configuration: list with full=True, or get it")
+            raise LookupError(f"run {self.id} was listed without its configuration: refresh it, or list with full=True")
         return _json.parse(self.configuration_json)
 
     @property
@@ -242,7 +242,7 @@ class Verification:
 
 
 @dataclass(frozen=True)
-class Runner:
+class RunnerRecord:
     """A service that executes runs."""
 
     id: str

@@ -3,7 +3,7 @@
 import pytest
 import typer
 from athanor.cli import ids
-from athanor.client import Listing, NotFoundError, Page, Run, RunState
+from athanor.client import AsyncListing, NotFoundError, Page, RunRecord, RunState
 
 OLD = "019a0000-0000-7000-8000-000000000001"
 NEW = "019a0001-0000-7000-8000-000000000002"
@@ -15,14 +15,14 @@ class Runs:
         self.pages = pages
         self.fetched = 0
 
-    def list(self, page_size: int) -> Listing[Run]:
-        async def fetch(token: str) -> Page[Run]:
+    def list(self, page_size: int) -> AsyncListing[RunRecord]:
+        async def fetch(token: str) -> Page[RunRecord]:
             number = int(token or 0)
             self.fetched += 1
-            items = tuple(Run(id, "i", "e", RunState.PENDING) for id in self.pages[number])
+            items = tuple(RunRecord(id, "i", "e", RunState.PENDING) for id in self.pages[number])
             return Page(items, str(number + 1) if number + 1 < len(self.pages) else "")
 
-        return Listing(fetch)
+        return AsyncListing(fetch)
 
 
 class Client:

@@ -19,7 +19,7 @@ def test_a_run():
     attempt = client.Attempt(
         1, "x", client.CodeVersion(digest="d"), TIME, TIME, client.AttemptOutcome.FAILED, failure, True, True, 7
     )
-    run = client.Run(
+    run = client.RunRecord(
         "r", "i", "hello", client.RunState.FAILED, '{"n": 1.0}',
         policy=client.RunPolicy(timeout=timedelta(minutes=1)), seed=2**64 - 1, labels={"a": "b"}, attempts=(attempt,),
         progress=client.Progress(1, None, "m"), failure=failure, last_sequence=8, log_count=2, result_count=1,
@@ -99,7 +99,9 @@ def test_a_certificate():
 
 
 def test_an_instance_an_experiment_and_a_runner():
-    instance = client.Instance("i", "hello", "n", configuration_json='{"a":1}', last_run_state=client.RunState.PENDING)
+    instance = client.InstanceRecord(
+        "i", "hello", "n", configuration_json='{"a":1}', last_run_state=client.RunState.PENDING
+    )
     assert text(shapes.instance(instance)) == {
         "id": "i",
         "experiment": "hello",
@@ -114,12 +116,12 @@ def test_an_instance_an_experiment_and_a_runner():
         "last_run_state": "PENDING",
         "last_run_time": None,
     }
-    experiment = text(shapes.experiment(client.Experiment("hello", "Hello", "Says it.")))
+    experiment = text(shapes.experiment(client.ExperimentRecord("hello", "Hello", "Says it.")))
     assert list(experiment) == [
         "name", "title", "description", "configuration_schema", "default_configuration", "code", "other_versions",
         "default_policy", "available_runner_count", "create_time", "update_time",
     ]  # fmt: skip
-    runner = text(shapes.runner(client.Runner("x", run_ids=("r",), last_seen_time=TIME)))
+    runner = text(shapes.runner(client.RunnerRecord("x", run_ids=("r",), last_seen_time=TIME)))
     assert runner == {
         "id": "x",
         "display_name": "",
@@ -190,14 +192,14 @@ def test_results_and_events():
 
 
 def test_the_lines_of_a_run_that_is_followed():
-    run = client.Run("r", "i", "hello", client.RunState.PENDING)
+    run = client.RunRecord("r", "i", "hello", client.RunState.PENDING)
     assert text(shapes.watch_item(client.RunUpdated(run)))["run"]["id"] == "r"
     progress = text(shapes.watch_item(client.ProgressUpdated(client.Progress(1, 2))))
     assert progress == {"progress": {"current": 1, "total": 2, "message": ""}}
 
 
 def test_what_a_watch_of_all_runs_prints():
-    run = client.Run("r", "i", "e", client.RunState.RUNNING)
+    run = client.RunRecord("r", "i", "e", client.RunState.RUNNING)
     assert text(shapes.runs_item(client.RunChanged(run))) == {"run": text(shapes.run(run))}
     assert text(shapes.runs_item(client.RunDeleted("r"))) == {"deleted": "r"}
     assert text(shapes.runs_item(client.Begun())) == {"begun": True}

@@ -8,7 +8,7 @@ from athanor import client
 from athanor.cli import lines, output, views
 
 AT = (3, 1, datetime(2026, 1, 1, tzinfo=UTC))
-RUN = client.Run("r", "i", "hello", client.RunState.RUNNING)
+RUN = client.RunRecord("r", "i", "hello", client.RunState.RUNNING)
 
 
 def test_lines_in_a_pipe(capsys):
@@ -94,11 +94,11 @@ def test_the_live_view_draws_log_lines_over_one_line_of_progress(monkeypatch):
 
 def test_the_end_of_a_run_in_words():
     failure = client.Failure(client.FailureKind.EXCEPTION, "ValueError: boom", "Traceback ...\nValueError: boom")
-    run = client.Run("r", "i", "e", client.RunState.FAILED, failure=failure, result_count=1, log_count=2)
+    run = client.RunRecord("r", "i", "e", client.RunState.FAILED, failure=failure, result_count=1, log_count=2)
     assert lines.summary(run) == (
         "run r FAILED: 1 result, 2 log lines\nEXCEPTION: ValueError: boom\nTraceback ...\nValueError: boom"
     )
-    late = client.Run("r", "i", "e", client.RunState.COMPLETED, cancel_request_time=AT[2])
+    late = client.RunRecord("r", "i", "e", client.RunState.COMPLETED, cancel_request_time=AT[2])
     assert "came too late" in lines.summary(late)
 
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from athanor.cli import lines, words
-from athanor.client import Attempt, AttemptOutcome, Failure, FailureKind, Progress, Run, RunState
+from athanor.client import Attempt, AttemptOutcome, Failure, FailureKind, Progress, RunRecord, RunState
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -20,7 +20,7 @@ def test_durations(seconds, text):
 
 def test_what_has_not_happened_is_empty():
     assert words.duration(None) == words.moment(None) == words.ago(None) == words.failure(None) == ""
-    assert words.progress(None) == words.elapsed(Run("r", "i", "e", RunState.PENDING)) == ""
+    assert words.progress(None) == words.elapsed(RunRecord("r", "i", "e", RunState.PENDING)) == ""
 
 
 def test_ago():
@@ -28,12 +28,12 @@ def test_ago():
 
 
 def test_flags_are_said_with_the_state_while_the_run_is_live():
-    run = Run("r", "i", "e", RunState.RUNNING, cancel_request_time=NOW, unreachable_since=NOW)
+    run = RunRecord("r", "i", "e", RunState.RUNNING, cancel_request_time=NOW, unreachable_since=NOW)
     assert words.state(run) == "RUNNING (cancelling, runner silent)"
-    assert words.state(Run("r", "i", "e", RunState.PENDING, next_attempt_time=NOW)).startswith(
+    assert words.state(RunRecord("r", "i", "e", RunState.PENDING, next_attempt_time=NOW)).startswith(
         "PENDING (next attempt from "
     )
-    assert words.state(Run("r", "i", "e", RunState.COMPLETED, cancel_request_time=NOW)) == "COMPLETED"
+    assert words.state(RunRecord("r", "i", "e", RunState.COMPLETED, cancel_request_time=NOW)) == "COMPLETED"
 
 
 def test_a_log_that_is_not_complete_is_said_wherever_the_run_is():
@@ -45,11 +45,11 @@ def test_a_log_that_is_not_complete_is_said_wherever_the_run_is():
         "complete",
         "event 14 so far",
     ]
-    run = Run("r", "i", "e", RunState.FAILED, attempts=(lost, whole), log_incomplete=True)
+    run = RunRecord("r", "i", "e", RunState.FAILED, attempts=(lost, whole), log_incomplete=True)
     assert words.state(run) == "FAILED (log not complete)"
     assert words.incomplete(run) == "the log of this run is NOT complete: attempt 1 reaches to event 7"
-    assert words.incomplete(Run("r", "i", "e", RunState.FAILED, log_incomplete=True)).endswith("NOT complete")
-    assert words.incomplete(Run("r", "i", "e", RunState.FAILED, attempts=(whole,))) == ""
+    assert words.incomplete(RunRecord("r", "i", "e", RunState.FAILED, log_incomplete=True)).endswith("NOT complete")
+    assert words.incomplete(RunRecord("r", "i", "e", RunState.FAILED, attempts=(whole,))) == ""
     assert "NOT complete" in lines.summary(run)
 
 

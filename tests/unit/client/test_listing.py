@@ -1,6 +1,6 @@
 """Listings fetch what is needed and no more."""
 
-from athanor.client import Listing, Page
+from athanor.client import AsyncListing, Listing, Page
 
 
 class Source:
@@ -19,13 +19,13 @@ class Source:
 
 async def test_all_pages_are_joined():
     source = Source([1, 2], [], [3])
-    assert [item async for item in Listing(source)] == [1, 2, 3]
-    assert await Listing(source).all() == [1, 2, 3]
+    assert [item async for item in AsyncListing(source)] == [1, 2, 3]
+    assert await AsyncListing(source).all() == [1, 2, 3]
 
 
 async def test_a_page_is_fetched_when_it_is_reached():
     source = Source([1, 2], [3])
-    async for item in Listing(source):
+    async for item in AsyncListing(source):
         if item == 2:
             break
     assert source.fetched == [""]
@@ -33,21 +33,41 @@ async def test_a_page_is_fetched_when_it_is_reached():
 
 async def test_a_limit_stops_without_another_page():
     source = Source([1, 2], [3])
-    assert await Listing(source, limit=2).all() == [1, 2]
+    assert await AsyncListing(source, limit=2).all() == [1, 2]
     assert source.fetched == [""]
-    assert await Listing(source, limit=0).all() == []
+    assert await AsyncListing(source, limit=0).all() == []
 
 
 async def test_the_first():
-    assert await Listing(Source([], [7])).first() == 7
-    assert await Listing(Source([])).first() is None
+    assert await AsyncListing(Source([], [7])).first() == 7
+    assert await AsyncListing(Source([])).first() is None
 
 
 async def test_pages_go_on_from_a_token():
     source = Source([1], [2], [3])
-    assert [page.items async for page in Listing(source).pages("1")] == [(2,), (3,)]
+    assert [page.items async for page in AsyncListing(source).pages("1")] == [(2,), (3,)]
 
 
 async def test_a_listing_can_be_iterated_again():
-    listing = Listing(Source([1], [2]))
+    listing = AsyncListing(Source([1], [2]))
     assert await listing.all() == await listing.all()
+
+
+async def test_it_says_what_to_do_with_it():
+    assert repr(AsyncListing(Source([1]))) == "AsyncListing(iterate over it, or call all(), first() or pages())"
+
+
+def test_the_blocking_one_fetches_no_more_either():
+    fetched = list[str]()
+
+    def fetch(token: str) -> Page[int]:
+        fetched.append(token)
+        return Page((1, 2), "next") if not token else Page((3,))
+
+    assert list(Listing(fetch)) == Listing(fetch).all() == [1, 2, 3]
+    fetched.clear()
+    assert Listing(fetch, limit=2).all() == [1, 2]
+    assert Listing(fetch).first() == 1
+    assert next(iter(Listing(fetch))) == 1
+    assert fetched == ["", "", ""]
+    assert repr(Listing(fetch)).startswith("Listing(iterate over it")

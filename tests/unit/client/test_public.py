@@ -3,17 +3,24 @@
 import subprocess
 import sys
 
+import athanor
 import athanor.client
+import pytest
 
 EXPORTS = """
-AsyncClient Experiments Instances Runners Runs Listing Page RunWatch BatchWatch ChangeWatch Interruption
-Attempt AttemptFinding CodeVersion DiscoveryError Experiment Failure Instance LogFault Progress Run RunPolicy Runner
-Validation Verification
+Client Experiments Instances Runners Runs Experiment Instance Run Runner
+Listing RunWatch LogWatch BatchWatch ChangeWatch
+AsyncClient AsyncExperiments AsyncInstances AsyncRunners AsyncRuns AsyncExperiment AsyncInstance AsyncRun AsyncRunner
+AsyncListing AsyncRunWatch AsyncLogWatch AsyncBatchWatch AsyncChangeWatch
+Interruption Page
+Attempt AttemptFinding CodeVersion DiscoveryError ExperimentRecord Failure InstanceRecord LogFault Progress RunPolicy
+RunRecord RunnerRecord Validation Verification
 AttemptOutcome EventKind FailureKind LogFaultKind LogLevel RunState Verdict
 AttemptEnded AttemptStarted BatchItem CheckpointSaved Event EventBatch EventFilter LogEntry ProgressUpdated Result
 RunUpdated StateChanged StopStep UnknownEvent WatchItem
 Begun InstanceChanged InstanceDeleted InstancesItem RunChanged RunDeleted RunsItem Synced
-AthanorError TargetError UnavailableError DeadlineExceededError ProtocolError RefusedError InvalidArgumentError
+AthanorError TargetError UnavailableError DeadlineExceededError WaitTimeoutError ProtocolError RefusedError
+InvalidArgumentError
 ConfigurationInvalidError NotFoundError AlreadyExistsError FailedPreconditionError RunTerminalError RunLiveError
 RunnerConnectedError ConflictError PositionOutOfRangeError PermissionDeniedError UnimplementedError InternalError
 Violation
@@ -23,6 +30,73 @@ Violation
 def test_exports_are_pinned():
     assert sorted(athanor.client.__all__) == sorted(EXPORTS.split())
     assert all(hasattr(athanor.client, name) for name in athanor.client.__all__)
+
+
+# What a run and so on can do, beyond being read; the same for both clients.
+METHODS = {
+    "Run": """
+        cancel delete events export instance logs refresh results verify wait watch watch_batches
+    """,
+    "Instance": "delete refresh runs start update",
+    "Experiment": "create_instance instances refresh runs validate",
+    "Runner": "drain forget refresh undrain",
+    "Runs": """
+        cancel compare delete events get list logs results start verify wait watch watch_all watch_batches
+    """,
+    "Instances": "create delete get list update watch_all",
+    "Experiments": "discovery_errors get list validate",
+    "Runners": "drain forget get list undrain",
+    "Listing": "all first pages",
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("prefix", ["", "Async"])
+def test_methods_are_pinned(prefix, name):
+    kind = getattr(athanor.client, prefix + name)
+    assert sorted(part for part in vars(kind) if not part.startswith("_")) == METHODS[name].split()
+
+
+def test_the_package_has_connect_and_loads_the_client_when_it_is_called(monkeypatch):
+    monkeypatch.setenv("ATHANOR_TARGET", "lab:1")
+    assert athanor.__all__ == ["__version__", "client", "connect", "connect_async", "experiment"]
+    with athanor.connect() as client:
+        assert repr(client) == "Client('lab:1')"
+    with athanor.connect("other", timeout=1, retry_for=2) as client:
+        assert client.target == "other:7400"
+    with pytest.raises(athanor.client.TargetError, match="HOST:PORT"):
+        athanor.connect("http://lab")
+
+
+async def test_connect_async_gives_the_client_that_awaits():
+    async with athanor.connect_async("lab") as client:
+        assert repr(client) == "AsyncClient('lab:7400')"
+
+
+def test_the_client_that_blocks_is_loaded_when_it_is_asked_for():
+    code = "import sys, athanor.client as c; print([m for m in sys.modules if '_sync' in m], c.Run.__name__)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.strip() == "[] Run"
+    assert not hasattr(athanor.client, "Nothing")
+
+
+def test_importing_the_package_loads_neither_client():
+    code = "import sys, athanor; print([m for m in ('grpc', 'athanor.client', 'asyncio') if m in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.strip() == "[]"
+
+
+def test_without_the_extra_it_is_said_what_to_install():
+    code = """
+import sys, athanor
+sys.modules["grpc"] = None
+try:
+    athanor.connect()
+except ImportError as error:
+    print(error)
+"""
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.strip() == "the client needs grpc.aio, which is not installed: pip install 'athanor[client]'"
 
 
 def test_every_error_is_drawn_in_the_tree():

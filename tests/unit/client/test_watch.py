@@ -1,4 +1,4 @@
-"""RunWatch: what a caller sees of a run, whatever happens to the connection."""
+"""AsyncRunWatch: what a caller sees of a run, whatever happens to the connection."""
 
 import asyncio
 
@@ -12,9 +12,11 @@ from athanor.client import (
     RunState,
     RunUpdated,
     UnavailableError,
+    WaitTimeoutError,
 )
 from athanor.client._async import watch as watch_module
-from athanor.client._async.watch import BatchWatch, Ports, RunWatch
+from athanor.client._async.run_watch import AsyncRunWatch
+from athanor.client._async.watch import AsyncBatchWatch, Ports
 from athanor.v1 import run_pb2
 
 from tests.support.virtual_time import virtual_time
@@ -34,13 +36,13 @@ AWAY = rpc_error(grpc.StatusCode.UNAVAILABLE, "Connection refused")
 COMPLETED = run_pb2.RUN_STATE_COMPLETED
 
 
-def make(script: Script, time: FakeTime | None = None, **options) -> RunWatch:
-    return RunWatch(make_batches(script, time, opened=True, **options))
+def make(script: Script, time: FakeTime | None = None, **options) -> AsyncRunWatch:
+    return AsyncRunWatch(make_batches(script, time, opened=True, **options))
 
 
-def make_batches(script: Script, time: FakeTime | None = None, **options) -> BatchWatch:
+def make_batches(script: Script, time: FakeTime | None = None, **options) -> AsyncBatchWatch:
     time = time or FakeTime()
-    return BatchWatch(
+    return AsyncBatchWatch(
         lambda position: AsBytes(script(position)),
         target=options.pop("target", "h:1"),
         ports=Ports(clock=time.clock, sleep=time.sleep),
@@ -48,7 +50,7 @@ def make_batches(script: Script, time: FakeTime | None = None, **options) -> Bat
     )
 
 
-async def collect(watch: RunWatch) -> list[str]:
+async def collect(watch: AsyncRunWatch) -> list[str]:
     """What was given, in short."""
     out = []
     async for item in watch:
@@ -334,3 +336,42 @@ async def test_a_silent_orchestrator_is_left():
     assert await collect(make(script, target="a:1,b:1")) == ["RUNNING", "m1", "m2", "COMPLETED"]
     assert silent.left
     assert silent.cancelled
+
+
+async def test_the_callers_time_is_kept_while_things_come():
+    time = FakeTime()
+
+    def tick(run) -> None:
+        time.now += 1
+
+    script = Script(ScriptedCall(*[run_item(log_count=count) for count in range(10)]))
+    watch = make(script, time, run_id="r", time_limit=2.5, on_run=tick)
+    with pytest.raises(WaitTimeoutError, match=r"run r has not ended within 2\.5 s; it goes on"):
+        await collect(watch)
+    assert script.made[0].cancelled
+    with pytest.raises(StopAsyncIteration):
+        await anext(watch)
+
+
+async def test_the_callers_time_is_kept_while_nobody_is_there():
+    time = FakeTime()
+    script = Script(ScriptedCall(run_item(), AWAY), *[ScriptedCall(AWAY) for _ in range(100)])
+    with pytest.raises(WaitTimeoutError):
+        await collect(make(script, time, time_limit=3.0))
+    assert time.now == pytest.approx(3.0)
+
+
+@virtual_time
+async def test_the_callers_time_is_kept_while_nothing_comes_and_that_is_no_orchestrators_fault():
+    clock = asyncio.get_running_loop().time
+    script = Script(*[ScriptedCall(run_item(), hang=True) for _ in range(10)])
+    watch = AsyncBatchWatch(
+        lambda position: AsBytes(script(position)), target="a:1,b:1", time_limit=100.0, ports=Ports(clock)
+    )
+    begin = clock()
+    with pytest.raises(WaitTimeoutError):
+        async for _ in watch:
+            pass
+    assert clock() - begin == pytest.approx(100)
+    assert [call.left for call in script.made] == [True, True, True, False]
+    assert all(call.cancelled for call in script.made)

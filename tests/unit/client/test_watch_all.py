@@ -1,4 +1,4 @@
-"""ChangeWatch: what a caller is given of all runs, or all instances, whatever happens to the connection."""
+"""AsyncChangeWatch: what a caller is given of all runs, or all instances, whatever happens to the connection."""
 
 import asyncio
 from types import SimpleNamespace
@@ -13,16 +13,16 @@ from athanor.client import (
     Interruption,
     PermissionDeniedError,
     ProtocolError,
-    Run,
     RunChanged,
     RunDeleted,
+    RunRecord,
     RunState,
     Synced,
     UnavailableError,
     changes,
 )
 from athanor.client._async.watch import Ports
-from athanor.client._async.watch_all import ChangeWatch, instances_item, runs_item
+from athanor.client._async.watch_all import AsyncChangeWatch, instances_item, runs_item
 from athanor.v1 import instance_pb2, instance_service_pb2, run_pb2, run_service_pb2, watch_pb2
 
 from tests.support.watch_calls import FakeTime, ScriptedCall, rpc_error
@@ -52,12 +52,14 @@ class Script:
         return self.made[-1]
 
 
-def make(script: Script, time: FakeTime | None = None, decode: Any = runs_item, **options: Any) -> ChangeWatch[Any]:
+def make(
+    script: Script, time: FakeTime | None = None, decode: Any = runs_item, **options: Any
+) -> AsyncChangeWatch[Any]:
     time = time or FakeTime()
-    return ChangeWatch(script, decode, target="h:1", ports=Ports(clock=time.clock, sleep=time.sleep), **options)
+    return AsyncChangeWatch(script, decode, target="h:1", ports=Ports(clock=time.clock, sleep=time.sleep), **options)
 
 
-async def take(watch: ChangeWatch[Any], count: int) -> list[str]:
+async def take(watch: AsyncChangeWatch[Any], count: int) -> list[str]:
     """The next items, in short."""
     out = []
     for _ in range(count):
@@ -183,4 +185,4 @@ async def test_the_picture_that_the_module_shows_how_to_keep_is_right():
 
 
 def picture(id: str) -> RunChanged:
-    return RunChanged(Run(id, "i", "e", RunState.RUNNING))
+    return RunChanged(RunRecord(id, "i", "e", RunState.RUNNING))

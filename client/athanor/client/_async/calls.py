@@ -3,15 +3,14 @@
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-import grpc.aio
+import grpc
 import tenacity
 
 from athanor.client import _backoff, _status
+from athanor.client._async import transport
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
-
-Method = grpc.aio.UnaryUnaryMultiCallable[Request, Response]
 
 
 class Caller:
@@ -40,7 +39,7 @@ class Caller:
 
     async def call(
         self,
-        method: Method[Request, Response],
+        method: "transport.Method[Request, Response]",
         request: Request,
         *,
         timeout: float | None = None,
@@ -56,7 +55,7 @@ class Caller:
         last_try = self._clock() + min(self._retry_for, seconds)
 
         def worth_repeating(error: BaseException) -> bool:
-            return repeatable and isinstance(error, grpc.aio.AioRpcError) and _status.read(error).may_pass
+            return repeatable and isinstance(error, grpc.RpcError) and _status.read(error).may_pass
 
         def given_up(state: tenacity.RetryCallState) -> bool:
             # Each is tried once, however long the one before took to fail.
@@ -76,9 +75,7 @@ class Caller:
 
         try:
             return await retrying(once)
-        except grpc.aio.UsageError as error:
-            raise RuntimeError("this client has been closed") from error
-        except grpc.aio.AioRpcError as error:
+        except grpc.RpcError as error:
             raise _status.exception(_status.read(error), target=self.target, timeout=seconds) from error
 
     def _wait(self, state: tenacity.RetryCallState) -> float:
@@ -87,5 +84,5 @@ class Caller:
         if more:
             return 0.0
         error: Any = state.outcome.exception() if state.outcome else None
-        asked = _status.read(error).retry_after if isinstance(error, grpc.aio.AioRpcError) else None
+        asked = _status.read(error).retry_after if isinstance(error, grpc.RpcError) else None
         return _backoff.delay(rounds) if asked is None else asked

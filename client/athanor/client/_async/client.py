@@ -1,19 +1,20 @@
 """The asynchronous client."""
 
-import asyncio
 import time
 from types import TracebackType
 from typing import Self
 
 from athanor.client import _channel
+from athanor.client._async import transport
 from athanor.client._async.calls import Caller
-from athanor.client._async.experiments import Experiments
-from athanor.client._async.instances import Instances
+from athanor.client._async.experiments import AsyncExperiments
+from athanor.client._async.instances import AsyncInstances
 from athanor.client._async.orchestrators import Orchestrators
-from athanor.client._async.runners import Runners
-from athanor.client._async.runs import Runs
+from athanor.client._async.runners import AsyncRunners
+from athanor.client._async.runs import AsyncRuns
 from athanor.v1.experiment_service_pb2_grpc import ExperimentServiceStub
 from athanor.v1.instance_service_pb2_grpc import InstanceServiceStub
+from athanor.v1.run_service_pb2_grpc import RunServiceStub
 from athanor.v1.runner_service_pb2_grpc import RunnerServiceStub
 
 
@@ -22,9 +23,11 @@ class AsyncClient:
 
         async with AsyncClient() as client:
             instance = await client.instances.create("digits", {"repeats": 3})
-            run = await client.runs.start(instance.id)
-            async for item in client.runs.watch(run.id):
-                ...
+            run = await instance.start()
+            async for entry in run.logs(follow=True):
+                print(entry.message)
+            await run.refresh()
+            print(run.state)
 
     `target` is HOST:PORT, or several separated by commas; without one that of ATHANOR_TARGET, else 127.0.0.1:7400. The
     first that answers is called; when it is lost the next one takes its place. `timeout` is the deadline of a call in
@@ -38,11 +41,14 @@ class AsyncClient:
         self.target = _channel.resolve_target(target)
         self._orchestrators = Orchestrators(self.target.split(","))
         channel = self._orchestrators.as_channel()
-        caller = Caller(self.target, timeout=timeout, retry_for=retry_for, sleep=asyncio.sleep, clock=time.monotonic)
-        self.experiments = Experiments(caller, ExperimentServiceStub(channel))
-        self.instances = Instances(caller, InstanceServiceStub(channel), connect_for=retry_for)
-        self.runs = Runs(caller, channel, connect_for=retry_for)
-        self.runners = Runners(caller, RunnerServiceStub(channel))
+        caller = Caller(self.target, timeout=timeout, retry_for=retry_for, sleep=transport.sleep, clock=time.monotonic)
+        self.experiments = AsyncExperiments(self, caller, ExperimentServiceStub(channel))
+        self.instances = AsyncInstances(self, caller, InstanceServiceStub(channel), connect_for=retry_for)
+        self.runs = AsyncRuns(self, caller, RunServiceStub(channel), channel, connect_for=retry_for)
+        self.runners = AsyncRunners(self, caller, RunnerServiceStub(channel))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.target!r})"
 
     async def aclose(self) -> None:
         """Close the connection. Calls under way are cancelled; runs go on."""

@@ -4,36 +4,45 @@ from typing import TYPE_CHECKING, Any
 
 from athanor.client import _decode, _json
 from athanor.client._async.calls import Caller
-from athanor.client._async.listing import Listing, Page
-from athanor.client.resources import DiscoveryError, Experiment, Validation
+from athanor.client._async.experiment import AsyncExperiment
+from athanor.client._async.listing import AsyncListing
+from athanor.client._bound import ExperimentRef, id_of
+from athanor.client._page import Page
+from athanor.client.resources import DiscoveryError, Validation
 from athanor.v1 import experiment_service_pb2 as pb
 
 if TYPE_CHECKING:
+    from athanor.client._async.client import AsyncClient
     from athanor.v1.experiment_service_pb2_grpc import ExperimentServiceAsyncStub
 
 
-class Experiments:
-    """Experiments are written in code; here they are looked at, never made."""
+class AsyncExperiments:
+    """Experiments are written in code; here they are looked at, never made.
 
-    def __init__(self, caller: Caller, stub: "ExperimentServiceAsyncStub") -> None:
+    Where a name is asked for, the experiment itself will do.
+    """
+
+    def __init__(self, client: "AsyncClient", caller: Caller, stub: "ExperimentServiceAsyncStub") -> None:
+        self._client = client
         self._caller = caller
         self._stub = stub
 
-    async def get(self, name: str, *, timeout: float | None = None) -> Experiment:
+    async def get(self, name: ExperimentRef, *, timeout: float | None = None) -> AsyncExperiment:
         """Return one experiment. Raises NotFoundError when no runner has ever reported it."""
-        request = pb.GetExperimentRequest(name=name)
+        request = pb.GetExperimentRequest(name=id_of(name))
         response = await self._caller.call(self._stub.GetExperiment, request, timeout=timeout)
-        return _decode.experiment(response.experiment)
+        return AsyncExperiment.bind(_decode.experiment(response.experiment), self._client)
 
-    def list(self, *, page_size: int = 0, timeout: float | None = None) -> Listing[Experiment]:
+    def list(self, *, page_size: int = 0, timeout: float | None = None) -> AsyncListing[AsyncExperiment]:
         """Iterate over all experiments, by name."""
 
-        async def fetch(token: str) -> Page[Experiment]:
+        async def fetch(token: str) -> Page[AsyncExperiment]:
             request = pb.ListExperimentsRequest(page_size=page_size, page_token=token)
             response = await self._caller.call(self._stub.ListExperiments, request, timeout=timeout)
-            return Page(tuple(map(_decode.experiment, response.experiments)), response.next_page_token)
+            items = (AsyncExperiment.bind(_decode.experiment(item), self._client) for item in response.experiments)
+            return Page(tuple(items), response.next_page_token)
 
-        return Listing(fetch)
+        return AsyncListing(fetch)
 
     async def discovery_errors(self, *, timeout: float | None = None) -> tuple[DiscoveryError, ...]:
         """Return the modules that connected runners could not load."""
@@ -41,12 +50,14 @@ class Experiments:
         response = await self._caller.call(self._stub.ListExperiments, request, timeout=timeout)
         return tuple(map(_decode.discovery_error, response.discovery_errors))
 
-    async def validate(self, name: str, configuration: Any = None, *, timeout: float | None = None) -> Validation:
+    async def validate(
+        self, name: ExperimentRef, configuration: Any = None, *, timeout: float | None = None
+    ) -> Validation:
         """Check a configuration without storing anything; one that does not fit is an answer, not an error.
 
         Raises NotFoundError when there is no such experiment.
         """
         text = _json.encode({} if configuration is None else configuration, "configuration_json")
-        request = pb.ValidateConfigurationRequest(experiment=name, configuration_json=text)
+        request = pb.ValidateConfigurationRequest(experiment=id_of(name), configuration_json=text)
         response = await self._caller.call(self._stub.ValidateConfiguration, request, timeout=timeout)
         return _decode.validation(response)

@@ -1,21 +1,14 @@
 """Listings: pages that are fetched as they are needed."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Generic, TypeVar
+
+from athanor.client._page import Page
 
 Item = TypeVar("Item")
 
 
-@dataclass(frozen=True)
-class Page(Generic[Item]):
-    """One page of a listing; `next_page_token` is empty on the last one."""
-
-    items: tuple[Item, ...]
-    next_page_token: str = ""
-
-
-class Listing(Generic[Item]):
+class AsyncListing(Generic[Item]):
     """Items of a listing, as an asynchronous iterator: `async for run in client.runs.list(): ...`.
 
     Each iteration begins at the start. A page is fetched when it is reached, so leaving early costs nothing more.
@@ -28,7 +21,10 @@ class Listing(Generic[Item]):
     def __aiter__(self) -> AsyncIterator[Item]:
         return self._items()
 
-    async def pages(self, page_token: str = "") -> AsyncGenerator[Page[Item], None]:
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(iterate over it, or call all(), first() or pages())"
+
+    async def pages(self, page_token: str = "") -> AsyncIterator[Page[Item]]:
         """Iterate over whole pages, from the one that `page_token` stands for."""
         while True:
             page = await self._fetch(page_token)
@@ -48,7 +44,7 @@ class Listing(Generic[Item]):
             page = await self._fetch(page.next_page_token)
         return page.items[0] if page.items else None
 
-    async def _items(self) -> AsyncGenerator[Item, None]:
+    async def _items(self) -> AsyncIterator[Item]:
         left = self._limit
         if left is not None and left <= 0:
             return

@@ -1,40 +1,34 @@
 """The orchestrators of one client: a channel to each, and the one that is called, until it is lost."""
 
-import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from typing import Any, cast
 
 import grpc
-import grpc.aio
 
-from athanor.client import _channel
-
-# One that takes longer to connect to is passed over; where it is the only one, gRPC's own patience counts.
-_CONNECT = 1.0  # seconds
+from athanor.client._async import transport
 
 # With these a call, or a stream, ends whose orchestrator is gone, goes, or cannot work: nobody here cancelled.
 _LOST = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
-
-_Connectivity = grpc.ChannelConnectivity
 
 
 class Orchestrators:
     """What a channel is to the stubs. Where there are several, each call goes to one that is connected.
 
     So a call that must not be repeated does not fail by an orchestrator that is away from the beginning. What was lost
-    on the way is made again by those who know whether that is harmless (`Caller`, `RunWatch`), and then goes to the
+    on the way is made again by those who know whether that is harmless (`Caller`, the watches), and then goes to the
     next.
     """
 
     def __init__(self, addresses: Sequence[str]) -> None:
-        self._channels = [_channel.open_channel(address) for address in addresses]
+        self._channels = [transport.open_channel(address) for address in addresses]
         self._current = 0
         self._closed = False
 
-    def as_channel(self) -> grpc.aio.Channel:
+    def as_channel(self) -> transport.Channel:
         """Return it as what it is to the stubs: they use nothing of a channel but the methods below."""
-        return cast(grpc.aio.Channel, self)
+        return cast(transport.Channel, self)
 
     def unary_unary(self, *arguments: Any, **options: Any) -> Callable[..., Any]:
         """As a channel has it."""
@@ -49,7 +43,7 @@ class Orchestrators:
         count = len(self._channels)
         if count > 1:
             for index in [(self._current + step) % count for step in range(count)]:
-                if await _connected(self._channels[index]):
+                if await transport.connected(self._channels[index]):
                     self._current = index
                     break
         return self._current
@@ -59,15 +53,15 @@ class Orchestrators:
         if index == self._current:
             self._current = (index + 1) % len(self._channels)
 
-    def lost(self, index: int, error: grpc.aio.AioRpcError) -> None:
+    def lost(self, index: int, error: grpc.RpcError) -> None:
         """Take in how a call ended."""
         if error.code() in _LOST:
             self.leave(index)
 
     def check(self) -> None:
-        """Raise grpc.aio.UsageError when this is closed."""
+        """Raise RuntimeError when this is closed."""
         if self._closed:
-            raise grpc.aio.UsageError("Channel is closed.")
+            raise RuntimeError("this client has been closed")
 
     async def close(self) -> None:
         """Close all connections."""
@@ -77,12 +71,15 @@ class Orchestrators:
 
     async def _call(self, methods: Sequence[Any], request: Any, *, timeout: float) -> Any:
         self.check()
-        clock = asyncio.get_running_loop()
-        deadline = clock.time() + timeout
-        index = await self.choose()
+        deadline = time.monotonic() + timeout
+        index = self._current
         try:
-            return await methods[index](request, timeout=max(0.001, deadline - clock.time()))
-        except grpc.aio.AioRpcError as error:
+            index = await self.choose()
+            return await methods[index](request, timeout=max(0.001, deadline - time.monotonic()))
+        except transport.ClosedError:
+            self.check()
+            raise
+        except grpc.RpcError as error:
             self.lost(index, error)
             raise
 
@@ -97,39 +94,30 @@ class Stream:
         self._request = request
         self._index = -1
         self._call: Any = None
+        self._cancelled = False
 
     async def read(self) -> Any:
-        """Return the next response, or `grpc.aio.EOF` at a regular end."""
+        """Return the next response, or `transport.EOF` at a regular end."""
         if self._call is None:
             self._index = await self._orchestrators.choose()
             self._call = self._methods[self._index](self._request)
+            if self._cancelled:  # while it was being opened
+                self._call.cancel()
         try:
-            return await self._call.read()
-        except grpc.aio.AioRpcError as error:
+            return await transport.receive(self._call)
+        except grpc.RpcError as error:
             self._orchestrators.lost(self._index, error)
             raise
 
     async def __aiter__(self) -> AsyncIterator[Any]:
-        while (response := await self.read()) is not grpc.aio.EOF:
+        while (response := await self.read()) is not transport.EOF:
             yield response
 
     def cancel(self) -> bool:
         """Give the stream up."""
+        self._cancelled = True
         return self._call is not None and self._call.cancel()
 
     def leave(self) -> None:
         """Go to another orchestrator the next time, if there is one."""
         self._orchestrators.leave(self._index)
-
-
-async def _connected(channel: grpc.aio.Channel) -> bool:
-    """Connect, if that is not done; False when it does not come to it."""
-    state = channel.get_state(try_to_connect=True)
-    try:
-        async with asyncio.timeout(_CONNECT):
-            while state in (_Connectivity.IDLE, _Connectivity.CONNECTING):
-                await channel.wait_for_state_change(state)
-                state = channel.get_state(try_to_connect=True)
-    except TimeoutError:
-        return False
-    return state is _Connectivity.READY

@@ -1,19 +1,20 @@
-"""Following a run: one iterator, however many connections that takes. Its log comes in batches, or event by event."""
+"""Following a run: one iterator, however many connections that takes. Its log comes in batches."""
 
-import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Self
 
-import grpc.aio
+import grpc
 
 from athanor.client import _backoff, _decode, _framing, _outage, _status
-from athanor.client.errors import AthanorError, ProtocolError, UnavailableError
+from athanor.client._async import transport
+from athanor.client._outage import Interruption
+from athanor.client.errors import AthanorError, ProtocolError, UnavailableError, WaitTimeoutError
 from athanor.client.event_batch import BatchItem, EventBatch
-from athanor.client.events import Event, ProgressUpdated, RunUpdated, WatchItem
-from athanor.client.resources import Run
+from athanor.client.events import ProgressUpdated, RunUpdated
+from athanor.client.resources import RunRecord
 from athanor.v1 import run_service_pb2
 
 # The orchestrator says something every 5 s or so. gRPC's keepalive notices a dead connection, but not an orchestrator
@@ -21,40 +22,15 @@ from athanor.v1 import run_service_pb2
 SILENCE = 30.0  # seconds
 
 
-class WatchCall(Protocol):
-    """One stream of responses: what `grpc.aio.UnaryStreamCall` offers and this needs."""
-
-    async def read(self) -> Any:
-        """Return the next response, or `grpc.aio.EOF` at a regular end."""
-        ...
-
-    def cancel(self) -> bool:
-        """Give the stream up."""
-        ...
-
-    def leave(self) -> None:
-        """Go to another orchestrator the next time, if there is one."""
-        ...
-
-
-@dataclass(frozen=True)
-class Interruption:
-    """A watch has lost its connection, and there is no other orchestrator to go on with at once."""
-
-    error: AthanorError
-    failures: int  # in a row, of all orchestrators
-    delay: float  # seconds until the next try
-
-
 @dataclass(frozen=True)
 class Ports:
     """What moves by itself."""
 
     clock: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    sleep: Callable[[float], Awaitable[None]] = transport.sleep
 
 
-class BatchWatch:
+class AsyncBatchWatch:
     """An asynchronous iterator over a run: `async for item in client.runs.watch_batches(run_id): ...`.
 
     Gives RunUpdated (first, at every change, and last), every event of the log once and in order, in an EventBatch with
@@ -68,31 +44,41 @@ class BatchWatch:
 
     def __init__(
         self,
-        open_call: Callable[[int], WatchCall],
+        open_call: Callable[[int], transport.WatchCall],
         *,
         target: str,
+        run_id: str = "",
         opened: bool = False,
         after_sequence: int = 0,
         filtered: bool = False,
         connect_for: float = 10.0,
         give_up_after: float | None = None,
+        time_limit: float | None = None,
         on_interruption: Callable[[Interruption], None] | None = None,
+        on_run: Callable[[RunRecord], None] | None = None,
         ports: Ports | None = None,
     ) -> None:
+        """`open_call` opens a stream behind a position. When it has gone on for `time_limit` seconds it raises
+        WaitTimeoutError. `on_run` is told of the run each time it comes.
+        """
         self._open_call = open_call
         self._target = target
+        self._run_id = run_id
         self._orchestrators = target.count(",") + 1
         self._position = after_sequence
         self._filtered = filtered
         self._opened = opened  # a batch is opened as it comes: one that is not what it is said to be is not given
         self._connect_for = connect_for
         self._give_up_after = give_up_after
+        self._time_limit = time_limit
         self._on_interruption = on_interruption
+        self._on_run = on_run
         self._ports = ports or Ports()
+        self._until = None if time_limit is None else self._ports.clock() + time_limit
 
-        self._call: WatchCall | None = None
+        self._reader: transport.Reader | None = None
         self._at_start = True  # nothing has come on this stream yet
-        self._run: Run | None = None
+        self._run: RunRecord | None = None
         self._run_was_last = False  # the item given last was that run
         self._ended = False
         self._outage = _outage.Outage()
@@ -103,7 +89,7 @@ class BatchWatch:
         return self._position
 
     @property
-    def run(self) -> Run | None:
+    def run(self) -> RunRecord | None:
         """The run as it was last given; None before the first item."""
         return self._run
 
@@ -132,28 +118,45 @@ class BatchWatch:
 
     async def _advance(self) -> BatchItem | None:
         """Take one response from the stream, or deal with the end of the stream."""
-        if self._call is None:
-            self._call = self._open_call(self._position)
+        patience = self._patience()
+        if self._reader is None:
+            self._reader = transport.Reader(self._open_call(self._position))
             self._at_start = True
         try:
-            async with asyncio.timeout(SILENCE):
-                response = await self._call.read()
-            if response is grpc.aio.EOF:
+            response = await self._reader.read(patience)
+            if response is transport.EOF:
                 return self._finish()
             return self._accept(response)
-        except grpc.aio.AioRpcError as error:
+        except grpc.RpcError as error:
             await self._interrupted(_outage.judge(_status.read(error)), self._exception(error), error)
         except TimeoutError as error:
-            self._call.leave()
+            if patience < SILENCE:
+                raise self._out_of_time() from None
+            self._drop_call(leave=True)
             silent = UnavailableError(self._target, f"it was silent for {SILENCE:g} s", "")
             await self._interrupted(_outage.Verdict.PASSING, silent, error)
         except ProtocolError as error:
             await self._interrupted(_outage.Verdict.DOUBTFUL, error, None)
-        except asyncio.CancelledError:
+        except transport.Interrupt:
             # Cancelling a read cancels the stream: the next item, if there is to be one, comes on another.
             self._drop_call()
             raise
         return None
+
+    def _patience(self) -> float:
+        """For how many seconds to wait for what comes next. Raises WaitTimeoutError when there are none left."""
+        if self._until is None:
+            return SILENCE
+        left = self._until - self._ports.clock()
+        if left <= 0:
+            raise self._out_of_time()
+        return min(SILENCE, left)
+
+    def _out_of_time(self) -> WaitTimeoutError:
+        """End the watching, and return what says that the caller's time is over."""
+        self._ended = True
+        self._drop_call()
+        return WaitTimeoutError(self._run_id, self._time_limit or 0.0)
 
     def _accept(self, response: bytes) -> BatchItem | None:
         first, self._at_start = self._at_start, False
@@ -185,7 +188,9 @@ class BatchWatch:
                 pass  # something newer than this client
         return None
 
-    def _accept_run(self, run: Run, first: bool) -> BatchItem | None:
+    def _accept_run(self, run: RunRecord, first: bool) -> BatchItem | None:
+        if self._on_run:
+            self._on_run(run)
         # A new connection begins with the run, and a stream ends with it: what the caller has just seen is not news.
         if run == self._run and (first or self._run_was_last):
             return None
@@ -217,7 +222,7 @@ class BatchWatch:
         if not self._filtered and self._position < run.last_sequence:
             raise ProtocolError(f"the stream ended at event {self._position} of {run.last_sequence}")
         self._ended = True
-        self._call = None
+        self._drop_call()
         if self._run_was_last:
             return None
         self._run_was_last = True
@@ -237,70 +242,12 @@ class BatchWatch:
         delay = _backoff.delay(rounds)
         if self._on_interruption:
             self._on_interruption(Interruption(error, rounds, delay))
-        await self._ports.sleep(delay)
+        await self._ports.sleep(min(delay, self._patience()))
 
-    def _exception(self, error: grpc.aio.AioRpcError) -> AthanorError:
+    def _exception(self, error: grpc.RpcError) -> AthanorError:
         return _status.exception(_status.read(error), target=self._target, timeout=SILENCE)
 
-    def _drop_call(self) -> None:
-        if self._call is not None:
-            self._call.cancel()
-            self._call = None
-
-
-class RunWatch:
-    """An asynchronous iterator over a run: `async for item in client.runs.watch(run_id): ...`.
-
-    Gives RunUpdated (first, at every change, and last), every Event once and in order, and ProgressUpdated. It ends
-    after the run has ended and all of its log has been given. When the connection breaks, or the orchestrator
-    restarts, it connects again, to any of the client's orchestrators, and goes on behind the last event, for as long as
-    that takes.
-
-    Stopping to iterate, or cancelling, ends the watching only; iterating again goes on where it stopped. Not for use
-    by several tasks at once. `async with` closes the stream at a place of your choice.
-    """
-
-    def __init__(self, batches: BatchWatch) -> None:
-        """`batches` opens them as they come."""
-        self._batches = batches
-        self._events: Iterator[Event] = iter(())  # of one batch, not given yet
-        self._given: int | None = None  # sequence up to which that one has been given; None: all of it
-
-    @property
-    def position(self) -> int:
-        """Sequence up to which everything has been given: a watch after it misses nothing and repeats nothing."""
-        return self._batches.position if self._given is None else self._given
-
-    @property
-    def run(self) -> Run | None:
-        """The run as it was last given; None before the first item."""
-        return self._batches.run
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> WatchItem:
-        while True:
-            event = next(self._events, None)
-            if event is not None:
-                self._given = event.sequence
-                return event
-            self._given = None
-            item = await anext(self._batches)
-            if not isinstance(item, EventBatch):
-                return item
-            self._given = item.first_sequence - 1
-            self._events = iter(item)
-
-    async def aclose(self) -> None:
-        """End the watching. The run goes on."""
-        self._events = iter(())
-        await self._batches.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
+    def _drop_call(self, *, leave: bool = False) -> None:
+        if self._reader is not None:
+            self._reader.close(leave=leave)
+            self._reader = None

@@ -1,15 +1,16 @@
 """Watching all runs or all instances: one iterator, however many connections that takes."""
 
-import asyncio
 from collections import deque
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
-import grpc.aio
+import grpc
 
 from athanor.client import _backoff, _decode, _outage, _status
-from athanor.client._async.watch import Interruption, Ports, WatchCall
+from athanor.client._async import transport
+from athanor.client._async.watch import Ports
+from athanor.client._outage import Interruption
 from athanor.client.changes import (
     Begun,
     InstanceChanged,
@@ -26,7 +27,7 @@ from athanor.v1 import instance_service_pb2, run_service_pb2
 Item = TypeVar("Item", bound=RunsItem | InstancesItem)
 
 
-class ChangeWatch(Generic[Item]):
+class AsyncChangeWatch(Generic[Item]):
     """An asynchronous iterator over what stands and what changes; see `athanor.client.changes` for its items.
 
     It goes on until it is left: by stopping to iterate, `aclose`, or the end of `async with`. When the connection
@@ -36,7 +37,7 @@ class ChangeWatch(Generic[Item]):
 
     def __init__(
         self,
-        open_call: Callable[[], WatchCall],
+        open_call: Callable[[], transport.WatchCall],
         decode: Callable[[Any], Item | None],
         *,
         target: str,
@@ -54,7 +55,7 @@ class ChangeWatch(Generic[Item]):
         self._on_interruption = on_interruption
         self._ports = ports or Ports()
 
-        self._call: WatchCall | None = None
+        self._call: transport.WatchCall | None = None
         self._at_start = True  # nothing has come on this stream yet
         self._reached = False  # something has come on some stream
         self._queue = deque[Item | Begun]()
@@ -94,16 +95,16 @@ class ChangeWatch(Generic[Item]):
         try:
             # No limit here: where nothing changes nothing is sent. gRPC's keepalive notices a connection that is dead.
             response = await self._call.read()
-            if response is grpc.aio.EOF:
+            if response is transport.EOF:
                 raise ProtocolError("the orchestrator ended a stream that has no end")
             self._accept(response)
-        except grpc.aio.AioRpcError as error:
+        except grpc.RpcError as error:
             answer = _status.read(error)
             failure = _status.exception(answer, target=self._target, timeout=0)
             await self._interrupted(_outage.judge(answer), failure, error)
         except ProtocolError as error:
             await self._interrupted(_outage.Verdict.DOUBTFUL, error, None)
-        except asyncio.CancelledError:
+        except transport.Interrupt:
             # Cancelling a read cancels the stream: the next item, if there is to be one, comes on another.
             self._drop_call()
             raise

@@ -1,0 +1,217 @@
+"""A run that knows its client."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Self, overload
+
+from athanor.client._async.listing import AsyncListing
+from athanor.client._async.run_watch import AsyncLogWatch, AsyncRunWatch
+from athanor.client._async.watch import AsyncBatchWatch
+from athanor.client._bound import Bound, renew
+from athanor.client._outage import Interruption
+from athanor.client.enums import LogLevel
+from athanor.client.event_batch import EventBatch
+from athanor.client.events import Event, EventFilter, LogEntry
+from athanor.client.resources import RunRecord, Verification
+
+if TYPE_CHECKING:
+    from athanor.client._async.client import AsyncClient
+    from athanor.client._async.instance import AsyncInstance
+    from athanor.client.results import Results
+
+
+class AsyncRun(Bound["AsyncClient"], RunRecord):
+    """One execution of an instance, as it stood when it was last asked for.
+
+    `refresh`, `wait` and `cancel` bring this object itself up to date, and so does watching it. Leaving any of them,
+    by an error, a timeout or Ctrl-C, leaves the run alone.
+    """
+
+    _record = RunRecord
+    _shown = ("experiment", "state")
+
+    async def refresh(self, *, timeout: float | None = None) -> Self:
+        """Bring it up to date, with its configuration and attempts, and return it.
+
+        Raises NotFoundError when it has been deleted.
+        """
+        renew(self, await self._client.runs.get(self, timeout=timeout))
+        return self
+
+    async def wait(self, timeout: float | None = None, *, give_up_after: float | None = None) -> Self:
+        """Wait until it has ended, and return it, however it ended: see `state` and `failure`.
+
+        Raises WaitTimeoutError when it has not ended after `timeout` seconds; the run goes on. A lost orchestrator is
+        waited for, for as long as it takes, or for `give_up_after` seconds (UnavailableError).
+        """
+        if not self.ended:
+            renew(self, await self._client.runs.wait(self, timeout=timeout, give_up_after=give_up_after))
+        return self
+
+    async def cancel(self, reason: str = "", *, wait: bool | float = False, timeout: float | None = None) -> Self:
+        """Ask for its cancellation and return it as it stands, at once; with `wait`, when it has ended.
+
+        `wait` may be the number of seconds to wait at most (WaitTimeoutError). The run may still complete, or fail:
+        `state` says how it ended. Cancelling again is harmless.
+        Raises RunTerminalError when it had completed or failed.
+        """
+        renew(self, await self._client.runs.cancel(self, reason=reason, timeout=timeout))
+        if wait is False:
+            return self
+        return await self.wait(None if wait is True else wait)
+
+    async def delete(self, *, allow_missing: bool = False, timeout: float | None = None) -> None:
+        """Delete the run and its log. Raises RunLiveError while it is live; see `client.runs.delete`."""
+        await self._client.runs.delete(self, allow_missing=allow_missing, timeout=timeout)
+
+    async def instance(self, *, timeout: float | None = None) -> "AsyncInstance":
+        """Return the instance that it is a run of. Raises NotFoundError when that has been deleted."""
+        return await self._client.instances.get(self.instance_id, timeout=timeout)
+
+    async def verify(self, *, timeout: float | None = None) -> Verification:
+        """Have its whole log checked; see `client.runs.verify`."""
+        return await self._client.runs.verify(self, timeout=timeout)
+
+    @overload
+    def logs(
+        self,
+        *,
+        level: LogLevel | str | None = None,
+        text: str = "",
+        attempt: int = 0,
+        after_sequence: int = 0,
+        descending: bool = False,
+        limit: int | None = None,
+        follow: Literal[False] = False,
+    ) -> AsyncListing[LogEntry]: ...
+    @overload
+    def logs(
+        self,
+        *,
+        level: LogLevel | str | None = None,
+        text: str = "",
+        attempt: int = 0,
+        after_sequence: int = 0,
+        follow: Literal[True],
+    ) -> AsyncLogWatch: ...
+    def logs(
+        self,
+        *,
+        level: LogLevel | str | None = None,
+        text: str = "",
+        attempt: int = 0,
+        after_sequence: int = 0,
+        descending: bool = False,
+        limit: int | None = None,
+        follow: bool = False,
+    ) -> AsyncListing[LogEntry] | AsyncLogWatch:
+        """Iterate over its log entries: at least `level` (`"warn"`), containing `text`, of one attempt.
+
+        What is there now; `descending` with a `limit` gives the newest ones, newest first. With `follow` it goes on
+        until the run has ended.
+        """
+        if follow:
+            if descending or limit is not None:
+                raise ValueError("logs that are followed come in their order and without a limit")
+            return self._client.runs.logs(
+                self, level=level, text=text, attempt=attempt, after_sequence=after_sequence, follow=True
+            )
+        return self._client.runs.logs(
+            self,
+            level=level,
+            text=text,
+            attempt=attempt,
+            after_sequence=after_sequence,
+            descending=descending,
+            limit=limit,
+        )
+
+    def events(
+        self,
+        *,
+        filter: EventFilter | None = None,
+        after_sequence: int = 0,
+        descending: bool = False,
+        limit: int | None = None,
+    ) -> AsyncListing[Event]:
+        """Iterate over what is in its log now; `watch` follows it instead."""
+        return self._client.runs.events(
+            self, filter=filter, after_sequence=after_sequence, descending=descending, limit=limit
+        )
+
+    async def results(self, *, key: str = "", include_superseded: bool = False) -> "Results":
+        """Return its results that stand by now, by key, all values of a key in order; see `athanor.client.results`.
+
+        They are all held in memory: of millions, iterate over `client.runs.results(run)` instead, or `export` them.
+        """
+        from athanor.client.results import Results
+
+        listing = self._client.runs.results(self, key=key, include_superseded=include_superseded)
+        return Results([result async for result in listing])
+
+    def watch(
+        self,
+        *,
+        after_sequence: int = 0,
+        filter: EventFilter | None = None,
+        give_up_after: float | None = None,
+        on_interruption: Callable[[Interruption], None] | None = None,
+    ) -> AsyncRunWatch:
+        """Follow it from any position of its log to its end, event by event; see `client.runs.watch`."""
+        return self._client.runs.watch(
+            self,
+            after_sequence=after_sequence,
+            filter=filter,
+            give_up_after=give_up_after,
+            on_interruption=on_interruption,
+        )
+
+    def watch_batches(
+        self,
+        *,
+        after_sequence: int = 0,
+        filter: EventFilter | None = None,
+        give_up_after: float | None = None,
+        on_interruption: Callable[[Interruption], None] | None = None,
+    ) -> AsyncBatchWatch:
+        """Follow it as `watch` does, its events in batches of about 256 KiB; see `client.runs.watch_batches`."""
+        return self._client.runs.watch_batches(
+            self,
+            after_sequence=after_sequence,
+            filter=filter,
+            give_up_after=give_up_after,
+            on_interruption=on_interruption,
+        )
+
+    async def export(
+        self,
+        path: str | Path,
+        *,
+        format: str | None = None,
+        what: Literal["events", "results"] = "events",
+        follow: bool = False,
+    ) -> int:
+        """Write its events, or the results that stand, to a file, and return how many those are.
+
+        `format` is one of `athanor.client.export`; without one the ending of the file's name says it. What is recorded
+        by now is written; with `follow` all of it, once the run has ended, the events while it goes on. However many
+        they are, no more than a page of them is held in memory.
+        """
+        from athanor.client.export import open_writer
+
+        count = 0
+        with open_writer(path, format, what) as writer:
+            if what == "events" and follow:
+                async with self.watch_batches() as watch:
+                    async for item in watch:
+                        if isinstance(item, EventBatch):
+                            writer.write(item)
+                            count += len(item)
+                return count
+            if follow:
+                await self.wait()  # a later attempt may supersede what an earlier one has recorded
+            listing = self._client.runs.results(self) if what == "results" else self.events()
+            async for page in listing.pages():
+                writer.write(page.items)
+                count += len(page.items)
+        return count

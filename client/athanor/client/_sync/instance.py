@@ -1,0 +1,89 @@
+# Derived from _async/instance.py by tools/derive_sync.py: change that one.
+
+"""An instance that knows its client."""
+
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any, Self
+
+from athanor.client._bound import Bound, renew
+from athanor.client._sync.listing import Listing
+from athanor.client.enums import RunState
+from athanor.client.resources import InstanceRecord, RunPolicy
+
+if TYPE_CHECKING:
+    from athanor.client._sync.client import Client
+    from athanor.client._sync.run import Run
+
+
+class Instance(Bound["Client"], InstanceRecord):
+    """An experiment with a name and a configuration, as it stood when it was last asked for.
+
+    `refresh` and `update` bring this object itself up to date.
+    """
+
+    _record = InstanceRecord
+    _shown = ("experiment", "name")
+
+    def refresh(self, *, timeout: float | None = None) -> Self:
+        """Bring it up to date and return it. Raises NotFoundError when it has been deleted."""
+        renew(self, self._client.instances.get(self, timeout=timeout))
+        return self
+
+    def start(
+        self,
+        *,
+        policy: RunPolicy | None = None,
+        seed: int | None = None,
+        labels: Mapping[str, str] | None = None,
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> "Run":
+        """Start a run of it, and return that; see `client.runs.start`."""
+        return self._client.runs.start(
+            self, policy=policy, seed=seed, labels=labels, request_id=request_id, timeout=timeout
+        )
+
+    def runs(
+        self,
+        *,
+        states: Collection[RunState] = (),
+        labels: Mapping[str, str] | None = None,
+        full: bool = False,
+        limit: int | None = None,
+    ) -> "Listing[Run]":
+        """Iterate over its runs, newest first; `full` also brings their configurations and attempts."""
+        return self._client.runs.list(instance_id=self, states=states, labels=labels, full=full, limit=limit)
+
+    def update(
+        self,
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        configuration: Any = None,
+        labels: Mapping[str, str] | None = None,
+        etag: str = "",
+        timeout: float | None = None,
+    ) -> Self:
+        """Change what is given, and return it; runs that exist keep what they started with.
+
+        With `etag=instance.etag` the change is made only to what was read: ConflictError when somebody else has changed
+        it since.
+        """
+        changed = self._client.instances.update(
+            self,
+            name=name,
+            description=description,
+            configuration=configuration,
+            labels=labels,
+            etag=etag,
+            timeout=timeout,
+        )
+        renew(self, changed)
+        return self
+
+    def delete(self, *, etag: str = "", allow_missing: bool = False, timeout: float | None = None) -> None:
+        """Delete it with its runs and their logs; see `client.instances.delete`.
+
+        Raises RunLiveError while one of its runs is live.
+        """
+        self._client.instances.delete(self, etag=etag, allow_missing=allow_missing, timeout=timeout)

@@ -1,0 +1,59 @@
+# Derived from _async/listing.py by tools/derive_sync.py: change that one.
+
+"""Listings: pages that are fetched as they are needed."""
+
+from collections.abc import Callable, Iterator
+from typing import Generic, TypeVar
+
+from athanor.client._page import Page
+
+Item = TypeVar("Item")
+
+
+class Listing(Generic[Item]):
+    """Items of a listing, as an iterator: `for run in client.runs.list(): ...`.
+
+    Each iteration begins at the start. A page is fetched when it is reached, so leaving early costs nothing more.
+    """
+
+    def __init__(self, fetch: Callable[[str], Page[Item]], *, limit: int | None = None) -> None:
+        self._fetch = fetch
+        self._limit = limit
+
+    def __iter__(self) -> Iterator[Item]:
+        return self._items()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(iterate over it, or call all(), first() or pages())"
+
+    def pages(self, page_token: str = "") -> Iterator[Page[Item]]:
+        """Iterate over whole pages, from the one that `page_token` stands for."""
+        while True:
+            page = self._fetch(page_token)
+            yield page
+            if not page.next_page_token:
+                return
+            page_token = page.next_page_token
+
+    def all(self) -> list[Item]:
+        """Return every item as a list. Of a long log that is much: iterate instead."""
+        return [item for item in self]
+
+    def first(self) -> Item | None:
+        """Return the first item, None when there is none."""
+        page = self._fetch("")
+        while not page.items and page.next_page_token:
+            page = self._fetch(page.next_page_token)
+        return page.items[0] if page.items else None
+
+    def _items(self) -> Iterator[Item]:
+        left = self._limit
+        if left is not None and left <= 0:
+            return
+        for page in self.pages():
+            for item in page.items:
+                yield item
+                if left is not None:
+                    left -= 1
+                    if not left:
+                        return

@@ -1,0 +1,125 @@
+# Derived from _async/orchestrators.py by tools/derive_sync.py: change that one.
+
+"""The orchestrators of one client: a channel to each, and the one that is called, until it is lost."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, cast
+
+import grpc
+
+from athanor.client._sync import transport
+
+# With these a call, or a stream, ends whose orchestrator is gone, goes, or cannot work: nobody here cancelled.
+_LOST = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+
+
+class Orchestrators:
+    """What a channel is to the stubs. Where there are several, each call goes to one that is connected.
+
+    So a call that must not be repeated does not fail by an orchestrator that is away from the beginning. What was lost
+    on the way is made again by those who know whether that is harmless (`Caller`, the watches), and then goes to the
+    next.
+    """
+
+    def __init__(self, addresses: Sequence[str]) -> None:
+        self._channels = [transport.open_channel(address) for address in addresses]
+        self._current = 0
+        self._closed = False
+
+    def as_channel(self) -> transport.Channel:
+        """Return it as what it is to the stubs: they use nothing of a channel but the methods below."""
+        return cast(transport.Channel, self)
+
+    def unary_unary(self, *arguments: Any, **options: Any) -> Callable[..., Any]:
+        """As a channel has it."""
+        return partial(self._call, [channel.unary_unary(*arguments, **options) for channel in self._channels])
+
+    def unary_stream(self, *arguments: Any, **options: Any) -> Callable[..., "Stream"]:
+        """As a channel has it; what its calls offer is in `Stream`."""
+        return partial(Stream, self, [channel.unary_stream(*arguments, **options) for channel in self._channels])
+
+    def choose(self) -> int:
+        """Return the first that is connected, from the present one on; where none is, the present one says why."""
+        count = len(self._channels)
+        if count > 1:
+            for index in [(self._current + step) % count for step in range(count)]:
+                if transport.connected(self._channels[index]):
+                    self._current = index
+                    break
+        return self._current
+
+    def leave(self, index: int) -> None:
+        """Go to the next one from now on, unless somebody has done so before."""
+        if index == self._current:
+            self._current = (index + 1) % len(self._channels)
+
+    def lost(self, index: int, error: grpc.RpcError) -> None:
+        """Take in how a call ended."""
+        if error.code() in _LOST:
+            self.leave(index)
+
+    def check(self) -> None:
+        """Raise RuntimeError when this is closed."""
+        if self._closed:
+            raise RuntimeError("this client has been closed")
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._closed = True
+        for channel in self._channels:
+            channel.close()
+
+    def _call(self, methods: Sequence[Any], request: Any, *, timeout: float) -> Any:
+        self.check()
+        deadline = time.monotonic() + timeout
+        index = self._current
+        try:
+            index = self.choose()
+            return methods[index](request, timeout=max(0.001, deadline - time.monotonic()))
+        except transport.ClosedError:
+            self.check()
+            raise
+        except grpc.RpcError as error:
+            self.lost(index, error)
+            raise
+
+
+class Stream:
+    """A stream of responses, opened with the first `read`."""
+
+    def __init__(self, orchestrators: Orchestrators, methods: Sequence[Any], request: Any) -> None:
+        orchestrators.check()
+        self._orchestrators = orchestrators
+        self._methods = methods
+        self._request = request
+        self._index = -1
+        self._call: Any = None
+        self._cancelled = False
+
+    def read(self) -> Any:
+        """Return the next response, or `transport.EOF` at a regular end."""
+        if self._call is None:
+            self._index = self._orchestrators.choose()
+            self._call = self._methods[self._index](self._request)
+            if self._cancelled:  # while it was being opened
+                self._call.cancel()
+        try:
+            return transport.receive(self._call)
+        except grpc.RpcError as error:
+            self._orchestrators.lost(self._index, error)
+            raise
+
+    def __iter__(self) -> Iterator[Any]:
+        while (response := self.read()) is not transport.EOF:
+            yield response
+
+    def cancel(self) -> bool:
+        """Give the stream up."""
+        self._cancelled = True
+        return self._call is not None and self._call.cancel()
+
+    def leave(self) -> None:
+        """Go to another orchestrator the next time, if there is one."""
+        self._orchestrators.leave(self._index)

@@ -1,0 +1,397 @@
+# Derived from _async/runs.py by tools/derive_sync.py: change that one.
+
+"""`client.runs`: start, observe, cancel and compare runs."""
+
+import uuid
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, cast, overload
+
+from athanor.client import _decode, _encode
+from athanor.client._bound import ExperimentRef, InstanceRef, RunRef, id_of, renew
+from athanor.client._outage import Interruption
+from athanor.client._page import Page
+from athanor.client._sync import transport
+from athanor.client._sync.calls import Caller
+from athanor.client._sync.listing import Listing
+from athanor.client._sync.run import Run
+from athanor.client._sync.run_watch import LogWatch, RunWatch
+from athanor.client._sync.watch import BatchWatch
+from athanor.client._sync.watch_all import ChangeWatch, runs_item
+from athanor.client.changes import RunsItem
+from athanor.client.enums import EventKind, LogLevel, RunState
+from athanor.client.errors import ProtocolError
+from athanor.client.events import Event, EventFilter, LogEntry, Result
+from athanor.client.resources import RunPolicy, Verification
+from athanor.v1 import run_service_pb2 as pb
+
+if TYPE_CHECKING:
+    from athanor.client._sync.client import Client
+    from athanor.client.compare import Comparison
+    from athanor.v1.run_service_pb2_grpc import RunServiceStub
+
+# A long log takes long to read, and an orchestrator that is gone is noticed without a deadline.
+_VERIFY_TIMEOUT = 3600.0  # seconds
+
+
+class Runs:
+    """Runs and their logs. Where an id is asked for, the run itself, or the instance itself, will do."""
+
+    def __init__(
+        self,
+        client: "Client",
+        caller: Caller,
+        stub: "RunServiceStub",
+        channel: transport.Channel,
+        *,
+        connect_for: float,
+    ) -> None:
+        self._client = client
+        self._caller = caller
+        self._stub = stub
+        # By itself, because a batch of events is wanted as the bytes in which it comes.
+        self._watch_run: Any = channel.unary_stream(
+            "/athanor.v1.RunService/WatchRun", request_serializer=pb.WatchRunRequest.SerializeToString
+        )
+        self._connect_for = connect_for
+
+    def start(
+        self,
+        instance_id: InstanceRef,
+        *,
+        policy: RunPolicy | None = None,
+        seed: int | None = None,
+        labels: Mapping[str, str] | None = None,
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> Run:
+        """Start a run of an instance; a runner takes it as soon as one has room.
+
+        `policy` overrides parts of the experiment's own. `seed` is drawn by the orchestrator when it is not given.
+        `request_id` makes repeating the call harmless, also by another process; one is drawn when it is not given.
+        Raises NotFoundError when there is no such instance.
+        """
+        request = pb.StartRunRequest(
+            instance_id=id_of(instance_id),
+            policy=_encode.policy(policy),
+            seed=seed,
+            labels=labels or {},
+            request_id=request_id or uuid.uuid4().hex,
+        )
+        response = self._caller.call(self._stub.StartRun, request, timeout=timeout)
+        return Run.bind(_decode.run(response.run), self._client)
+
+    def get(self, id: RunRef, *, timeout: float | None = None) -> Run:
+        """Return one run. Raises NotFoundError when there is none."""
+        response = self._caller.call(self._stub.GetRun, pb.GetRunRequest(id=id_of(id)), timeout=timeout)
+        return Run.bind(_decode.run(response.run), self._client)
+
+    def list(
+        self,
+        *,
+        instance_id: InstanceRef = "",
+        experiment: ExperimentRef = "",
+        states: Collection[RunState] = (),
+        labels: Mapping[str, str] | None = None,
+        full: bool = False,
+        limit: int | None = None,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Listing[Run]:
+        """Iterate over runs, newest first: at most `limit` of those that fit every filter.
+
+        `full` also brings configurations and attempts.
+        """
+        view = pb.RUN_VIEW_FULL if full else pb.RUN_VIEW_BASIC
+
+        def fetch(token: str) -> Page[Run]:
+            request = pb.ListRunsRequest(
+                instance_id=id_of(instance_id),
+                experiment=id_of(experiment),
+                states=_encode.run_states(states),
+                labels=labels or {},
+                view=view,
+                page_size=_page_size(page_size, limit),
+                page_token=token,
+            )
+            response = self._caller.call(self._stub.ListRuns, request, timeout=timeout)
+            items = (Run.bind(_decode.run(item), self._client) for item in response.runs)
+            return Page(tuple(items), response.next_page_token)
+
+        return Listing(fetch, limit=limit)
+
+    def cancel(self, id: RunRef, *, reason: str = "", timeout: float | None = None) -> Run:
+        """Ask for cancellation and return the run as it stands, at once; `wait` for its end to learn its outcome.
+
+        Cancelling again is harmless. Raises RunTerminalError when it has completed or failed.
+        """
+        request = pb.CancelRunRequest(id=id_of(id), reason=reason)
+        response = self._caller.call(self._stub.CancelRun, request, timeout=timeout)
+        return Run.bind(_decode.run(response.run), self._client)
+
+    def delete(self, id: RunRef, *, allow_missing: bool = False, timeout: float | None = None) -> None:
+        """Delete a run and its log.
+
+        Raises RunLiveError while it is live, NotFoundError when there is none (unless `allow_missing`).
+        """
+        request = pb.DeleteRunRequest(id=id_of(id), allow_missing=allow_missing)
+        self._caller.call(self._stub.DeleteRun, request, timeout=timeout, repeatable=allow_missing)
+
+    def verify(self, run_id: RunRef, *, timeout: float | None = None) -> Verification:
+        """Have a run's whole log checked: is every event there, as it was stored, and is that all that was recorded.
+
+        A million events take some ten seconds; `timeout` is an hour unless given. Of a live run what is there by now is
+        checked. What is wrong is in the answer, not raised. Raises NotFoundError when there is no such run.
+        """
+        request = pb.VerifyRunRequest(id=id_of(run_id))
+        seconds = _VERIFY_TIMEOUT if timeout is None else timeout
+        response = self._caller.call(self._stub.VerifyRun, request, timeout=seconds)
+        return _decode.verification(id_of(run_id), response)
+
+    def events(
+        self,
+        run_id: RunRef,
+        *,
+        filter: EventFilter | None = None,
+        after_sequence: int = 0,
+        descending: bool = False,
+        limit: int | None = None,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Listing[Event]:
+        """Iterate over what is in a run's log now. `descending` begins with the newest; `watch` follows it instead."""
+        selected = _encode.event_filter(filter)
+
+        def fetch(token: str) -> Page[Event]:
+            request = pb.ListRunEventsRequest(
+                run_id=id_of(run_id),
+                filter=selected,
+                after_sequence=after_sequence,
+                descending=descending,
+                page_size=_page_size(page_size, limit),
+                page_token=token,
+            )
+            response = self._caller.call(self._stub.ListRunEvents, request, timeout=timeout)
+            return Page(tuple(map(_decode.event, response.events)), response.next_page_token)
+
+        return Listing(fetch, limit=limit)
+
+    @overload
+    def logs(
+        self,
+        run_id: RunRef,
+        *,
+        level: LogLevel | str | None = None,
+        text: str = "",
+        attempt: int = 0,
+        after_sequence: int = 0,
+        descending: bool = False,
+        limit: int | None = None,
+        follow: Literal[False] = False,
+        timeout: float | None = None,
+    ) -> Listing[LogEntry]: ...
+    @overload
+    def logs(
+        self,
+        run_id: RunRef,
+        *,
+        level: LogLevel | str | None = None,
+        text: str = "",
+        attempt: int = 0,
+        after_sequence: int = 0,
+        follow: Literal[True],
+    ) -> LogWatch: ...
+    def logs(
+        self,
+        run_id: RunRef,
+        *,
+        level: LogLevel | str | None = None,
+        text: str = "",
+        attempt: int = 0,
+        after_sequence: int = 0,
+        descending: bool = False,
+        limit: int | None = None,
+        follow: bool = False,
+        timeout: float | None = None,
+    ) -> Listing[LogEntry] | LogWatch:
+        """Iterate over the log entries of a run: at least `level`, containing `text`, of one attempt.
+
+        `level` is a LogLevel or its name, `"warn"`. `descending` with a `limit` gives the newest ones, newest first.
+        With `follow` it goes on until the run has ended; there is no newest one then, and no limit: stop to iterate.
+        """
+        wanted = EventFilter(
+            kinds=(EventKind.LOG,),
+            minimum_level=None if level is None else LogLevel(level),
+            text=text,
+            attempt=attempt,
+        )
+        if follow:
+            if descending or limit is not None:
+                raise ValueError("logs that are followed come in their order and without a limit")
+            return LogWatch(self.watch(run_id, filter=wanted, after_sequence=after_sequence))
+        listing = self.events(
+            run_id,
+            filter=wanted,
+            after_sequence=after_sequence,
+            descending=descending,
+            limit=limit,
+            timeout=timeout,
+        )
+        return cast("Listing[LogEntry]", listing)
+
+    def results(
+        self,
+        run_id: RunRef,
+        *,
+        key: str = "",
+        include_superseded: bool = False,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Listing[Result]:
+        """Iterate over the results of a run that stand, in the order in which they were recorded."""
+
+        def fetch(token: str) -> Page[Result]:
+            request = pb.ListResultsRequest(
+                run_id=id_of(run_id),
+                key=key,
+                include_superseded=include_superseded,
+                page_size=page_size,
+                page_token=token,
+            )
+            response = self._caller.call(self._stub.ListResults, request, timeout=timeout)
+            return Page(tuple(map(_decode.result, response.results)), response.next_page_token)
+
+        return Listing(fetch)
+
+    def watch(
+        self,
+        run_id: RunRef,
+        *,
+        after_sequence: int = 0,
+        filter: EventFilter | None = None,
+        give_up_after: float | None = None,
+        on_interruption: Callable[[Interruption], None] | None = None,
+    ) -> RunWatch:
+        """Follow a run from any position of its log to its end; see RunWatch.
+
+        A lost orchestrator is waited for, for as long as it takes, or for `give_up_after` seconds (UnavailableError);
+        `on_interruption` is told of each time when there is no other to go on with at once. One that has never answered
+        is given up after the client's `retry_for`. Raises NotFoundError when there is no such run, or no longer,
+        PositionOutOfRangeError when the log does not reach `after_sequence`.
+
+        When the run itself is given, rather than its id, it is brought up to date with each RunUpdated.
+        """
+        return RunWatch(self._batches(run_id, after_sequence, filter, give_up_after, on_interruption, opened=True))
+
+    def watch_batches(
+        self,
+        run_id: RunRef,
+        *,
+        after_sequence: int = 0,
+        filter: EventFilter | None = None,
+        give_up_after: float | None = None,
+        on_interruption: Callable[[Interruption], None] | None = None,
+    ) -> BatchWatch:
+        """Follow a run as `watch` does, its events in batches of about 256 KiB; see BatchWatch, EventBatch.
+
+        For who passes a log on, or reads one of millions of events: what is not looked at costs next to nothing.
+        """
+        return self._batches(run_id, after_sequence, filter, give_up_after, on_interruption)
+
+    def _batches(
+        self,
+        run_id: RunRef,
+        after_sequence: int,
+        filter: EventFilter | None,
+        give_up_after: float | None,
+        on_interruption: Callable[[Interruption], None] | None,
+        *,
+        opened: bool = False,
+        time_limit: float | None = None,
+    ) -> BatchWatch:
+        id = id_of(run_id)
+        selected = _encode.event_filter(filter)
+
+        def open_call(position: int) -> transport.WatchCall:
+            return self._watch_run(pb.WatchRunRequest(id=id, after_sequence=position, filter=selected))
+
+        return BatchWatch(
+            open_call,
+            target=self._caller.target,
+            run_id=id,
+            opened=opened,
+            after_sequence=after_sequence,
+            filtered=filter is not None and filter != EventFilter(),
+            connect_for=self._connect_for,
+            give_up_after=give_up_after,
+            time_limit=time_limit,
+            on_interruption=on_interruption,
+            on_run=partial(renew, run_id) if isinstance(run_id, Run) else None,
+        )
+
+    def watch_all(
+        self,
+        *,
+        instance_id: InstanceRef = "",
+        experiment: ExperimentRef = "",
+        labels: Mapping[str, str] | None = None,
+        active_only: bool = False,
+        full: bool = False,
+        give_up_after: float | None = None,
+        on_interruption: Callable[[Interruption], None] | None = None,
+    ) -> ChangeWatch[RunsItem]:
+        """Watch all runs that fit every filter: as they stand, then each that changes; see `athanor.client.changes`.
+
+        `active_only` leaves out those that had ended when it began. `full` also brings configurations and attempts.
+        A lost orchestrator is waited for as in `watch`.
+        """
+        request = pb.WatchRunsRequest(
+            instance_id=id_of(instance_id),
+            experiment=id_of(experiment),
+            labels=labels or {},
+            active_only=active_only,
+            view=pb.RUN_VIEW_FULL if full else pb.RUN_VIEW_BASIC,
+        )
+
+        def open_call() -> transport.WatchCall:
+            call: Any = self._stub.WatchRuns(request)
+            return call
+
+        return ChangeWatch(
+            open_call,
+            runs_item,
+            target=self._caller.target,
+            connect_for=self._connect_for,
+            give_up_after=give_up_after,
+            on_interruption=on_interruption,
+        )
+
+    def wait(self, run_id: RunRef, *, timeout: float | None = None, give_up_after: float | None = None) -> Run:
+        """Wait until a run has ended and return it, however it ended: see its `state` and `failure`.
+
+        Raises WaitTimeoutError when it has not ended after `timeout` seconds; the run goes on. A lost orchestrator is
+        waited for as in `watch`.
+        """
+        only_lifecycle = EventFilter(kinds=(EventKind.LIFECYCLE,))
+        with self._batches(run_id, 0, only_lifecycle, give_up_after, None, time_limit=timeout) as watch:
+            for _ in watch:
+                pass
+            if watch.run is None:
+                raise ProtocolError(f"the watch of run {id_of(run_id)} ended without the run")
+            return Run.bind(watch.run, self._client)
+
+    def compare(self, runs: Iterable[RunRef]) -> "Comparison":
+        """Compare runs: the configuration paths that differ, and their results; see `athanor.client.compare`.
+
+        Runs that are under way are compared by what they have recorded so far. Raises NotFoundError when one of them
+        does not exist.
+        """
+        from athanor.client.compare import compare
+
+        chosen = [self.get(run) for run in runs]  # with their configurations
+        return compare(chosen, {run.id: run.results() for run in chosen})
+
+
+def _page_size(page_size: int, limit: int | None) -> int:
+    """Ask for no more than is wanted."""
+    return limit if limit is not None and 0 < limit < 1000 and not page_size else page_size

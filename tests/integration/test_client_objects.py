@@ -1,0 +1,235 @@
+"""What the client gives, as objects with methods: over a real connection, awaited."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any
+
+import athanor
+import grpc
+import pytest
+from athanor.client import (
+    AsyncClient,
+    AsyncRun,
+    ConflictError,
+    EventBatch,
+    LogEntry,
+    NotFoundError,
+    RunLiveError,
+    RunState,
+    RunTerminalError,
+    WaitTimeoutError,
+)
+from athanor.v1 import run_pb2
+
+from tests.support.fake_orchestrator import FakeOrchestrator, Refusal
+
+
+@pytest.fixture
+async def fake() -> AsyncIterator[FakeOrchestrator]:
+    fake = FakeOrchestrator()
+    await fake.start()
+    fake.add_experiment("hello", configuration_schema_json='{"type":"object"}')
+    yield fake
+    await fake.kill()
+
+
+@pytest.fixture
+async def client(fake: FakeOrchestrator) -> AsyncIterator[AsyncClient]:
+    async with athanor.connect_async(fake.target) as client:
+        yield client
+
+
+async def running(client: AsyncClient, fake: FakeOrchestrator) -> AsyncRun:
+    kept = fake.add_run()
+    fake.begin(kept)
+    return await client.runs.get(kept.run.id)
+
+
+async def test_from_an_experiment_to_the_end_of_its_run(client, fake):
+    experiment = await client.experiments.get("hello")
+    instance = await experiment.create_instance({"n": 1}, name="mine")
+    assert [other.id async for other in experiment.instances()] == [instance.id]
+    run = await instance.start(seed=7)
+    assert (run.seed, run.instance_id) == (7, instance.id)
+    assert [other.id async for other in instance.runs()] == [run.id]
+    assert await run.instance() == instance
+
+    kept = fake.runs[run.id]
+    fake.begin(kept)
+    fake.log(kept, "one", 10)
+    fake.log(kept, "two", 30)
+    assert (await run.refresh()) is run
+    assert run.state is RunState.RUNNING
+    assert [entry.message async for entry in run.logs(level="warn")] == ["two"]
+    assert [event.sequence async for event in run.events()] == [1, 2, 3, 4]
+    fake.end(kept)
+    assert [entry.message async for entry in run.logs(follow=True)] == ["one", "two"]
+    assert run.state is RunState.COMPLETED
+    assert (await run.wait()) is run
+    await run.delete()
+    with pytest.raises(NotFoundError):
+        await run.refresh()
+    await instance.delete()
+
+
+async def test_objects_do_where_ids_are_asked_for(client, fake):
+    instance = await client.instances.create(await client.experiments.get("hello"))
+    run = await client.runs.start(instance)
+    fake.log(fake.runs[run.id], "one")
+    assert (await client.instances.get(instance)) == instance
+    assert (await client.runs.get(run)) == await client.runs.get(run.id)
+    assert [entry.message async for entry in client.runs.logs(run)] == ["one"]
+    assert [other.id async for other in client.runs.list(instance_id=instance, experiment="hello")] == [run.id]
+    await client.runs.cancel(run)
+    assert fake.called("CancelRun")[0].id == run.id
+
+
+async def test_an_instance_is_changed_only_as_it_was_read(client, fake):
+    instance = await client.instances.create("hello")
+    assert (await instance.update(labels={"a": "b"})) is instance
+    assert instance.labels == {"a": "b"}
+    fake.refusals["UpdateInstance"] = [Refusal(grpc.StatusCode.ABORTED, "changed", "ETAG_MISMATCH", {"etag": "9"})]
+    with pytest.raises(ConflictError):
+        await instance.update(name="x", etag=instance.etag)
+
+
+async def test_waiting_ends_when_the_time_is_over_and_leaves_the_run_alone(client, fake):
+    run = await running(client, fake)
+    with pytest.raises(WaitTimeoutError, match=f"run {run.id} has not ended within 0.1 s; it goes on"):
+        await run.wait(0.1)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(run.wait(), 0.1)
+    assert fake.called("CancelRun") == []
+
+
+async def test_cancelling_can_wait_for_the_end(client, fake):
+    run = await running(client, fake)
+    assert (await run.cancel("enough")) is run
+    assert run.cancel_request_time is not None
+    assert not run.ended
+    async with asyncio.TaskGroup() as tasks:
+        waiting = tasks.create_task(run.cancel(wait=10))
+        await asyncio.sleep(0.05)
+        fake.end(fake.runs[run.id], run_pb2.RUN_STATE_CANCELLED)
+    assert waiting.result() is run
+    assert run.state is RunState.CANCELLED
+
+    done = await running(client, fake)
+    fake.end(fake.runs[done.id])
+    with pytest.raises(RunTerminalError):
+        await done.cancel()
+
+
+async def test_a_run_that_is_live_is_not_deleted(client, fake):
+    run = await running(client, fake)
+    fake.refusals["DeleteRun"] = [Refusal(grpc.StatusCode.FAILED_PRECONDITION, "live", "RUN_LIVE", {"run_id": run.id})]
+    with pytest.raises(RunLiveError):
+        await run.delete()
+
+
+async def test_a_listed_run_gets_its_configuration_by_being_refreshed(client, fake):
+    fake.add_run()
+    run = await client.runs.list().first()
+    assert run is not None
+    with pytest.raises(LookupError, match="refresh it, or list with full=True"):
+        _ = run.configuration
+    assert (await run.refresh()).configuration == {}
+
+
+async def test_results_are_those_that_stand_all_pages_of_them(client, fake, monkeypatch):
+    monkeypatch.setitem(sys.modules, "athanor.client.results", SimpleNamespace(Results=list))
+    run = await running(client, fake)
+    for number in range(5):
+        fake.result(fake.runs[run.id], "score", str(number))
+    assert [result.value for result in await run.results()] == [0, 1, 2, 3, 4]
+
+
+class Writer:
+    """Notes what it is given."""
+
+    def __init__(self, path: Any, format: str | None, what: str) -> None:
+        self.opened = (path, format, what)
+        self.written: list[Any] = []
+        self.closed = False
+
+    def __enter__(self) -> "Writer":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.closed = True
+
+    def write(self, events: Any) -> None:
+        self.written.append(list(events))
+
+
+@pytest.fixture
+def writers(monkeypatch: pytest.MonkeyPatch) -> list[Writer]:
+    made = list[Writer]()
+
+    def open_writer(path: Any, format: str | None, what: str) -> Writer:
+        made.append(Writer(path, format, what))
+        return made[-1]
+
+    monkeypatch.setitem(sys.modules, "athanor.client.export", SimpleNamespace(open_writer=open_writer))
+    return made
+
+
+async def test_events_are_exported_as_they_are_by_now_or_to_the_end(client, fake, writers):
+    run = await running(client, fake)
+    kept = fake.runs[run.id]
+    fake.log(kept, "one")
+    assert await run.export("log.jsonl") == 3
+    assert writers[0].opened == ("log.jsonl", None, "events")
+    assert writers[0].closed
+
+    async with asyncio.TaskGroup() as tasks:
+        exporting = tasks.create_task(run.export("log.csv", format="csv", follow=True))
+        await asyncio.sleep(0.05)
+        fake.log(kept, "two")
+        fake.end(kept)
+    assert exporting.result() == kept.run.last_sequence
+    events = [event for part in writers[1].written for event in part]
+    assert [event.sequence for event in events] == list(range(1, kept.run.last_sequence + 1))
+    assert [event.message for event in events if isinstance(event, LogEntry)] == ["one", "two"]
+
+
+async def test_results_are_exported_as_they_stand_after_the_end_when_followed(client, fake, writers):
+    run = await running(client, fake)
+    kept = fake.runs[run.id]
+    fake.result(kept, "score", "1")
+    assert await run.export("r.csv", what="results") == 1
+    async with asyncio.TaskGroup() as tasks:
+        exporting = tasks.create_task(run.export("r.csv", what="results", follow=True))
+        await asyncio.sleep(0.05)
+        fake.result(kept, "score", "2")
+        fake.end(kept)
+    assert exporting.result() == 2
+    assert [result.value for part in writers[1].written for result in part] == [1, 2]
+
+
+async def test_runs_are_compared_with_their_configurations_and_results(client, fake, monkeypatch):
+    compared = list[Any]()
+
+    def compare(runs: Any, results: Any) -> str:
+        compared.append((runs, results))
+        return "the comparison"
+
+    monkeypatch.setitem(sys.modules, "athanor.client.results", SimpleNamespace(Results=list))
+    monkeypatch.setitem(sys.modules, "athanor.client.compare", SimpleNamespace(compare=compare))
+    runs = [await running(client, fake) for _ in range(2)]
+    fake.result(fake.runs[runs[0].id], "score", "1")
+    assert await client.runs.compare([runs[0], runs[1].id]) == "the comparison"
+    [(given, results)] = compared
+    assert [(run.id, run.configuration) for run in given] == [(run.id, {}) for run in runs]
+    values = {id: [result.value for result in found] for id, found in results.items()}
+    assert values == {runs[0].id: [1], runs[1].id: []}
+
+
+async def test_batches_are_watched_and_the_run_is_up_to_date_behind_it(client, fake):
+    run = await running(client, fake)
+    fake.end(fake.runs[run.id])
+    counts = [len(item) async for item in run.watch_batches() if isinstance(item, EventBatch)]
+    assert sum(counts) == 4
+    assert run.ended

@@ -1,0 +1,190 @@
+"""The client that blocks, over real connections, against an orchestrator that does what the test tells it to."""
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+import athanor
+import pytest
+from athanor.client import (
+    Begun,
+    Client,
+    LogEntry,
+    NotFoundError,
+    ProgressUpdated,
+    RunChanged,
+    RunState,
+    RunUpdated,
+    Synced,
+    UnavailableError,
+    WaitTimeoutError,
+)
+from athanor.v1 import run_pb2, run_service_pb2
+
+from tests.support.elsewhere import Elsewhere
+
+
+@pytest.fixture
+def there() -> Iterator[Elsewhere]:
+    there = Elsewhere()
+    yield there
+    there.close()
+
+
+@pytest.fixture
+def client(there: Elsewhere) -> Iterator[Client]:
+    with athanor.connect(there.target) as client:
+        yield client
+
+
+def test_from_an_experiment_to_the_end_of_its_run(client, there):
+    big = 2**70
+    instance = client.experiments.get("hello").create_instance({"n": big}, name="mine")
+    assert instance.configuration == {"n": big}
+    assert client.instances.get(instance) == instance
+    assert instance.update(name="other").name == "other"
+
+    run = instance.start(labels={"k": "v"})
+    assert (run.state, run.labels) == (RunState.PENDING, {"k": "v"})
+    assert [other.id for other in instance.runs()] == [run.id]
+    assert run.instance() == instance
+
+    fake, kept = there.fake, there.run(run.id)
+    there.do(fake.begin, kept)
+    there.do(fake.log, kept, "one", 10)
+    there.do(fake.log, kept, "two", 30)
+    there.do(fake.result, kept, "score", "0.5")
+    assert run.refresh().state is RunState.RUNNING
+    assert [entry.message for entry in run.logs(level="warn")] == ["two"]
+    assert [result.value for result in client.runs.results(run)] == [0.5]
+
+    there.later(0.05, lambda: fake.log(kept, "three"), lambda: fake.end(kept))
+    assert [entry.message for entry in run.logs(follow=True)] == ["one", "two", "three"]
+    assert run.state is RunState.COMPLETED
+    assert run.wait() is run
+
+
+def test_a_watch_gives_everything_once_whatever_happens_to_the_orchestrator(client, there):
+    fake, kept = there.fake, there.do(there.fake.add_run)
+    there.do(fake.begin, kept)
+    for number in range(10):
+        there.do(fake.log, kept, f"m{number}")
+    messages = list[str]()
+    told = list[object]()
+    with client.runs.watch(kept.run.id, on_interruption=told.append) as watch:
+        for item in watch:
+            if isinstance(item, LogEntry):
+                messages.append(item.message)
+            if messages and messages[-1] == "m4" and not told:
+                there.kill()
+                there.do(fake.log, kept, "m10")
+                there.do(fake.end, kept)
+                threading.Timer(0.2, there.start).start()
+                told.append("killed")
+        assert isinstance(item, RunUpdated)
+        assert item.run.state is RunState.COMPLETED
+    assert messages == [f"m{number}" for number in range(11)]
+
+
+def test_progress_is_given(client, there):
+    fake, kept = there.fake, there.do(there.fake.add_run)
+    there.do(fake.begin, kept)
+    kept.progress = run_pb2.Progress(current=5, total=10)
+    there.later(0.1, lambda: fake.end(kept))
+    items = list(client.runs.watch(kept.run.id))
+    assert [item.progress.current for item in items if isinstance(item, ProgressUpdated)] == [5]
+
+
+def test_waiting_ends_when_the_time_is_over_and_the_run_goes_on(client, there):
+    kept = there.do(there.fake.add_run)
+    run = client.runs.get(kept.run.id)
+    begin = time.monotonic()
+    with pytest.raises(WaitTimeoutError):
+        run.wait(0.2)
+    assert 0.15 < time.monotonic() - begin < 5
+    assert there.fake.called("CancelRun") == []
+
+
+def test_an_orchestrator_that_is_away_is_named_with_advice(there):
+    there.kill()
+    with Client(there.target, retry_for=0.3) as client:
+        with pytest.raises(UnavailableError, match=f"{there.target} is not available: connection refused") as caught:
+            client.experiments.get("hello")
+        assert "athanor up" in caught.value.advice
+        with pytest.raises(UnavailableError):
+            next(iter(client.runs.watch("r")))
+
+
+def test_a_call_survives_a_restart_of_the_orchestrator(client, there):
+    assert client.experiments.get("hello").name == "hello"
+    there.kill()
+    threading.Timer(0.3, there.start).start()
+    assert client.experiments.get("hello").name == "hello"
+
+
+def test_a_call_that_must_not_be_repeated_goes_to_one_that_is_there():
+    away, there = Elsewhere(), Elsewhere()
+    away.kill()
+    kept = there.do(there.fake.add_run)
+    there.do(there.fake.end, kept)
+    with athanor.connect(f"{away.target},{there.target}") as client:
+        client.runs.delete(kept.run.id)  # not made again
+        with pytest.raises(NotFoundError):
+            client.runs.get(kept.run.id)
+    assert len(there.fake.called("DeleteRun")) == 1
+    away.close()
+    there.close()
+
+
+def test_all_runs_are_watched(client, there):
+    response = run_service_pb2.WatchRunsResponse
+    there.do(there.fake.send, "WatchRuns", response(run=run_pb2.Run(id="r", state=run_pb2.RUN_STATE_RUNNING)))
+    there.do(there.fake.send, "WatchRuns", response(synced={}))
+    with client.runs.watch_all() as watch:
+        items = [next(watch) for _ in range(3)]
+    assert isinstance(items[0], Begun)
+    assert isinstance(items[1], RunChanged)
+    assert items[1].run.id == "r"
+    assert isinstance(items[2], Synced)
+
+
+def test_several_threads_may_use_one_client(client, there):
+    runs = [there.do(there.fake.add_run).run.id for _ in range(8)]
+    found = list[str]()
+    threads = [
+        threading.Thread(target=lambda id=id: found.extend(client.runs.get(id).id for _ in range(20))) for id in runs
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert sorted(found) == sorted(runs * 20)
+
+
+WATCHER = """
+import sys, athanor
+with athanor.connect(sys.argv[1]) as client:
+    run = client.runs.get(sys.argv[2])
+    try:
+        for item in run.watch():
+            print(type(item).__name__, flush=True)
+    except KeyboardInterrupt:
+        print("the watching has ended;", run.refresh().state)
+"""
+
+
+def test_ctrl_c_ends_the_watching_and_not_the_run(there):
+    kept = there.do(there.fake.add_run)
+    there.do(there.fake.begin, kept)
+    command = [sys.executable, "-c", WATCHER, there.target, kept.run.id]
+    watcher = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert watcher.stdout
+    assert [watcher.stdout.readline().strip() for _ in range(3)] == ["RunUpdated", "StateChanged", "AttemptStarted"]
+    watcher.send_signal(signal.SIGINT)
+    out, err = watcher.communicate(timeout=20)
+    assert (out.strip(), err) == ("the watching has ended; RUNNING", "")
+    assert watcher.returncode == 0
+    assert there.fake.called("CancelRun") == []
