@@ -108,7 +108,9 @@ class Models(Protocol):
 
 
 @asynccontextmanager
-async def open_models(provider: Provider, api: Api, names: Sequence[str], parallelism: int) -> AsyncGenerator[Models]:
+async def open_models(
+    provider: Provider, api: Api, names: Sequence[str], parallelism: int
+) -> AsyncGenerator[Models, None]:
     """Open the models that are named, and close what they hold at the end.
 
     Args:

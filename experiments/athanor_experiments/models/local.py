@@ -19,7 +19,7 @@ HIGHEST_ORDER = 8
 
 
 class LocalModels:
-    """Some local models, trained when this is made; see `Models`. It works on one processor, whatever the parallelism."""
+    """Some local models, trained when this is made; see `Models`. They share a processor, whatever the parallelism."""
 
     def __init__(self, names: Sequence[str]) -> None:
         """Train each of the models once. Raises ModelSetupError for a name that there is none for."""

@@ -79,9 +79,8 @@ class NgramModel:
         """The natural logarithm of the probability of each character of a normal text behind a normal history."""
         read = self._tail(history) + text
         begin = len(read) - len(text)
-        return [
-            math.log(self.probability(read[at], read[max(0, at - self.order + 1) : at])) for at in range(begin, len(read))
-        ]
+        back = self.order - 1
+        return [math.log(self.probability(read[at], read[max(0, at - back) : at])) for at in range(begin, len(read))]
 
     def perplexity(self, text: str, history: str = "") -> float:
         """The exponential of the mean negative log-probability of a character. Raises ValueError for no text."""

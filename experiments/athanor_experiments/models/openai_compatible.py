@@ -1,7 +1,7 @@
 """Models behind a server that speaks the OpenAI-compatible chat API, with retries, rate limits and timeouts.
 
 The key comes from an environment variable and is in the request's header alone. Whatever else leaves this module, an
-error or a reply, has gone through `_without_key`: some servers repeat the key in what they answer.
+error or a reply, has gone through `_clean`: some servers repeat the key in what they answer.
 """
 
 import asyncio
@@ -47,7 +47,7 @@ class _ChoiceLogprobs(BaseModel):
 
 
 class _Message(BaseModel):
-    content: str
+    content: str | None = None  # None: nothing but a refusal, or thoughts that are not shown
 
 
 class _Choice(BaseModel):
@@ -155,7 +155,7 @@ class OpenAICompatible:
             raise _Passing("timeout", f"no answer within {self._api.timeout_s:g} s") from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             # `from None`: what httpx raises refers to the request, and so to its headers.
-            message = self._without_key(f"{type(error).__name__}: {error}")
+            message = self._clean(f"{type(error).__name__}: {error}")
             raise _Passing("connection", message) from None
 
         if response.is_success:
@@ -176,19 +176,17 @@ class OpenAICompatible:
         except ValidationError as error:
             fault = error.errors(include_url=False, include_input=False)[0]
             where = "/".join(map(str, fault["loc"])) or "the answer"
-            raise _Passing("malformed", self._without_key(f"{where}: {fault['msg']}")) from None
+            raise _Passing("malformed", self._clean(f"{where}: {fault['msg']}")) from None
 
         choice, usage = completion.choices[0], completion.usage
-        answer = self._without_key(choice.message.content)
+        answer = self._clean(choice.message.content or "")
         tokens = [] if choice.logprobs is None else choice.logprobs.content or []
         # Where the key was taken out of the answer, its tokens would still spell it.
-        telling = bool(tokens) and answer == choice.message.content
+        telling = bool(tokens) and HIDDEN not in answer
         return Reply(
             answer,
             None if usage is None else Usage(usage.prompt_tokens, usage.completion_tokens),
-            Logprobs(
-                tuple(self._without_key(one.token) for one in tokens), tuple(max(one.logprob, -9999.0) for one in tokens)
-            )
+            Logprobs(tuple(self._clean(one.token) for one in tokens), tuple(one.logprob for one in tokens))
             if telling
             else None,
         )
@@ -210,11 +208,13 @@ class OpenAICompatible:
             said: Any = json.loads(text)["error"]["message"]
         except (ValueError, KeyError, TypeError, IndexError):
             said = text
-        line = self._without_key(" ".join(str(said).split()))
+        line = self._clean(" ".join(str(said).split()))
         return line if len(line) <= SHOWN_CHARACTERS else line[: SHOWN_CHARACTERS - 1] + "…"
 
-    def _without_key(self, text: str) -> str:
-        return text if self._key is None else text.replace(self._key.get_secret_value(), HIDDEN)
+    def _clean(self, text: str) -> str:
+        """Take the key out of what a server says, and what no result can contain."""
+        known = text.encode(errors="replace").decode().replace("\0", "\ufffd")
+        return known if self._key is None else known.replace(self._key.get_secret_value(), HIDDEN)
 
 
 def retry_after(header: str | None, now: float) -> float | None:

@@ -33,7 +33,10 @@ ALLOWED = {
     ],
     "athanor_orchestrator.domain": ["athanor_orchestrator.domain"],
     "athanor_runner": ["athanor_runner", "athanor.experiment", "athanor.v1", "athanor.runner", "grpc", "google"],
-    "athanor_experiments": ["athanor_experiments", "athanor.experiment", "pydantic", "numpy", "scipy", "sklearn"],
+    "athanor_experiments": [
+        *("athanor_experiments", "athanor.experiment", "pydantic"),
+        *("numpy", "scipy", "sklearn", "httpx", "tenacity"),
+    ],
 }
 
 # Written by a tool and compared with its source instead.
