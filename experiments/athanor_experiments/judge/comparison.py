@@ -66,7 +66,7 @@ def measure(models: Models, judge: str, prompt: str, first: str, second: str, *,
 
 def read_verdict(text: str) -> Verdict:
     """The last verdict of a text; ? when there is none."""
-    found: Sequence[str] = re.findall(r"VERDICT\W{0,5}(TIE|A|B)\b", text, re.IGNORECASE)
+    found: Sequence[str] = re.findall(r"VERDICT\W{0,10}(TIE|A|B)\b", text, re.IGNORECASE)
     if not found:
         return "?"
     last = found[-1].upper()

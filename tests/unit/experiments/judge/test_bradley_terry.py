@@ -29,7 +29,8 @@ def test_at_the_maximum_everybody_has_won_as_often_as_was_to_be_expected() -> No
     wins = [[0, 4, 0, 1], [2, 0, 3.5, 0], [0, 1.5, 0, 2], [3, 0, 2, 0]]
     strengths = [math.exp(value) for value in log_strengths(wins)]
     for i in range(4):
-        expected = sum((wins[i][j] + wins[j][i]) * strengths[i] / (strengths[i] + strengths[j]) for j in range(4) if j != i)
+        others = [j for j in range(4) if j != i]
+        expected = sum((wins[i][j] + wins[j][i]) * strengths[i] / (strengths[i] + strengths[j]) for j in others)
         assert sum(wins[i]) == pytest.approx(expected, abs=1e-6)
 
 
