@@ -11,6 +11,7 @@ import logging
 import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Annotated, Any, Self
 
@@ -204,11 +205,13 @@ class OpenAICompatible:
 
     def _said(self, text: str) -> str:
         """What a server says to an error, on one line that is not too long."""
-        try:
-            said: Any = json.loads(text)["error"]["message"]
-        except (ValueError, KeyError, TypeError, IndexError):
-            said = text
-        line = self._clean(" ".join(str(said).split()))
+        said: Any = text
+        with suppress(ValueError, RecursionError):
+            # Written anew, as the key may be escaped in another way than one would look for.
+            said = json.dumps(json.loads(text), ensure_ascii=False)
+            with suppress(KeyError, TypeError, IndexError):
+                said = json.loads(text)["error"]["message"]
+        line = " ".join(self._clean(str(said)).split())
         return line if len(line) <= SHOWN_CHARACTERS else line[: SHOWN_CHARACTERS - 1] + "…"
 
     def _clean(self, text: str) -> str:
