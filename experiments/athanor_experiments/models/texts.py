@@ -87,7 +87,8 @@ def _attribute(module: str, name: str) -> Any:
 
 def _source(module: str) -> str:
     spec = find_spec(module)
-    source = getattr(None if spec is None else spec.loader, "get_source", lambda _: None)(module)
+    get_source: Callable[[str], str | None] | None = getattr(spec and spec.loader, "get_source", None)
+    source = None if get_source is None else get_source(module)
     if source is None:
         raise OSError(f"this Python comes without the source of {module!r}")
     return source
