@@ -17,7 +17,7 @@ EXAMPLE = ROOT / "experiments" / "own-package-example"
 
 # What the environment needs of others: pydantic with what it brings, and pytest for the package's own tests.
 PYDANTIC = ("pydantic", "pydantic_core", "annotated_types", "typing_extensions", "typing_inspection")
-PYTEST = ("pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments")
+PYTEST = ("pytest", "_pytest", "py", "pluggy", "iniconfig", "packaging", "pygments")
 
 
 @pytest.fixture(scope="module")

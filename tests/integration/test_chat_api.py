@@ -122,8 +122,10 @@ async def test_what_a_server_does_not_tell_is_none() -> None:
     ids=lambda answer: f"{answer.status} {answer.body[:12]}{answer.silent * 'silent'}{answer.trickle * 'trickle'}",
 )
 async def test_what_may_pass_is_tried_again(trouble: Answer) -> None:
+    began = time.monotonic()
     with ChatServer(in_order(trouble, trouble, completion("At last."))) as server:
         reply = await ask(server, timeout_s=0.3)
+    assert time.monotonic() - began < 5, "a server that sends a byte now and then is not waited for longer"
     assert reply.text == "At last."
     assert len(server.requests) == 3
     assert server.requests[0].body == server.requests[2].body

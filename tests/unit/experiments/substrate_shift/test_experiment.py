@@ -45,6 +45,9 @@ def test_each_conversation_is_one_result_with_all_that_was_said() -> None:
         for turn in result["turns"]:
             assert turn["logprobs"]["tokens"] == list(turn["answer"])
             assert len(turn["logprobs"]["logprobs"]) == turn["usage"]["completion_tokens"] == 10
+    # Drawn anew in each, also where question and model are the same.
+    begun = {"".join(turn["answer"] for turn in run.results[key][0]["turns"][:2]) for key in keys}
+    assert len(begun) == 10
     assert run.progress is not None
     assert (run.progress.current, run.progress.total) == (10, 10)
 
