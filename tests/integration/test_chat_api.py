@@ -410,7 +410,7 @@ def test_a_judge_over_http_sees_every_pair_in_both_orders_and_ranks() -> None:
     assert run.outcome == "completed"
     assert_the_key_is_in_none_of_it(run)
     (ranking,) = run.results["ranking"]
-    assert [entry["model"] for entry in ranking["ranking"]][0] == "long"
+    assert ranking["ranking"][0]["model"] == "long"
     won = {entry["model"]: (entry["won"], entry["tied"], entry["lost"]) for entry in ranking["ranking"]}
     assert won == {"long": (4, 0, 0), "short": (0, 2, 2), "brief": (0, 2, 2)}
     # Two of three pairs go by the answer, and one by the position, whoever stands there.

@@ -43,7 +43,7 @@ def log_strengths(wins: Wins, *, prior_wins: float = 0.0) -> list[float]:
 
     won = [math.fsum(counted[i][j] for j in players if j != i) for i in players]
     games = [[counted[i][j] + counted[j][i] for j in players] for i in players]
-    logs = [0.0 for _ in players]
+    logs, moved = [0.0 for _ in players], math.inf
     for _ in range(MOST_STEPS):
         strengths = [math.exp(value) for value in logs]
         renewed = [

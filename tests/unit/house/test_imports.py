@@ -109,6 +109,16 @@ def test_the_process_of_a_run_loads_neither_grpc_nor_protobuf_nor_sqlalchemy(sta
     assert shown.strip() == "[]"
 
 
+def test_describing_experiments_with_language_models_loads_no_http_library() -> None:
+    """Every runner describes them at its start; what only a run with a server needs is imported there."""
+    script = (
+        "import athanor_experiments.substrate_shift, athanor_experiments.judge, sys\n"
+        "print([name for name in ('httpx', 'tenacity', 'numpy') if name in sys.modules])"
+    )
+    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert shown.strip() == "[]"
+
+
 def find_modules() -> dict[str, Path]:
     """Every module of the distributions by its dotted name. A distribution within another counts for itself."""
     modules = {}
