@@ -238,6 +238,13 @@ async def test_a_model_that_repeats_the_key_does_not_get_it_into_a_result() -> N
     assert reply.logprobs is None, "its tokens would spell it"
 
 
+async def test_a_placeholder_for_a_key_is_a_word_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "EMPTY")
+    with ChatServer(in_order(completion("The EMPTY set."))) as server:
+        assert (await ask(server)).text == "The EMPTY set."
+    assert server.requests[0].headers["authorization"] == "Bearer EMPTY"
+
+
 async def test_a_text_that_no_result_can_contain_is_made_one_that_can() -> None:
     with ChatServer(in_order(completion("a\0b"))) as server:
         assert (await ask(server)).text == "a\ufffdb"

@@ -26,6 +26,8 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_aft
 PASSING_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 SHOWN_CHARACTERS = 300  # of what a server says to an error
 HIDDEN = "[API key]"
+# What is shorter is no secret but a placeholder, as servers of one's own want it; it may be a word of an answer.
+FEWEST_SECRET_CHARACTERS = 12
 CHARACTERS_PER_TOKEN = 4  # to guess the tokens of a request before the server counts them
 
 
@@ -88,11 +90,11 @@ def read_key(api: Api) -> SecretStr | None:
 class OpenAICompatible:
     """Models behind a chat API; see `Models`. One for all conversations of a run, as the limits are theirs together."""
 
-    def __init__(self, api: Api, key: SecretStr | None, parallelism: int, *, limit: RateLimit | None = None) -> None:
+    def __init__(self, api: Api, key: SecretStr | None, parallelism: int) -> None:
         self._api = api
-        self._key = key
+        self._secret = key if key is not None and len(key) >= FEWEST_SECRET_CHARACTERS else None
         self._url = api.base_url.rstrip("/") + "/chat/completions"
-        self._limit = limit or RateLimit(api.requests_per_minute, api.tokens_per_minute)
+        self._limit = RateLimit(api.requests_per_minute, api.tokens_per_minute)
         self._under_way = asyncio.Semaphore(parallelism)
         self._backoff = wait_random_exponential(multiplier=0.5, max=api.max_backoff_s)
         headers = {} if key is None else {"Authorization": f"Bearer {key.get_secret_value()}"}
@@ -216,7 +218,7 @@ class OpenAICompatible:
     def _clean(self, text: str) -> str:
         """Take the key out of what a server says, and what no result can contain."""
         known = text.encode(errors="replace").decode().replace("\0", "\ufffd")
-        return known if self._key is None else known.replace(self._key.get_secret_value(), HIDDEN)
+        return known if self._secret is None else known.replace(self._secret.get_secret_value(), HIDDEN)
 
 
 def retry_after(header: str | None, now: float) -> float | None:
@@ -234,5 +236,5 @@ def retry_after(header: str | None, now: float) -> float | None:
         return float(text)
     try:
         return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - now)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
