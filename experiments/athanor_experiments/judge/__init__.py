@@ -95,7 +95,9 @@ async def compare_all(ctx: RunContext[Config], models: Models) -> None:
         confidence=config.confidence,
         rng=ctx.rng,
     )
-    ctx.result("ranking", {"seed": ctx.seed, "provider": config.provider, "judge_model": config.judge_model, **ranking})
+    method = "perplexity" if config.provider == "local" else "verdict"
+    made = {"seed": ctx.seed, "provider": config.provider, "method": method, "judge_model": config.judge_model}
+    ctx.result("ranking", made | ranking)
     ctx.info(describe(ranking))
 
 

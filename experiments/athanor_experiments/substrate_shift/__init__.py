@@ -80,7 +80,8 @@ async def converse(ctx: RunContext[Config], models: Models) -> None:
         )
         for number in range(1, len(config.pairs) + 1)
     ]
-    ctx.result("summary", {"seed": ctx.seed, "provider": config.provider, "pairs": pairs})
+    method = "perplexity" if config.provider == "local" else "verdict"
+    ctx.result("summary", {"seed": ctx.seed, "provider": config.provider, "method": method, "pairs": pairs})
     for pair in pairs:
         ctx.info(describe(pair), {"pair": pair["pair"]})
 

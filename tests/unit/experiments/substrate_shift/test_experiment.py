@@ -16,9 +16,11 @@ TINY: dict[str, Any] = {
 
 def test_two_different_models_are_told_apart_and_two_equal_ones_are_not() -> None:
     pairs = [{"model_a": "reference", "model_b": "source"}, {"model_a": "reference", "model_b": "reference"}]
-    run = run_experiment(substrate_shift, {"pairs": pairs, "runs_per_pair": 10, "max_tokens": 100}, seed=7)
+    run = run_experiment(substrate_shift, {"pairs": pairs, "runs_per_pair": 10, "max_tokens": 60}, seed=7)
     assert run.outcome == "completed"
-    different, equal = run.results["summary"][0]["pairs"]
+    (summary,) = run.results["summary"]
+    assert (summary["seed"], summary["provider"], summary["method"]) == (7, "local", "perplexity")
+    different, equal = summary["pairs"]
 
     assert different["detection"]["rate"] >= 0.9
     assert different["false_alarm"]["rate"] <= 0.2
