@@ -18,7 +18,7 @@ from athanor.v1 import experiment_service_pb2, instance_service_pb2, run_service
 from google.protobuf import descriptor_pool, json_format, message_factory
 
 ROOT = Path(__file__).resolve().parents[3]
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [path for part in ("*.md", "docs/**/*.md", "experiments/**/*.md") for path in sorted(ROOT.glob(part))]
 SERVICES = {"athanor-orchestrator": "athanor_orchestrator", "athanor-runner": "athanor_runner"}
 CONTRACT = (experiment_service_pb2, instance_service_pb2, run_service_pb2, runner_service_pb2)
 # Programs of others, which these pages use as they are.
@@ -130,7 +130,10 @@ def test_every_command_exists(command: Command) -> None:
             check_call(method, arguments[arguments.index("-d") + 1] if "-d" in arguments else "{}")
         case "python" | "python3":
             assert arguments[0] == "-m"
-            assert (ROOT / arguments[1].replace(".", "/")).with_suffix(".py").exists() or arguments[1] == "venv"
+            assert (ROOT / arguments[1].replace(".", "/")).with_suffix(".py").exists() or arguments[1] in (
+                "venv",
+                "pytest",
+            )
         case "pip":
             assert arguments[0] == "install"
         case _:

@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
-DISTRIBUTIONS = ("client", "services/orchestrator", "services/runner", "experiments")
+DISTRIBUTIONS = (
+    *("client", "services/orchestrator", "services/runner", "experiments"),
+    "experiments/own-package-example",
+)
 
 # What a part may import beside the standard library; the longest prefix that fits a module decides.
 ALLOWED = {
@@ -33,7 +36,13 @@ ALLOWED = {
     ],
     "athanor_orchestrator.domain": ["athanor_orchestrator.domain"],
     "athanor_runner": ["athanor_runner", "athanor.experiment", "athanor.v1", "athanor.runner", "grpc", "google"],
-    "athanor_experiments": ["athanor_experiments", "athanor.experiment", "pydantic", "numpy", "scipy", "sklearn"],
+    "athanor_experiments": [
+        *("athanor_experiments", "athanor.experiment", "pydantic"),
+        *("numpy", "scipy", "sklearn", "httpx", "tenacity"),
+    ],
+    # A stranger's: what it tells others to write has to work with the public package alone.
+    "coin_lab": ["coin_lab", "athanor.experiment", "pydantic"],
+    "tests": ["coin_lab", "athanor.experiment", "pytest"],
 }
 
 # Written by a tool and compared with its source instead.
@@ -100,11 +109,24 @@ def test_the_process_of_a_run_loads_neither_grpc_nor_protobuf_nor_sqlalchemy(sta
     assert shown.strip() == "[]"
 
 
+def test_describing_experiments_with_language_models_loads_no_http_library() -> None:
+    """Every runner describes them at its start; what only a run with a server needs is imported there."""
+    script = (
+        "import athanor_experiments.substrate_shift, athanor_experiments.judge, sys\n"
+        "print([name for name in ('httpx', 'tenacity', 'numpy') if name in sys.modules])"
+    )
+    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert shown.strip() == "[]"
+
+
 def find_modules() -> dict[str, Path]:
-    """Every module of the four distributions by its dotted name."""
+    """Every module of the distributions by its dotted name. A distribution within another counts for itself."""
     modules = {}
     for distribution in DISTRIBUTIONS:
+        inner = [ROOT / other for other in DISTRIBUTIONS if other.startswith(f"{distribution}/")]
         for path in sorted((ROOT / distribution).rglob("*.py")):
+            if any(path.is_relative_to(folder) for folder in inner):
+                continue
             parts = path.relative_to(ROOT / distribution).with_suffix("").parts
             modules[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
     return modules

@@ -1,0 +1,169 @@
+"""Which of several models answers best, in the eyes of another one?
+
+Every model answers every prompt. A judge compares the answers pairwise and sees each pair twice, with positions
+swapped: a judge that prefers a position has then not decided. The models are ranked by Bradley-Terry with bootstrap
+intervals; see `bradley_terry` and `ranking`. A local judge cannot be asked: there, the less surprising answer wins, a
+declared statistic; see `comparison.measure`.
+
+Results: `answer/<prompt>/<number>/<model>` for each answer, and `comparison/<prompt>/<number>/<model>/<model>` for each
+pair of them, with both verdicts, where prompts, numbers and models count from 1; at the end one `ranking`. An answer or
+a verdict that was not to be had says why, and does not end the run.
+
+A checkpoint after each number of each prompt: a run that may have several attempts repeats none that was finished.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations, product
+from typing import Any
+
+from athanor.experiment import RunContext, experiment
+from athanor_experiments.judge.comparison import Judgement, answering, ask_judge, measure, score
+from athanor_experiments.judge.configuration import Config
+from athanor_experiments.judge.ranking import Verdicts, rank
+from athanor_experiments.models import ModelError, Models, ModelSetupError, Reply, open_models
+from athanor_experiments.parallel import work_through
+from athanor_experiments.seeds import derive
+
+
+@experiment(
+    name="judge",
+    title="Judge",
+    description="Ranks language models by pairwise comparisons of their answers, made by a judge model.",
+)
+async def judge(ctx: RunContext[Config]) -> None:
+    config = ctx.config
+    try:
+        names = [*config.models, config.judge_model]
+        async with open_models(config.provider, config.api, names, config.parallelism) as models:
+            await compare_all(ctx, models)
+    except ModelSetupError as error:
+        ctx.fail(error)
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One answer of each model to a prompt, compared with each other."""
+
+    index: int  # its place in the list of all, from 0
+    prompt: int  # from 1
+    number: int  # which of the answers to the prompt, from 1
+
+    @property
+    def key(self) -> str:
+        """What the keys of its results have in common."""
+        return f"{self.prompt}/{self.number}"
+
+
+async def compare_all(ctx: RunContext[Config], models: Models) -> None:
+    """Play all rounds that an earlier attempt has not, and rank the models."""
+    config = ctx.config
+    cells = product(range(1, len(config.prompts) + 1), range(1, config.answers_per_prompt + 1))
+    rounds = [Round(index, *cell) for index, cell in enumerate(cells)]
+
+    # The verdicts of each round; None for what is still to do. All that a later attempt has to know.
+    verdicts: list[Verdicts | None] = ctx.restored["verdicts"] if ctx.restored else [None] * len(rounds)
+    todo = [one for one in rounds if verdicts[one.index] is None]
+    done = len(rounds) - len(todo)
+    pairs = len(config.models) * (len(config.models) - 1) // 2
+    ctx.info(f"{len(rounds)} rounds of {len(config.models)} answers and {pairs} pairs", {"done_before": done})
+
+    async def play(one: Round) -> None:
+        answers = await answer_all(ctx, models, one)
+        judgements = await judge_all(ctx, models, one, answers)
+        # Recorded together when all of it is there. Nothing is awaited, so nobody else's checkpoint comes between.
+        for number, answer in enumerate(answers, 1):
+            ctx.result(f"answer/{one.key}/{number}", answer_result(config.models[number - 1], answer))
+        for (i, j), (in_order, swapped) in judgements.items():
+            ctx.result(
+                f"comparison/{one.key}/{i + 1}/{j + 1}", comparison_result(config.models, i, j, in_order, swapped)
+            )
+        verdicts[one.index] = "".join(a.verdict + b.verdict for a, b in judgements.values())
+        ctx.checkpoint({"verdicts": verdicts})
+
+    await work_through(ctx, todo, play, parallelism=config.parallelism, done=done)
+
+    by_prompt = [
+        [found for one in rounds if one.prompt == prompt and (found := verdicts[one.index]) is not None]
+        for prompt in range(1, len(config.prompts) + 1)
+    ]
+    ranking = rank(
+        by_prompt,
+        config.models,
+        prior_wins=config.prior_wins,
+        resamples=config.resamples,
+        confidence=config.confidence,
+        rng=ctx.rng,
+    )
+    method = "perplexity" if config.provider == "local" else "verdict"
+    made = {"seed": ctx.seed, "provider": config.provider, "method": method, "judge_model": config.judge_model}
+    ctx.result("ranking", made | ranking)
+    ctx.info(describe(ranking))
+
+
+async def answer_all(ctx: RunContext[Config], models: Models, one: Round) -> list[Reply | ModelError]:
+    """Each model's answer, or why there is none."""
+    config = ctx.config
+    answers: list[Reply | ModelError] = []
+    for model in config.models:
+        ctx.raise_if_cancelled()
+        seed = derive(ctx.seed, "answer", one.key, model)
+        try:
+            asked = answering(config.prompts[one.prompt - 1])
+            answers.append(await models.reply(model, asked, seed=seed, max_tokens=config.max_tokens))
+        except ModelError as error:
+            ctx.warn(f"{model} did not answer prompt {one.prompt}: {error}", error.to_result())
+            answers.append(error)
+    return answers
+
+
+async def judge_all(
+    ctx: RunContext[Config], models: Models, one: Round, answers: Sequence[Reply | ModelError]
+) -> dict[tuple[int, int], tuple[Judgement, Judgement]]:
+    """The judgements on each pair of answers: with the first of them shown first, and with it shown second."""
+    config, prompt = ctx.config, ctx.config.prompts[one.prompt - 1]
+
+    async def compare(first: Reply, second: Reply, *named: object) -> Judgement:
+        ctx.raise_if_cancelled()
+        if config.provider == "local":
+            return measure(models, config.judge_model, prompt, first.text, second.text, margin=config.tie_margin)
+        seed = derive(ctx.seed, "verdict", one.key, *named)
+        return await ask_judge(models, config.judge_model, prompt, first.text, second.text, seed=seed)
+
+    judgements: dict[tuple[int, int], tuple[Judgement, Judgement]] = {}
+    for i, j in combinations(range(len(answers)), 2):
+        a, b = answers[i], answers[j]
+        if isinstance(a, ModelError) or isinstance(b, ModelError):
+            judgements[i, j] = (Judgement("?"), Judgement("?"))
+        else:
+            judgements[i, j] = (await compare(a, b, i, j), await compare(b, a, j, i))
+    return judgements
+
+
+def answer_result(model: str, answer: Reply | ModelError) -> dict[str, Any]:
+    """What is recorded of an answer."""
+    if isinstance(answer, ModelError):
+        return {"model": model, "answer": None, "usage": None, "error": answer.to_result()}
+    usage = None if answer.usage is None else answer.usage.to_result()
+    return {"model": model, "answer": answer.text, "usage": usage, "error": None}
+
+
+def comparison_result(models: Sequence[str], i: int, j: int, in_order: Judgement, swapped: Judgement) -> dict[str, Any]:
+    """What is recorded of a pair."""
+    return {
+        "first": models[i],
+        "second": models[j],
+        "score": score(in_order.verdict, swapped.verdict),
+        "in_order": in_order.to_result(),
+        "swapped": swapped.to_result(),
+    }
+
+
+def describe(ranking: dict[str, Any]) -> str:
+    """One line for people."""
+    if not ranking["connected"]:
+        groups = "; ".join(", ".join(group) for group in ranking["groups"])
+        return f"no ranking: the wins connect these models only within groups: {groups}"
+    return "from the strongest: " + ", ".join(
+        f"{entry['model']} {entry['log_strength']:+.2f}" for entry in ranking["ranking"]
+    )

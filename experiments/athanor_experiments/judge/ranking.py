@@ -1,0 +1,130 @@
+"""From the verdicts to a ranking with intervals."""
+
+import random
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Any
+
+from athanor_experiments.intervals import Proportion
+from athanor_experiments.judge.bradley_terry import NotConnectedError, log_strengths
+from athanor_experiments.judge.comparison import score
+
+Verdicts = str
+"""Those of one answer number of one prompt: for each pair of models, in the order of `combinations`, two letters, the
+verdict with the first of them shown first, and the one with it shown second. Small, as it is in every checkpoint."""
+
+
+def count_wins(rounds: Sequence[Verdicts], models: int) -> list[list[float]]:
+    """How often each model beat each other, ties as halves."""
+    wins = [[0.0] * models for _ in range(models)]
+    for verdicts in rounds:
+        for at, (i, j) in enumerate(combinations(range(models), 2)):
+            points = score(verdicts[2 * at], verdicts[2 * at + 1])
+            if points is not None:
+                wins[i][j] += points
+                wins[j][i] += 1 - points
+    return wins
+
+
+def rank(
+    by_prompt: Sequence[Sequence[Verdicts]],
+    models: Sequence[str],
+    *,
+    prior_wins: float,
+    resamples: int,
+    confidence: float,
+    rng: random.Random,
+) -> dict[str, Any]:
+    """The models from the strongest to the weakest, with log-strengths, intervals, wins, ties and losses.
+
+    The intervals are percentiles of a bootstrap over prompts (B. Efron and R. J. Tibshirani, "An Introduction to the
+    Bootstrap", 1993, chapter 13): the comparisons of one prompt share its answers, and are drawn together. A resample
+    whose wins do not connect all models has no strengths; it is left out, and counted.
+
+    Where the wins do not connect all models there is no ranking: strengths are None, and `groups` says which do.
+    """
+    rounds = [verdicts for one in by_prompt for verdicts in one]
+    wins = count_wins(rounds, len(models))
+    groups: list[list[int]] = [list(range(len(models)))]
+    strengths: list[float] | None = None
+    samples: list[list[float]] = []
+    try:
+        strengths = log_strengths(wins, prior_wins=prior_wins)
+    except NotConnectedError as error:
+        groups = error.groups
+    else:
+        samples = bootstrap(by_prompt, len(models), prior_wins, resamples, rng)
+
+    entries = [
+        {
+            "model": name,
+            "log_strength": None if strengths is None else round(strengths[number], 6),
+            "interval": _interval([sample[number] for sample in samples], confidence),
+            **_record(rounds, number, len(models)),
+        }
+        for number, name in enumerate(models)
+    ]
+    if strengths is not None:
+        entries = [entries[at] for at in sorted(range(len(models)), key=lambda at: -strengths[at])]
+    return {
+        "connected": strengths is not None,
+        "groups": [[models[number] for number in group] for group in groups],
+        "ranking": entries,
+        "wins": wins,
+        "models": list(models),
+        "confidence": confidence,
+        "prior_wins": prior_wins,
+        "resamples": resamples,
+        "resamples_left_out": resamples - len(samples),
+        "first_position": position_preference(rounds).to_result(confidence),
+        "verdicts_missing": sum(verdicts.count("?") for verdicts in rounds),
+    }
+
+
+def bootstrap(
+    by_prompt: Sequence[Sequence[Verdicts]], models: int, prior_wins: float, resamples: int, rng: random.Random
+) -> list[list[float]]:
+    """The log-strengths of resamples of the prompts, without those that have none."""
+    samples: list[list[float]] = []
+    for _ in range(resamples):
+        drawn = [verdicts for one in rng.choices(by_prompt, k=len(by_prompt)) for verdicts in one]
+        try:
+            samples.append(log_strengths(count_wins(drawn, models), prior_wins=prior_wins))
+        except NotConnectedError:
+            continue
+    return samples
+
+
+def position_preference(rounds: Sequence[Verdicts]) -> Proportion:
+    """How often the answer that was shown first was preferred, of all verdicts that preferred one.
+
+    Each pair is shown in both orders, so a judge without a preference for a position comes to a half.
+    """
+    verdicts = "".join(rounds)
+    return Proportion(verdicts.count("A"), verdicts.count("A") + verdicts.count("B"))
+
+
+def percentile(ordered: Sequence[float], share: float) -> float:
+    """Of sorted values, between which it is interpolated linearly (type 7 of Hyndman and Fan, 1996)."""
+    at = share * (len(ordered) - 1)
+    below = int(at)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (at - below) * (ordered[above] - ordered[below])
+
+
+def _interval(values: Sequence[float], confidence: float) -> list[float] | None:
+    if not values:
+        return None
+    ordered = sorted(values)
+    return [round(percentile(ordered, share), 6) for share in ((1 - confidence) / 2, (1 + confidence) / 2)]
+
+
+def _record(rounds: Sequence[Verdicts], number: int, models: int) -> dict[str, int]:
+    """Comparisons won, tied and lost by a model."""
+    points: list[float] = []
+    for verdicts in rounds:
+        for at, (i, j) in enumerate(combinations(range(models), 2)):
+            scored = score(verdicts[2 * at], verdicts[2 * at + 1])
+            if scored is not None and number in (i, j):
+                points.append(scored if number == i else 1 - scored)
+    return {"won": points.count(1.0), "tied": points.count(0.5), "lost": points.count(0.0)}

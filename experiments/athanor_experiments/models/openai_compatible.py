@@ -1,0 +1,240 @@
+"""Models behind a server that speaks the OpenAI-compatible chat API, with retries, rate limits and timeouts.
+
+The key comes from an environment variable and is in the request's header alone. Whatever else leaves this module, an
+error or a reply, has gone through `_clean`: some servers repeat the key in what they answer.
+"""
+
+import asyncio
+import email.utils
+import json
+import logging
+import os
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from types import TracebackType
+from typing import Annotated, Any, Self
+
+import httpx
+from athanor_experiments.models import Logprobs, Message, ModelError, ModelSetupError, Reply, Usage
+from athanor_experiments.models.configuration import Api
+from athanor_experiments.models.rate_limit import RateLimit
+from pydantic import BaseModel, Field, SecretStr, ValidationError
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
+
+# What may be otherwise the next time. A request to complete a text changes nothing, so it may be sent again.
+PASSING_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
+SHOWN_CHARACTERS = 300  # of what a server says to an error
+HIDDEN = "[API key]"
+# What is shorter is no secret but a placeholder, as servers of one's own want it; it may be a word of an answer.
+FEWEST_SECRET_CHARACTERS = 12
+CHARACTERS_PER_TOKEN = 4  # to guess the tokens of a request before the server counts them
+
+
+class _Passing(ModelError):
+    """It may be otherwise the next time."""
+
+    def __init__(self, kind: str, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(kind, message)
+        self.retry_after_s = retry_after_s  # what the server asked for
+
+
+class _TokenLogprob(BaseModel):
+    token: str
+    logprob: Annotated[float, Field(allow_inf_nan=False)]
+
+
+class _ChoiceLogprobs(BaseModel):
+    content: list[_TokenLogprob] | None = None
+
+
+class _Message(BaseModel):
+    content: str | None = None  # None: nothing but a refusal, or thoughts that are not shown
+
+
+class _Choice(BaseModel):
+    message: _Message
+    logprobs: _ChoiceLogprobs | None = None
+
+
+class _Usage(BaseModel):
+    prompt_tokens: Annotated[int, Field(ge=0)]
+    completion_tokens: Annotated[int, Field(ge=0)] = 0
+
+
+class _Completion(BaseModel):
+    """What is needed of the answer; servers add to it as they like."""
+
+    choices: Annotated[list[_Choice], Field(min_length=1)]
+    usage: _Usage | None = None
+
+
+def read_key(api: Api) -> SecretStr | None:
+    """The key of the variable that the configuration names; None when it names none.
+
+    Raises ModelSetupError when the variable is not set, or holds what no header can carry. The text never has it.
+    """
+    if not api.api_key_env:
+        return None
+    key = os.environ.get(api.api_key_env, "").strip()
+    if not key:
+        raise ModelSetupError(
+            f"the environment variable {api.api_key_env} is not set where this runs. Set it for the runner, or set "
+            "api.api_key_env to the name of another one, or to nothing for a server without keys"
+        )
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        raise ModelSetupError(f"the environment variable {api.api_key_env} holds characters that no API key has")
+    return SecretStr(key)
+
+
+class OpenAICompatible:
+    """Models behind a chat API; see `Models`. One for all conversations of a run, as the limits are theirs together."""
+
+    def __init__(self, api: Api, key: SecretStr | None, parallelism: int) -> None:
+        self._api = api
+        self._secret = key if key is not None and len(key) >= FEWEST_SECRET_CHARACTERS else None
+        self._url = api.base_url.rstrip("/") + "/chat/completions"
+        self._limit = RateLimit(api.requests_per_minute, api.tokens_per_minute)
+        self._under_way = asyncio.Semaphore(parallelism)
+        self._backoff = wait_random_exponential(multiplier=0.5, max=api.max_backoff_s)
+        headers = {} if key is None else {"Authorization": f"Bearer {key.get_secret_value()}"}
+        # A redirect is not followed: it would take the key to another server.
+        self._client = httpx.AsyncClient(headers=headers, timeout=api.timeout_s, follow_redirects=False)
+        # It logs every request at `info`, which the run's log would be full of.
+        logging.getLogger("httpx").setLevel(logging.WARNING)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._client.aclose()
+
+    async def reply(self, model: str, messages: Sequence[Message], *, seed: int, max_tokens: int) -> Reply:
+        """Ask a model for the message that follows; see `Models.reply`. What fails in passing is tried again."""
+        body = self._body(model, messages, seed, max_tokens)
+        tokens = max_tokens + sum(len(message.content) for message in messages) // CHARACTERS_PER_TOKEN
+        retrying = AsyncRetrying(
+            retry=retry_if_exception(self._may_pass),
+            wait=self._pause,
+            stop=stop_after_attempt(self._api.max_tries),
+            reraise=True,
+        )
+        return await retrying(self._try, body, tokens)
+
+    def log_perplexity(self, model: str, messages: Sequence[Message], text: str) -> float | None:
+        """A chat API does not tell the probability of a given text."""
+        return None
+
+    def _body(self, model: str, messages: Sequence[Message], seed: int, max_tokens: int) -> dict[str, Any]:
+        body: dict[str, Any] = {
+            "model": model,
+            "messages": [{"role": message.role, "content": message.content} for message in messages],
+            "temperature": self._api.temperature,
+            "seed": seed,
+            self._api.max_tokens_field: max_tokens,
+        }
+        if self._api.logprobs:
+            body["logprobs"] = True
+        return body
+
+    async def _try(self, body: dict[str, Any], tokens: int) -> Reply:
+        async with self._under_way:
+            reserved = await self._limit.start(tokens)
+            reply = self._read(await self._post(body))
+        if reply.usage is not None:
+            self._limit.settle(reserved, reply.usage.prompt_tokens + reply.usage.completion_tokens)
+        return reply
+
+    async def _post(self, body: dict[str, Any]) -> str:
+        """Send a request and answer the body of what comes back. Raises ModelError."""
+        try:
+            # httpx limits each read; a server that sends a byte now and then would hold a conversation for ever.
+            async with asyncio.timeout(self._api.timeout_s):
+                response = await self._client.post(self._url, json=body)
+        except (TimeoutError, httpx.TimeoutException):
+            raise _Passing("timeout", f"no answer within {self._api.timeout_s:g} s") from None
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            # `from None`: what httpx raises refers to the request, and so to its headers.
+            message = self._clean(f"{type(error).__name__}: {error}")
+            raise _Passing("connection", message) from None
+
+        if response.is_success:
+            return response.text
+        kind = f"http_{response.status_code}"
+        message = f"the server answered {response.status_code}: {self._said(response.text)}"
+        if response.status_code not in PASSING_STATUS:
+            raise ModelError(kind, message)
+        pause = retry_after(response.headers.get("Retry-After"), time.time())
+        if pause is not None and pause <= self._api.max_backoff_s:
+            self._limit.hold(pause)  # what the others sent now would be refused, too
+        raise _Passing(kind, message, pause)
+
+    def _read(self, text: str) -> Reply:
+        """Make a reply of the body of an answer. Raises ModelError."""
+        try:
+            completion = _Completion.model_validate_json(text)
+        except ValidationError as error:
+            fault = error.errors(include_url=False, include_input=False)[0]
+            where = "/".join(map(str, fault["loc"])) or "the answer"
+            raise _Passing("malformed", self._clean(f"{where}: {fault['msg']}")) from None
+
+        choice, usage = completion.choices[0], completion.usage
+        answer = self._clean(choice.message.content or "")
+        tokens = [] if choice.logprobs is None else choice.logprobs.content or []
+        # Where the key was taken out of the answer, its tokens would still spell it.
+        telling = bool(tokens) and HIDDEN not in answer
+        return Reply(
+            answer,
+            None if usage is None else Usage(usage.prompt_tokens, usage.completion_tokens),
+            Logprobs(tuple(self._clean(one.token) for one in tokens), tuple(one.logprob for one in tokens))
+            if telling
+            else None,
+        )
+
+    def _may_pass(self, error: BaseException) -> bool:
+        longest = self._api.max_backoff_s
+        return isinstance(error, _Passing) and (error.retry_after_s is None or error.retry_after_s <= longest)
+
+    def _pause(self, state: RetryCallState) -> float:
+        """How long to wait before the next try: what the server asked for, else longer each time."""
+        error = None if state.outcome is None else state.outcome.exception()
+        if isinstance(error, _Passing) and error.retry_after_s is not None:
+            return error.retry_after_s
+        return self._backoff(state)
+
+    def _said(self, text: str) -> str:
+        """What a server says to an error, on one line that is not too long."""
+        said: Any = text
+        with suppress(ValueError, RecursionError):
+            # Written anew, as the key may be escaped in another way than one would look for.
+            said = json.dumps(json.loads(text), ensure_ascii=False)
+            with suppress(KeyError, TypeError, IndexError):
+                said = json.loads(text)["error"]["message"]
+        line = " ".join(self._clean(str(said)).split())
+        return line if len(line) <= SHOWN_CHARACTERS else line[: SHOWN_CHARACTERS - 1] + "…"
+
+    def _clean(self, text: str) -> str:
+        """Take the key out of what a server says, and what no result can contain."""
+        known = text.encode(errors="replace").decode().replace("\0", "\ufffd")
+        return known if self._secret is None else known.replace(self._secret.get_secret_value(), HIDDEN)
+
+
+def retry_after(header: str | None, now: float) -> float | None:
+    """Seconds to wait by a Retry-After header, which has a number of seconds or a date (RFC 9110, 10.2.3).
+
+    Args:
+        header: its value. now: seconds since the epoch.
+
+    None when there is none, or none that can be read.
+    """
+    if header is None:
+        return None
+    text = header.strip()
+    if text.isascii() and text.isdigit() and len(text) <= 9:
+        return float(text)
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - now)
+    except (ValueError, OverflowError):
+        return None

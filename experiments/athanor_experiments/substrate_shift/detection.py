@@ -1,0 +1,117 @@
+"""Was the change noticed? Rates of detection and of false alarm, with their intervals.
+
+A chat model is asked at the end: it has noticed a change when it says CHANGED. What cannot be read counts as not
+noticed, and is counted.
+
+A local model cannot judge itself, so a statistic is declared instead. For each answer there is its log-perplexity under
+the first model. The change of a conversation is the greatest difference, over the turns at which a switch could have
+been, between the mean from that turn on and the mean before it: the statistic of a change in mean, with the place
+unknown (D. M. Hawkins, "Testing a sequence of observations for a shift in location", Journal of the American
+Statistical Association 72, 1977), without its weights, so that it stays in nats. It does not know where the switch was,
+and is the same for controls. The threshold of a pair is the mean of its controls' changes and so many of their standard
+deviations. A control is held against the threshold of the other controls, as its own would make it look harmless.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+from typing import Any
+
+from athanor_experiments.intervals import Proportion
+from athanor_experiments.substrate_shift.conversation import Conversation, Outcome
+from athanor_experiments.substrate_shift.design import CONTROL, SWITCH_TURNS, TURNS, Condition
+
+FEWEST_CONTROLS = 3
+"""For a threshold: two others must be left to hold each against."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """Whether the change of a conversation counts as noticed."""
+
+    switch_turn: int
+    noticed: bool
+
+
+def change_of_perplexity(log_perplexities: Sequence[float]) -> float:
+    """The greatest change between before and from a turn of SWITCH_TURNS on, up or down, in nats a token.
+
+    Takes the log-perplexities of all TURNS answers under the first model.
+    """
+    if len(log_perplexities) != TURNS:
+        raise ValueError(f"{len(log_perplexities)} answers, not {TURNS}")
+    return max(
+        abs(fmean(log_perplexities[turn - 1 :]) - fmean(log_perplexities[: turn - 1]))
+        for turn in SWITCH_TURNS
+        if turn != CONTROL
+    )
+
+
+def outcome_of(held: Conversation) -> Outcome:
+    """What the statistics need of a conversation: small, as it is in every checkpoint."""
+    if held.error is not None:
+        return "failed"
+    if held.verdict is not None:
+        return held.verdict.said
+    # An answer may be empty, and then nothing can be said about it.
+    return round(change_of_perplexity(held.log_perplexities), 6) if len(held.log_perplexities) == TURNS else "unclear"
+
+
+def threshold(changes: Sequence[float], deviations: float) -> float:
+    """The change above which one counts as noticed, by those of at least two controls."""
+    return fmean(changes) + deviations * stdev(changes)
+
+
+def decide(outcomes: Sequence[tuple[Condition, Outcome]], deviations: float) -> tuple[list[Decided], float | None]:
+    """Whether each conversation of a pair was noticed, and the threshold of the pair.
+
+    Those that failed are left out, and those that the threshold cannot be set for: all that have a statistic, when
+    there are fewer than FEWEST_CONTROLS controls with one. There is no threshold where the models were asked.
+    """
+    controls = [value for condition, value in outcomes if condition.is_control and isinstance(value, float)]
+    limit = threshold(controls, deviations) if len(controls) >= FEWEST_CONTROLS else None
+
+    decided: list[Decided] = []
+    seen_controls = 0
+    for condition, value in outcomes:
+        if isinstance(value, str):
+            if value != "failed":
+                decided.append(Decided(condition.switch_turn, value == "changed"))
+        elif limit is not None:
+            if condition.is_control:
+                others = controls[:seen_controls] + controls[seen_controls + 1 :]
+                seen_controls += 1
+                decided.append(Decided(condition.switch_turn, value > threshold(others, deviations)))
+            else:
+                decided.append(Decided(condition.switch_turn, value > limit))
+    return decided, limit
+
+
+def summarize(
+    outcomes: Sequence[tuple[Condition, Outcome]], *, deviations: float, confidence: float
+) -> dict[str, Any]:
+    """The rates of one pair, over all of its conversations. Those that failed count in neither."""
+    decided, limit = decide(outcomes, deviations)
+    first = outcomes[0][0]
+    values = [value for _, value in outcomes]
+    return {
+        "pair": first.pair,
+        "model_a": first.model_a,
+        "model_b": first.model_b,
+        "detection": _rate([one for one in decided if one.switch_turn != CONTROL]).to_result(confidence),
+        "false_alarm": _rate([one for one in decided if one.switch_turn == CONTROL]).to_result(confidence),
+        "detection_by_switch_turn": {
+            str(turn): _rate([one for one in decided if one.switch_turn == turn]).to_result(confidence)
+            for turn in SWITCH_TURNS
+            if turn != CONTROL
+        },
+        "confidence": confidence,
+        "threshold": None if limit is None else round(limit, 6),
+        "conversations": len(outcomes),
+        "failed": values.count("failed"),
+        "unclear": values.count("unclear"),
+    }
+
+
+def _rate(decided: Sequence[Decided]) -> Proportion:
+    return Proportion(sum(one.noticed for one in decided), len(decided))

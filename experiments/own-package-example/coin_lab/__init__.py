@@ -1,0 +1,1 @@
+"""What coins can teach."""

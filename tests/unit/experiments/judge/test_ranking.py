@@ -1,0 +1,62 @@
+"""From verdicts to wins, positions, intervals."""
+
+import random
+from typing import Any
+
+import pytest
+from athanor_experiments.judge.ranking import count_wins, percentile, position_preference, rank
+
+MODELS = ["one", "two", "three"]
+OPTIONS: dict[str, Any] = {"prior_wins": 0.5, "resamples": 100, "confidence": 0.95}
+
+
+def test_wins_are_counted_over_both_positions() -> None:
+    # one beats two; one and three tie, because the judge took the first both times; of two and three nothing is known.
+    wins = count_wins(["ABAA??"], 3)
+    assert wins == [[0, 1, 0.5], [0, 0, 0], [0.5, 0, 0]]
+
+
+def test_the_preference_for_a_position_is_told() -> None:
+    assert position_preference(["AB", "AA", "T?"]).count == 3
+    assert position_preference(["AB", "AA", "T?"]).of == 4
+
+
+def test_models_are_ranked_from_the_strongest() -> None:
+    by_prompt = [["ABABAB"], ["ABABBA"], ["ABABAB"], ["TTABAB"]]
+    ranking = rank(by_prompt, MODELS, rng=random.Random(1), **OPTIONS)
+    assert ranking["connected"] is True
+    assert [entry["model"] for entry in ranking["ranking"]] == ["one", "two", "three"]
+    first = ranking["ranking"][0]
+    assert (first["won"], first["tied"], first["lost"]) == (7, 1, 0)
+    for entry in ranking["ranking"]:
+        low, high = entry["interval"]
+        assert low <= entry["log_strength"] <= high
+    assert ranking["resamples_left_out"] == 0
+    assert ranking["verdicts_missing"] == 0
+
+
+def test_by_the_likelihood_alone_somebody_who_always_won_has_no_strength() -> None:
+    by_prompt = [["ABABAB"], ["ABABBA"]]
+    ranking = rank(by_prompt, MODELS, rng=random.Random(1), **(OPTIONS | {"prior_wins": 0}))
+    assert ranking["connected"] is False
+    assert ranking["groups"] == [["one"], ["two", "three"]]
+    assert all(entry["log_strength"] is None and entry["interval"] is None for entry in ranking["ranking"])
+
+
+def test_resamples_without_strengths_are_left_out_and_counted() -> None:
+    by_prompt = [["AB"], ["BA"]]  # half of the resamples have one of them twice
+    ranking = rank(by_prompt, MODELS[:2], rng=random.Random(1), **(OPTIONS | {"prior_wins": 0}))
+    assert 30 < ranking["resamples_left_out"] < 70
+    assert ranking["connected"] is True
+
+
+def test_answers_of_one_prompt_are_drawn_together() -> None:
+    """One prompt alone: every resample is the sample, however many answers it has."""
+    ranking = rank([["AB", "BA", "AB"]], MODELS[:2], rng=random.Random(1), **OPTIONS)
+    for entry in ranking["ranking"]:
+        assert entry["interval"] == [entry["log_strength"]] * 2
+
+
+@pytest.mark.parametrize(("share", "value"), [(0, 1), (0.25, 2), (0.5, 3), (0.9, 4.6), (1, 5)])
+def test_percentiles_are_interpolated(share: float, value: float) -> None:
+    assert percentile([1, 2, 3, 4, 5], share) == pytest.approx(value)
