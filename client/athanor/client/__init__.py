@@ -15,7 +15,8 @@
     asyncio.run(main())
 
 Errors are drawn in `athanor.client.errors`, resources are in `athanor.client.resources`, events in
-`athanor.client.events`, what a watch of many gives in `athanor.client.changes`.
+`athanor.client.events`, what a watch of many gives in `athanor.client.changes`. What is done with results is in
+`athanor.client.results`, `compare`, `export`, `notebook`, and `paths` for documents and where they differ.
 """
 
 from athanor.client._async.client import AsyncClient
@@ -26,6 +27,7 @@ from athanor.client._async.runners import Runners
 from athanor.client._async.runs import Runs
 from athanor.client._async.watch import BatchWatch, Interruption, RunWatch
 from athanor.client._async.watch_all import ChangeWatch
+from athanor.client._statistics import Summary
 from athanor.client.changes import (
     Begun,
     InstanceChanged,
@@ -36,6 +38,7 @@ from athanor.client.changes import (
     RunsItem,
     Synced,
 )
+from athanor.client.compare import Comparison
 from athanor.client.enums import AttemptOutcome, EventKind, FailureKind, LogFaultKind, LogLevel, RunState, Verdict
 from athanor.client.errors import (
     AlreadyExistsError,
@@ -46,6 +49,7 @@ from athanor.client.errors import (
     FailedPreconditionError,
     InternalError,
     InvalidArgumentError,
+    MissingExtraError,
     NotFoundError,
     PermissionDeniedError,
     PositionOutOfRangeError,
@@ -75,6 +79,7 @@ from athanor.client.events import (
     UnknownEvent,
     WatchItem,
 )
+from athanor.client.paths import Difference
 from athanor.client.resources import (
     Attempt,
     AttemptFinding,
@@ -91,6 +96,7 @@ from athanor.client.resources import (
     Validation,
     Verification,
 )
+from athanor.client.results import Results
 
 __all__ = [
     # The client and its parts
@@ -153,12 +159,18 @@ __all__ = [
     "RunDeleted",
     "RunsItem",
     "Synced",
+    # What has been found
+    "Comparison",
+    "Difference",
+    "Results",
+    "Summary",
     # Errors
     "AthanorError",
     "TargetError",
     "UnavailableError",
     "DeadlineExceededError",
     "ProtocolError",
+    "MissingExtraError",
     "RefusedError",
     "InvalidArgumentError",
     "ConfigurationInvalidError",

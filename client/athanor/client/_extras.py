@@ -1,4 +1,4 @@
-"""Libraries that not everybody wants: each is an extra, imported where it is used, and asked for by name when missing."""
+"""Libraries that not everybody wants: each is an extra, imported where it is used, and named when it is missing."""
 
 from importlib import import_module
 from typing import Any
@@ -24,6 +24,7 @@ def load(module: str) -> Any:
     """
     library = module.partition(".")[0]
     try:
+        import_module(library)
         return import_module(module)
     except ModuleNotFoundError as error:
         if error.name != library:

@@ -22,7 +22,7 @@ _LEVELS = {LogLevel.DEBUG: _GREY, LogLevel.INFO: _BLUE, LogLevel.WARN: _AMBER, L
 
 # What would not be seen, or would make a page invalid, is written out.
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)}
-_CELL = "padding:0 1em 0 0;text-align:left;vertical-align:top;border:none"
+_CELL = "padding:0 1em 0 0;text-align:left"
 _LONGEST = 20_000  # characters of one text
 
 
@@ -124,8 +124,16 @@ def value(value: Any, longest: int = 60) -> str:
     """Return any JSON value in short: a float to four digits, the rest as JSON, cut with an ellipsis."""
     if isinstance(value, float):
         return f"{value:.4g}"
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    try:
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    except ValueError:  # Python writes no number of thousands of digits
+        return "…"
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def count(number: int, noun: str) -> str:
+    """Return a number of things: `1 run`, `2 runs`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def span(duration: timedelta) -> str:

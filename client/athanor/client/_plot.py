@@ -65,8 +65,13 @@ def _panel(axes: Any, panel: Panel) -> None:
             continue
         reach = None if summary.low is None else summary.mean - summary.low
         axes.errorbar(summary.mean, height, xerr=reach, fmt="D", color="C1", capsize=4, markersize=5)
-    axes.set_yticks(range(len(panel.bars)), [bar.label for bar in panel.bars])
+    axes.set_yticks(range(len(panel.bars)), [_plain(bar.label) for bar in panel.bars])
     axes.set_ylim(len(panel.bars) - 0.5, -0.5)
-    axes.set_xlabel(panel.metric)
+    axes.set_xlabel(_plain(panel.metric))
     axes.set_title(f"mean and {panel.confidence * 100:g} % interval of completed runs", fontsize="small")
     axes.grid(axis="x", alpha=0.3)
+
+
+def _plain(text: str) -> str:
+    """To matplotlib, what lies between dollars is a formula."""
+    return text.replace("$", r"\$")

@@ -67,7 +67,7 @@ class JsonLines:
 
 
 class Csv:
-    """RFC 4180: a header, commas, lines that end in CRLF. What is missing is empty, numbers are as they were written."""
+    """A table as RFC 4180 has it: a header, and lines that end in CRLF. What is missing is empty, numbers are exact."""
 
     def __init__(self, file: TextIO, what: str) -> None:
         self._columns = tuple(COLUMNS[what])

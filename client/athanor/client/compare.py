@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from athanor.client import _frames, _plot, paths
+from athanor.client import _html as html
 from athanor.client._frames import Kind
 from athanor.client._statistics import Summary, summarize
 from athanor.client.enums import RunState
@@ -75,7 +76,7 @@ class Comparison:
         return _frames.to_pandas(self._columns())
 
     def to_polars(self) -> "polars.DataFrame":
-        """Return a polars frame with a row for each run, as `to_pandas` does. Raises MissingExtraError without polars."""
+        """Return a polars frame as `to_pandas` returns a pandas one. Raises MissingExtraError without polars."""
         return _frames.to_polars(self._columns())
 
     def plot(self, metric: str | Sequence[str] | None = None, *, axes: "Axes | None" = None) -> "Figure":
@@ -209,10 +210,7 @@ def _labels(firsts: Sequence[Row], names: Mapping[str, str]) -> list[str]:
 
 
 def _short(value: Any) -> str:
-    if value is paths.MISSING:
-        return "(none)"
-    text = f"{value:.4g}" if isinstance(value, float) else str(value)
-    return text if len(text) <= 20 else f"{text[:19]}…"
+    return "(none)" if value is paths.MISSING else html.value(value, longest=20)
 
 
 def _completed(row: Row) -> bool:

@@ -64,7 +64,7 @@ class ProtocolError(AthanorError):
 
 
 class MissingExtraError(AthanorError, ImportError):
-    """A library is not installed that brings what was asked for; `extra` names the extra of `athanor` that installs it."""
+    """A library is not installed that this needs; `extra` names the extra of `athanor` that brings it."""
 
     def __init__(self, library: str, extra: str) -> None:
         super().__init__(f"{library} is not installed: pip install 'athanor[{extra}]'", name=library)

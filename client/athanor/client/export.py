@@ -136,7 +136,7 @@ class Writer:
             os.replace(self._partial, self._target)
 
     def abandon(self) -> Path | None:
-        """End the export unfinished; return where what was written by then is kept, None where there is no such file."""
+        """End the export unfinished. Return where what was written by then is kept, None where there is no file."""
         self._finish(durably=False)
         return self._partial
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _ROWS = 30  # of a table; what is left out is counted, and in the frames
 _METRICS = 8
+_PATHS = 8
 
 
 def run_html(run: Run) -> str:
@@ -34,11 +35,10 @@ def run_html(run: Run) -> str:
 def instance_html(instance: Instance) -> str:
     """An instance: what it is of, how often it ran, its configuration."""
     last = [", the last ", html.state(instance.last_run_state)] if instance.last_run_state else []
-    runs = "1 run" if instance.run_count == 1 else f"{instance.run_count} runs"
     return html.block(
         html.line(html.bold(instance.name or instance.id), f" of {instance.experiment} ", html.code(instance.id)),
         html.line(html.faint(instance.description)) if instance.description else "",
-        html.line(runs, *last),
+        html.line(html.count(instance.run_count, "run"), *last),
         _configuration(instance.configuration_json),
     )
 
@@ -48,7 +48,7 @@ def results_html(results: "Results") -> str:
     shown = list(results)[:_ROWS]
     rows = [(key, len(results[key]), html.value(results.last(key))) for key in shown]
     return html.block(
-        html.line(html.bold(f"{len(results.records)} results"), f" under {len(results)} keys"),
+        html.line(html.bold(html.count(len(results.records), "result")), " under ", html.count(len(results), "key")),
         html.table(("key", "values", "last"), rows),
         _left_out(len(results) - len(shown), "keys"),
     )
@@ -57,19 +57,21 @@ def results_html(results: "Results") -> str:
 def comparison_html(comparison: "Comparison") -> str:
     """A comparison: a line for each run, then for each group of repeats."""
     metrics = comparison.metrics[:_METRICS]
-    header = ("run", "group", "state", "duration", *comparison.paths, *metrics)
+    differing = comparison.paths[:_PATHS]
+    header = ("run", "group", "state", "duration", *differing, *metrics)
     labels = {row.run.id: group.label for group in comparison.groups for row in group.rows}
-    rows = [_comparison_row(row, labels[row.run.id], metrics) for row in comparison.rows[:_ROWS]]
+    rows = [_comparison_row(row, labels[row.run.id], differing, metrics) for row in comparison.rows[:_ROWS]]
     groups = [(group.label, *_group_cells(group, metrics)) for group in comparison.groups[:_ROWS]]
     repeated = any(len(group.rows) > 1 for group in comparison.groups)
     return html.block(
-        html.line(html.bold(f"{len(comparison.rows)} runs"), f", {len(comparison.paths)} paths differ"),
+        html.line(html.bold(html.count(len(comparison.rows), "run")), ", ", html.count(len(comparison.paths), "difference")),
         html.table(header, rows),
         _left_out(len(comparison.rows) - len(rows), "runs"),
         html.line(f"mean ± {comparison.confidence * 100:g} % interval (completed runs)") if repeated else "",
         html.table(("group", *metrics), groups) if repeated else "",
         _left_out(len(comparison.groups) - len(groups), "groups") if repeated else "",
         _left_out(len(comparison.metrics) - len(metrics), "metrics"),
+        _left_out(len(comparison.paths) - len(differing), "differences"),
     )
 
 
@@ -208,25 +210,28 @@ def _run_lines(run: Run, progress: Progress | None) -> list[Html]:
         if run.failure.detail:
             found.append(html.details("detail", html.text_block(run.failure.detail)))
     if run.log_count or run.result_count:
-        found.append(html.line(html.faint(f"{run.log_count} log entries, {run.result_count} results")))
+        found.append(html.line(html.faint(f"{html.count(run.log_count, 'log line')}, {html.count(run.result_count, 'result')}")))
     return found
 
 
 def _configuration(text: str) -> Html:
     if not text:
         return Html("")
-    pretty = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
-    return html.details("configuration", html.text_block(pretty))
+    try:
+        shown = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+    except ValueError:  # a number of thousands of digits, which Python does not turn into one
+        shown = text
+    return html.details("configuration", html.text_block(shown))
 
 
-def _comparison_row(row: "Row", label: str, metrics: Iterable[str]) -> list[object]:
+def _comparison_row(row: "Row", label: str, differing: Iterable[str], metrics: Iterable[str]) -> list[object]:
     run = row.run
     return [
         html.code(run.id),
         label,
         html.state(run.state),
         html.span(run.duration) if run.duration is not None else "",
-        *("" if value is paths.MISSING else html.value(value) for value in row.configuration.values()),
+        *("" if row.configuration[path] is paths.MISSING else html.value(row.configuration[path]) for path in differing),
         *(html.value(row.metrics[name]) if name in row.metrics else "" for name in metrics),
     ]
 

@@ -81,12 +81,16 @@ def differences(documents: Sequence[Any]) -> dict[Path, tuple[Any, ...]]:
     """Return each path at which not all documents have the same leaf, with what each of them has there, or MISSING.
 
     Objects are compared by name, lists by index. Numbers are the same when their values are: 1 and 1.0 are, 1 and true
-    are not.
+    are not. Where an object or a list is empty in one document and not in another, what is inside is the difference.
     """
     flat = [leaves(document) for document in documents]
     paths = dict.fromkeys(path for one in flat for path in one)
     every = {path: tuple(one.get(path, MISSING) for one in flat) for path in paths}
-    return {path: values for path, values in every.items() if not all(_same(values[0], value) for value in values)}
+    return {
+        path: values
+        for path, values in every.items()
+        if not all(_same(values[0], value) for value in values) and not _told_inside(path, values, flat)
+    }
 
 
 def diff(before: Any, after: Any) -> list[Difference]:
@@ -95,6 +99,15 @@ def diff(before: Any, after: Any) -> list[Difference]:
     It is empty exactly when they are the same.
     """
     return [Difference(path, old, new) for path, (old, new) in differences([before, after]).items()]
+
+
+def _told_inside(path: Path, values: Sequence[Any], flat: Sequence[dict[Path, Any]]) -> bool:
+    """Whether documents differ here only in that a container is empty, and has something inside where it is not."""
+    empty = next(value for value in values if value is not MISSING)
+    return empty in ({}, []) and all(
+        value == empty or (value is MISSING and any(other[: len(path)] == path for other in one))
+        for value, one in zip(values, flat, strict=True)
+    )
 
 
 def _same(one: Any, other: Any) -> bool:
