@@ -48,7 +48,7 @@ def results_html(results: "Results") -> str:
     shown = list(results)[:_ROWS]
     rows = [(key, len(results[key]), html.value(results.last(key))) for key in shown]
     return html.block(
-        html.line(html.bold(html.count(len(results.records), "result")), " under ", html.count(len(results), "key")),
+        html.line(html.bold(html.count(len(results.records), "result")), f" under {html.count(len(results), 'key')}"),
         html.table(("key", "values", "last"), rows),
         _left_out(len(results) - len(shown), "keys"),
     )
@@ -63,8 +63,9 @@ def comparison_html(comparison: "Comparison") -> str:
     rows = [_comparison_row(row, labels[row.run.id], differing, metrics) for row in comparison.rows[:_ROWS]]
     groups = [(group.label, *_group_cells(group, metrics)) for group in comparison.groups[:_ROWS]]
     repeated = any(len(group.rows) > 1 for group in comparison.groups)
+    runs, differences = html.count(len(comparison.rows), "run"), html.count(len(comparison.paths), "difference")
     return html.block(
-        html.line(html.bold(html.count(len(comparison.rows), "run")), ", ", html.count(len(comparison.paths), "difference")),
+        html.line(html.bold(runs), f", {differences}"),
         html.table(header, rows),
         _left_out(len(comparison.rows) - len(rows), "runs"),
         html.line(f"mean ± {comparison.confidence * 100:g} % interval (completed runs)") if repeated else "",
@@ -210,7 +211,8 @@ def _run_lines(run: Run, progress: Progress | None) -> list[Html]:
         if run.failure.detail:
             found.append(html.details("detail", html.text_block(run.failure.detail)))
     if run.log_count or run.result_count:
-        found.append(html.line(html.faint(f"{html.count(run.log_count, 'log line')}, {html.count(run.result_count, 'result')}")))
+        counts = html.count(run.log_count, "log line"), html.count(run.result_count, "result")
+        found.append(html.line(html.faint(", ".join(counts))))
     return found
 
 
@@ -231,7 +233,7 @@ def _comparison_row(row: "Row", label: str, differing: Iterable[str], metrics: I
         label,
         html.state(run.state),
         html.span(run.duration) if run.duration is not None else "",
-        *("" if row.configuration[path] is paths.MISSING else html.value(row.configuration[path]) for path in differing),
+        *("" if value is paths.MISSING else html.value(value) for value in map(row.configuration.get, differing)),
         *(html.value(row.metrics[name]) if name in row.metrics else "" for name in metrics),
     ]
 
