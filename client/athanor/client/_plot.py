@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 _WIDTH = 6.4  # inches, matplotlib's own
 _LINE = 0.35  # inches for each group
 _FRAME = 1.2  # inches for title and axis of a panel
+_DOT: dict[str, Any] = {"color": "C0", "markersize": 4}
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,9 @@ class Bar:
     """One group in a panel."""
 
     label: str
-    values: Sequence[float]  # of each run that has the metric
-    summary: Summary | None  # over those that completed; None: none did
+    completed: Sequence[float]  # of each completed run that has the metric
+    others: Sequence[float]  # of runs that have not completed: shown, but no part of the summary
+    summary: Summary | None  # None: no completed run has it
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,8 @@ def draw(panels: Sequence[Panel], axes: "Axes | None" = None) -> "Figure":
 def _panel(axes: Any, panel: Panel) -> None:
     """Groups from the top down: labels are long, and stay readable where they lie in lines."""
     for height, bar in enumerate(panel.bars):
-        values = list(map(float, bar.values))
-        axes.plot(values, [height] * len(values), "o", color="C0", alpha=0.4, markersize=4)
+        axes.plot(list(map(float, bar.completed)), [height] * len(bar.completed), "o", alpha=0.4, **_DOT)
+        axes.plot(list(map(float, bar.others)), [height] * len(bar.others), "o", alpha=0.4, fillstyle="none", **_DOT)
         summary = bar.summary
         if summary is None:
             continue
@@ -68,7 +70,9 @@ def _panel(axes: Any, panel: Panel) -> None:
     axes.set_yticks(range(len(panel.bars)), [_plain(bar.label) for bar in panel.bars])
     axes.set_ylim(len(panel.bars) - 0.5, -0.5)
     axes.set_xlabel(_plain(panel.metric))
-    axes.set_title(f"mean and {panel.confidence * 100:g} % interval of completed runs", fontsize="small")
+    hollow = "; hollow: others" if any(bar.others for bar in panel.bars) else ""
+    title = f"mean and {panel.confidence * 100:g} % interval of completed runs{hollow}"
+    axes.set_title(title, fontsize="small")
     axes.grid(axis="x", alpha=0.3)
 
 

@@ -98,14 +98,12 @@ class Comparison:
         return _plot.draw([self._panel(name) for name in chosen], axes)
 
     def _panel(self, metric: str) -> _plot.Panel:
-        bars = [
-            _plot.Bar(
-                group.label,
-                [row.metrics[metric] for row in group.rows if metric in row.metrics],
-                group.summaries.get(metric),
-            )
-            for group in self.groups
-        ]
+        bars = list[_plot.Bar]()
+        for group in self.groups:
+            having = [row for row in group.rows if metric in row.metrics]
+            completed = [row.metrics[metric] for row in having if _completed(row)]
+            others = [row.metrics[metric] for row in having if not _completed(row)]
+            bars.append(_plot.Bar(group.label, completed, others, group.summaries.get(metric)))
         return _plot.Panel(metric, bars, self.confidence)
 
     def _columns(self) -> Iterator[_frames.Column]:

@@ -10,7 +10,7 @@
 | `csv` | `.csv` | a table; a value is JSON text, a value that is a number is in `number` too |
 | `parquet` | `.parquet`, `.pq` | the same table with types, in row groups; needs the extra `parquet` |
 
-A run that goes on is exported as far as it has come. Results that are taken from a watch are never marked as superseded:
+A run that goes on is exported as far as it has come. Results taken from a watch are never marked as superseded:
 a later attempt may still do that, and a listing of results tells it.
 
 Columns of results: sequence, attempt, time, key, value, number, superseded. Columns of events: sequence, attempt, time,

@@ -340,14 +340,16 @@ def test_an_export_of_results_takes_nothing_else(tmp_path: Path):
         writer.write(EVENTS[2])
 
 
-@pytest.mark.parametrize(("format", "lines"), [("jsonl", 0), ("csv", 1)])
+@pytest.mark.parametrize(("format", "heading"), [("jsonl", 0), ("csv", 1)])
 def test_standard_output_has_each_line_at_once_and_stays_open(
-    format: str, lines: int, capsys: pytest.CaptureFixture[str]
+    format: str, heading: int, monkeypatch: pytest.MonkeyPatch
 ):
+    pipe = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(pipe, encoding="utf-8", newline=""))
     with open_writer("-", format) as writer:
         for count, item in enumerate(RESULTS, 1):
             writer.write(item)
-            assert capsys.readouterr().out.count("\n") == (1 if count > 1 else 1 + lines)
+            assert pipe.getvalue().count(b"\n") == heading + count
     assert not sys.stdout.closed
 
 

@@ -4,6 +4,7 @@ import io
 from typing import Any
 
 import pytest
+from athanor.client import RunState
 from athanor.client.compare import Comparison, compare
 from matplotlib import pyplot
 from matplotlib.figure import Figure
@@ -23,9 +24,10 @@ def comparison() -> Comparison:
     return compare(RUNS, results)
 
 
-def points(axes: Any) -> list[tuple[list[float], list[float]]]:
+def points(axes: Any, style: str = "full") -> list[tuple[list[float], list[float]]]:
     """The runs of each group: what is drawn without an interval."""
-    return [(list(line.get_xdata()), list(line.get_ydata())) for line in axes.lines if line.get_alpha() is not None]
+    dots = [line for line in axes.lines if line.get_alpha() is not None and line.get_fillstyle() == style]
+    return [(list(line.get_xdata()), list(line.get_ydata())) for line in dots]
 
 
 def intervals(axes: Any) -> list[tuple[float, float, float]]:
@@ -73,6 +75,15 @@ def test_a_figure_can_be_saved_and_is_not_shown_twice(comparison: Comparison):
     comparison.plot().savefig(image, format="png")
     assert image.getvalue().startswith(b"\x89PNG")
     assert pyplot.get_fignums() == []
+
+
+def test_a_run_that_has_not_completed_is_drawn_hollow():
+    runs = [run("r-1"), run("r-2", state=RunState.FAILED)]
+    (axes,) = compare(runs, {"r-1": [result("loss", 1.0)], "r-2": [result("loss", 9.0)]}).plot().axes
+    assert points(axes) == [([1.0], [0])]
+    assert points(axes, "none") == [([9.0], [0])]
+    assert intervals(axes) == [(1.0, 1.0, 1.0)]
+    assert axes.get_title() == "mean and 95 % interval of completed runs; hollow: others"
 
 
 def test_a_dollar_is_no_formula():
