@@ -1,8 +1,7 @@
 """Writing events and results to a file, while a run goes on too, at constant memory.
 
     with open_writer("results.parquet", what="results") as writer:
-        for result in client.runs.results(run.id):
-            writer.write(result)
+        writer.write(client.runs.results(run.id))
 
 | format | by suffix | what is in it |
 | --- | --- | --- |
@@ -118,19 +117,18 @@ class Writer:
         """How many have been written."""
         return self._count
 
-    def write(self, item: Event) -> None:
-        """Write one more. Raises TypeError for an event in an export of results that is no result."""
-        if self._what == "results" and not isinstance(item, Result):
-            raise TypeError(f"an export of results takes results, not {type(item).__name__}")
-        self._sink.write(item)
-        self._count += 1
-        if self._at_once:  # somebody may be reading along
-            self._file.flush()
+    def write(self, items: Iterable[Event]) -> None:
+        """Write each of them as it comes: a listing, a page of one, an EventBatch.
 
-    def write_all(self, items: Iterable[Event]) -> None:
-        """Write each of them as it comes."""
+        Raises TypeError for an event in an export of results that is no result.
+        """
         for item in items:
-            self.write(item)
+            if self._what == "results" and not isinstance(item, Result):
+                raise TypeError(f"an export of results takes results, not {type(item).__name__}")
+            self._sink.write(item)
+            self._count += 1
+            if self._at_once:  # somebody may be reading along
+                self._file.flush()
 
     def close(self) -> None:
         """End the export: the file is whole and takes its name."""

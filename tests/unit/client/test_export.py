@@ -49,14 +49,14 @@ EVENTS: list[Event] = [
 
 def written(path: Path, items: Sequence[Event], what: What = "results", format: str | None = None) -> Path:
     with open_writer(path, format, what) as writer:
-        writer.write_all(items)
+        writer.write(items)
         assert writer.count == len(items)
     return path
 
 
 def break_off(path: Path, items: Sequence[Event], error: BaseException) -> None:
     with open_writer(path) as writer:
-        writer.write_all(items)
+        writer.write(items)
         raise error
 
 
@@ -245,7 +245,7 @@ def test_a_file_has_its_name_when_it_is_whole(format: str, tmp_path: Path):
     path = tmp_path / f"a.{format}"
     path.write_text("what was there before")
     with open_writer(path) as writer:
-        writer.write_all(RESULTS)
+        writer.write(RESULTS)
         assert path.read_text() == "what was there before"
         assert sorted(os.listdir(tmp_path)) == sorted([f"a.{format}", f"a.partial.{format}"])
     assert os.listdir(tmp_path) == [f"a.{format}"]
@@ -284,7 +284,7 @@ class FullDisk:
 def test_a_full_disk_is_what_is_told_and_no_whole_file_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(_sinks, "Csv", lambda *_: FullDisk())
     with pytest.raises(OSError, match="No space left on device") as caught, open_writer(tmp_path / "a.csv") as writer:
-        writer.write(RESULTS[0])
+        writer.write(RESULTS[:1])
     (note,) = caught.value.__notes__
     assert note.startswith("the export is broken off, and what was written may not be readable")
     assert os.listdir(tmp_path) == ["a.partial.csv"]
@@ -337,7 +337,7 @@ def test_parquet_without_its_library_leaves_nothing_behind(tmp_path: Path, monke
 
 def test_an_export_of_results_takes_nothing_else(tmp_path: Path):
     with pytest.raises(TypeError, match="takes results, not LogEntry"), open_writer(tmp_path / "a.csv") as writer:
-        writer.write(EVENTS[2])
+        writer.write(EVENTS[2:3])
 
 
 @pytest.mark.parametrize(("format", "heading"), [("jsonl", 0), ("csv", 1)])
@@ -348,7 +348,7 @@ def test_standard_output_has_each_line_at_once_and_stays_open(
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(pipe, encoding="utf-8", newline=""))
     with open_writer("-", format) as writer:
         for count, item in enumerate(RESULTS, 1):
-            writer.write(item)
+            writer.write([item])
             assert pipe.getvalue().count(b"\n") == heading + count
     assert not sys.stdout.closed
 
