@@ -2,14 +2,14 @@
 
 The first four show themselves as the value of a cell. `live` follows a run in the cell below it:
 
-    live(client.runs.watch(run.id))
+    live(run)                                     of the client that blocks; or any watch: live(client.runs.watch(id))
 """
 
 import json
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from athanor.client import _extras, paths
 from athanor.client import _html as html
@@ -25,6 +25,20 @@ if TYPE_CHECKING:
 _ROWS = 30  # of a table; what is left out is counted, and in the frames
 _METRICS = 8
 _PATHS = 8
+_BEHIND = 1000  # events that a live view begins before the log's end: enough for its newest lines, and soon read
+
+
+class Watchable(Protocol):
+    """A run that can be watched: what the client that blocks gives."""
+
+    @property
+    def last_sequence(self) -> int:
+        """Of the newest event of its log that is known of."""
+        ...
+
+    def watch(self, *, after_sequence: int) -> Iterable[WatchItem]:
+        """Follow it from that position of its log to its end."""
+        ...
 
 
 def run_html(run: Run) -> str:
@@ -76,14 +90,16 @@ def comparison_html(comparison: "Comparison") -> str:
     )
 
 
-def live(watch: Iterable[WatchItem], *, lines: int = 10, interval: float = 0.25) -> Run | None:
+def live(run: Watchable | Iterable[WatchItem], *, lines: int = 10, interval: float = 0.25) -> Run | None:
     """Show a run below the cell while it goes on: state, progress, the newest log lines and results.
 
-    `watch` is what the synchronous client gives for a run; it is closed at the end. The view is renewed at most every
-    `interval` seconds. It ends with the run; interrupting the cell (Ctrl-C) ends the watching only, and the run goes
-    on. Returns the run as it was last seen. Raises what the watch raises, MissingExtraError without IPython.
+    `run` is a run of the client that blocks, of whose log the end is read, or a watch of one, which is read as it is
+    and closed at the end. The view is renewed at most every `interval` seconds. It ends with the run; interrupting the
+    cell (Ctrl-C) ends the watching only, and the run goes on. Returns the run as it was last seen. Raises what the
+    watch raises, MissingExtraError without IPython.
     """
     display: Callable[..., Any] = _extras.load("IPython.display").display
+    watch = run if isinstance(run, Iterable) else run.watch(after_sequence=max(0, run.last_sequence - _BEHIND))
     view = LiveView(lines)
     handle = display(view, display_id=True)  # None outside of IPython
     painter = _Painter(handle.update if handle is not None else _nothing, view, interval)

@@ -289,6 +289,23 @@ def test_the_watch_is_closed(monkeypatch: pytest.MonkeyPatch):
     assert watch.closed
 
 
+@pytest.mark.parametrize(("last_sequence", "position"), [(0, 0), (1000, 0), (5000, 4000)])
+def test_of_a_run_the_end_of_its_log_is_read(monkeypatch: pytest.MonkeyPatch, last_sequence: int, position: int):
+    Screen(monkeypatch)
+    asked: list[int] = []
+
+    class Bound:
+        def __init__(self) -> None:
+            self.last_sequence = last_sequence
+
+        def watch(self, *, after_sequence: int) -> Iterator[WatchItem]:
+            asked.append(after_sequence)
+            return iter([RunUpdated(RUNNING)])
+
+    assert live(Bound(), interval=60) is RUNNING
+    assert asked == [position]
+
+
 def test_a_display_that_fails_is_told(monkeypatch: pytest.MonkeyPatch):
     screen = Screen(monkeypatch)
     screen.broken = True
