@@ -72,7 +72,7 @@ def test_what_differs_between_two():
         Difference(("seed",), None, 0),
         Difference(("tags", 0), MISSING, "x"),
     ]
-    assert [one.name for one in diff(CONFIGURATION, after)][0] == "model.layers.1"
+    assert diff(CONFIGURATION, after)[0].name == "model.layers.1"
 
 
 @pytest.mark.parametrize(
