@@ -43,8 +43,8 @@ def connect(target: str | None = None, *, timeout: float = 30.0, retry_for: floa
 def connect_async(target: str | None = None, *, timeout: float = 30.0, retry_for: float = 10.0) -> "AsyncClient":
     """Return a client as `connect` does, for a program with an event loop. Call it, and close it, where that runs.
 
-        async with athanor.connect_async() as client:
-            print(await client.runs.list(limit=10).all())
+    async with athanor.connect_async() as client:
+        print(await client.runs.list(limit=10).all())
     """
     return _clients().AsyncClient(target, timeout=timeout, retry_for=retry_for)
 

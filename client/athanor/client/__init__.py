@@ -20,7 +20,8 @@ and where there is an event loop, the same with `await`:
 A class whose name begins with `Async` belongs to the client that awaits; without that beginning it is its twin of the
 client that blocks, with the same methods. Records, events and errors are the same for both: errors are drawn in
 `athanor.client.errors`, resources are in `athanor.client.resources`, events in `athanor.client.events`, what a watch of
-many gives in `athanor.client.changes`.
+many gives in `athanor.client.changes`. What is done with results is in `athanor.client.results`, `compare`, `export`,
+`notebook`, and `paths` for documents and where they differ.
 """
 
 from importlib import import_module
@@ -41,6 +42,7 @@ from athanor.client._async.watch import AsyncBatchWatch
 from athanor.client._async.watch_all import AsyncChangeWatch
 from athanor.client._outage import Interruption
 from athanor.client._page import Page
+from athanor.client._statistics import Summary
 from athanor.client.changes import (
     Begun,
     InstanceChanged,
@@ -51,6 +53,7 @@ from athanor.client.changes import (
     RunsItem,
     Synced,
 )
+from athanor.client.compare import Comparison
 from athanor.client.enums import AttemptOutcome, EventKind, FailureKind, LogFaultKind, LogLevel, RunState, Verdict
 from athanor.client.errors import (
     AlreadyExistsError,
@@ -61,6 +64,7 @@ from athanor.client.errors import (
     FailedPreconditionError,
     InternalError,
     InvalidArgumentError,
+    MissingExtraError,
     NotFoundError,
     PermissionDeniedError,
     PositionOutOfRangeError,
@@ -91,6 +95,7 @@ from athanor.client.events import (
     UnknownEvent,
     WatchItem,
 )
+from athanor.client.paths import Difference
 from athanor.client.resources import (
     Attempt,
     AttemptFinding,
@@ -107,6 +112,7 @@ from athanor.client.resources import (
     Validation,
     Verification,
 )
+from athanor.client.results import Results
 
 if TYPE_CHECKING:
     from athanor.client._sync.client import Client
@@ -205,6 +211,11 @@ __all__ = [
     "RunDeleted",
     "RunsItem",
     "Synced",
+    # What has been found
+    "Comparison",
+    "Difference",
+    "Results",
+    "Summary",
     # Errors
     "AthanorError",
     "TargetError",
@@ -212,6 +223,7 @@ __all__ = [
     "DeadlineExceededError",
     "WaitTimeoutError",
     "ProtocolError",
+    "MissingExtraError",
     "RefusedError",
     "InvalidArgumentError",
     "ConfigurationInvalidError",

@@ -6,6 +6,7 @@
      +- DeadlineExceededError (TimeoutError)        it did not answer in time
      +- WaitTimeoutError (TimeoutError)             the run has not ended in time; it goes on
      +- ProtocolError                               what it sent breaks the protocol
+     +- MissingExtraError (ImportError)             a library is not installed that this needs
      +- RefusedError                                it answered, and the answer is no
          +- InvalidArgumentError                    a field is wrong; `violations` says which and why
          |   +- ConfigurationInvalidError           the configuration does not fit the experiment
@@ -72,6 +73,14 @@ class WaitTimeoutError(AthanorError, TimeoutError):
 
 class ProtocolError(AthanorError):
     """What the orchestrator sent breaks the protocol; a fault of it, or of something on the way."""
+
+
+class MissingExtraError(AthanorError, ImportError):
+    """A library is not installed that this needs; `extra` names the extra of `athanor` that brings it."""
+
+    def __init__(self, library: str, extra: str) -> None:
+        super().__init__(f"{library} is not installed: pip install 'athanor[{extra}]'", name=library)
+        self.extra = extra
 
 
 @dataclass(frozen=True)

@@ -117,6 +117,11 @@ class InstanceRecord:
         """The configuration, the schema's defaults filled in."""
         return _json.parse(self.configuration_json or "{}")
 
+    def _repr_html_(self) -> str:
+        from athanor.client import notebook
+
+        return notebook.instance_html(self)
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -196,6 +201,11 @@ class RunRecord:
     def duration(self) -> timedelta | None:
         """From its first start to its end; None unless both are known."""
         return self.end_time - self.start_time if self.start_time and self.end_time else None
+
+    def _repr_html_(self) -> str:
+        from athanor.client import notebook
+
+        return notebook.run_html(self)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from itertools import combinations, product
 from typing import Any
 
 from athanor.experiment import RunContext, experiment
+
 from athanor_experiments.judge.comparison import Judgement, answering, ask_judge, measure, score
 from athanor_experiments.judge.configuration import Config
 from athanor_experiments.judge.ranking import Verdicts, rank

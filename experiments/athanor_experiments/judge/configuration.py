@@ -2,9 +2,10 @@
 
 from typing import Annotated
 
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
 from athanor_experiments.judge.prompts import PROMPTS
 from athanor_experiments.models import Api, Provider
-from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 ModelName = Annotated[str, Field(min_length=1, max_length=200)]
 

@@ -16,11 +16,12 @@ from types import TracebackType
 from typing import Annotated, Any, Self
 
 import httpx
+from pydantic import BaseModel, Field, SecretStr, ValidationError
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
+
 from athanor_experiments.models import Logprobs, Message, ModelError, ModelSetupError, Reply, Usage
 from athanor_experiments.models.configuration import Api
 from athanor_experiments.models.rate_limit import RateLimit
-from pydantic import BaseModel, Field, SecretStr, ValidationError
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 # What may be otherwise the next time. A request to complete a text changes nothing, so it may be sent again.
 PASSING_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})

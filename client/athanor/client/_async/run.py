@@ -15,7 +15,6 @@ from athanor.client.events import Event, EventFilter, LogEntry
 from athanor.client.resources import RunRecord, Verification
 
 if TYPE_CHECKING:
-    from athanor.client._async.client import AsyncClient
     from athanor.client._async.instance import AsyncInstance
     from athanor.client.results import Results
 

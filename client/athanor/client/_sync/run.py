@@ -17,7 +17,6 @@ from athanor.client.events import Event, EventFilter, LogEntry
 from athanor.client.resources import RunRecord, Verification
 
 if TYPE_CHECKING:
-    from athanor.client._sync.client import Client
     from athanor.client._sync.instance import Instance
     from athanor.client.results import Results
 

@@ -8,7 +8,7 @@ from athanor.client._bound import Bound, renew
 from athanor.client.resources import RunnerRecord
 
 if TYPE_CHECKING:
-    from athanor.client._sync.client import Client
+    pass
 
 
 class Runner(Bound["Client"], RunnerRecord):

@@ -8,9 +8,7 @@ from athanor_experiments.judge.bradley_terry import NotConnectedError, connected
 
 def expected_wins(strengths: list[float], games: float = 12) -> list[list[float]]:
     """What comes of it on average: of such wins the greatest likelihood is at the strengths themselves."""
-    return [
-        [0.0 if i == j else games * a / (a + b) for j, b in enumerate(strengths)] for i, a in enumerate(strengths)
-    ]
+    return [[0.0 if i == j else games * a / (a + b) for j, b in enumerate(strengths)] for i, a in enumerate(strengths)]
 
 
 def test_of_two_the_ratio_of_strengths_is_that_of_wins() -> None:

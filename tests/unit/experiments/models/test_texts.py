@@ -16,7 +16,7 @@ def test_it_is_there(name: str, capsys: pytest.CaptureFixture[str]) -> None:
 def test_they_are_what_they_are_called() -> None:
     assert texts.read("zen").startswith("The Zen of Python, by Tim Peters\n\nBeautiful is better than ugly.")
     assert "LATIN SMALL LETTER A\n" in texts.read("characters")
-    assert "The \"assert\" statement" in texts.read("reference")
+    assert 'The "assert" statement' in texts.read("reference")
     assert "    return " in texts.read("source")
     assert "Push an integer or bool." in texts.read("opcodes")
     assert "Command-line parsing library" in texts.read("docstrings")

@@ -1,0 +1,197 @@
+"""Writing events and results to a file, while a run goes on too, at constant memory.
+
+    with open_writer("results.parquet", what="results") as writer:
+        writer.write(client.runs.results(run.id))
+
+| format | by suffix | what is in it |
+| --- | --- | --- |
+| `jsonl` | `.jsonl`, `.ndjson` | a document a line, as `--json` prints it, every number as it was recorded |
+| `csv` | `.csv` | a table; a value is JSON text, a value that is a number is in `number` too |
+| `parquet` | `.parquet`, `.pq` | the same table with types, in row groups; needs the extra `parquet` |
+
+A run that goes on is exported as far as it has come. Results taken from a watch are never marked as superseded:
+a later attempt may still do that, and a listing of results tells it.
+
+Columns of results: sequence, attempt, time, key, value, number, superseded. Columns of events: sequence, attempt, time,
+kind, level, message, source, metadata, key, value, number, data. Parquet has `integer` behind `number`.
+"""
+
+import os
+import stat
+import sys
+from collections.abc import Iterable
+from enum import StrEnum
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self, TypeAlias
+
+from athanor.client import _sinks
+from athanor.client.events import Event, Result
+
+What: TypeAlias = Literal["events", "results"]
+
+STANDARD_OUTPUT = "-"
+
+
+class Format(StrEnum):
+    """How a file is written."""
+
+    JSONL = "jsonl"
+    CSV = "csv"
+    PARQUET = "parquet"
+
+
+_SUFFIXES = {
+    ".jsonl": Format.JSONL,
+    ".ndjson": Format.JSONL,
+    ".csv": Format.CSV,
+    ".parquet": Format.PARQUET,
+    ".pq": Format.PARQUET,
+}
+
+
+def format_of(path: str | os.PathLike[str], format: str | None = None) -> Format:
+    """Return the format asked for, or else what the suffix says; JSON Lines on standard output.
+
+    Raises ValueError when there is no such format, when the suffix says nothing, and for Parquet on standard output.
+    """
+    known = ", ".join(one.value for one in Format)
+    if format is not None:
+        if format not in [*Format]:
+            raise ValueError(f"there is no format {format!r}: choose one of {known}")
+        chosen = Format(format)
+    elif os.fspath(path) == STANDARD_OUTPUT:
+        chosen = Format.JSONL
+    else:
+        suffix = Path(path).suffix.lower()
+        if suffix not in _SUFFIXES:
+            raise ValueError(f"the name {os.fspath(path)!r} does not say in which format: choose one of {known}")
+        chosen = _SUFFIXES[suffix]
+    if chosen is Format.PARQUET and os.fspath(path) == STANDARD_OUTPUT:
+        raise ValueError("parquet cannot go to standard output: name a file, or choose jsonl or csv")
+    return chosen
+
+
+def open_writer(path: str | os.PathLike[str], format: str | None = None, what: What = "results") -> "Writer":
+    """Open `path` for events or for results; `-` is standard output.
+
+    The format is that of the suffix unless `format` says otherwise. Raises ValueError as `format_of` does, OSError when
+    the file cannot be written, MissingExtraError for Parquet without pyarrow: all at once, before anything is fetched.
+    """
+    if what not in _sinks.COLUMNS:
+        raise ValueError(f"there is no export of {what!r}: choose events or results")
+    return Writer(path, format_of(path, format), what)
+
+
+class Writer:
+    """An open export.
+
+    Until it ends a file has another name, `NAME.partial.SUFFIX` beside the one asked for, and takes its name only when
+    it is whole; what had that name before is replaced then. When an export is interrupted, or fails, what was written
+    by then is kept, readable, under the partial name, and a note on the exception says so. The next one writes over it.
+    What exists and is no regular file (a pipe, a device) is written to directly.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], format: Format, what: What) -> None:
+        self._what = what
+        self._count = 0
+        self._target: Path | None = None
+        self._partial: Path | None = None
+        self._file: Any = sys.stdout
+        self._at_once = os.fspath(path) == STANDARD_OUTPUT
+        if not self._at_once:
+            # A link stays what it is: the file that it leads to is replaced.
+            self._target = Path(os.path.realpath(path))
+            self._partial = _partial(self._target)
+            self._file = _open(self._partial or self._target, format)
+        try:
+            self._sink: _sinks.Sink = _sink(self._file, format, what)
+        except BaseException:
+            if self._partial is not None:
+                self._file.close()
+                self._partial.unlink()
+            raise
+
+    @property
+    def count(self) -> int:
+        """How many have been written."""
+        return self._count
+
+    def write(self, items: Iterable[Event]) -> None:
+        """Write each of them as it comes: a listing, a page of one, an EventBatch.
+
+        Raises TypeError for an event in an export of results that is no result.
+        """
+        for item in items:
+            if self._what == "results" and not isinstance(item, Result):
+                raise TypeError(f"an export of results takes results, not {type(item).__name__}")
+            self._sink.write(item)
+            self._count += 1
+            if self._at_once:  # somebody may be reading along
+                self._file.flush()
+
+    def close(self) -> None:
+        """End the export: the file is whole and takes its name."""
+        self._finish(durably=self._partial is not None)
+        if self._partial is not None and self._target is not None:
+            os.replace(self._partial, self._target)
+
+    def abandon(self) -> Path | None:
+        """End the export unfinished. Return where what was written by then is kept, None where there is no file."""
+        self._finish(durably=False)
+        return self._partial
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.close()
+            return
+        try:
+            kept = self.abandon()
+        except Exception as second:  # noqa: BLE001 - the first error is what matters: this one comes of it, mostly
+            error.add_note(f"the export is broken off, and what was written may not be readable: {second}")
+            return
+        if kept is not None:
+            error.add_note(f"the {self._count} {self._what} that were exported before that are in {kept}")
+
+    def _finish(self, *, durably: bool) -> None:
+        try:
+            self._sink.close()
+            self._file.flush()
+            if durably:  # a power cut must not leave an empty file under the name of a whole one
+                os.fsync(self._file.fileno())
+        finally:
+            if not self._at_once:
+                self._file.close()
+
+
+def _partial(target: Path) -> Path | None:
+    """The name to write under; None for what has to be written to directly."""
+    try:
+        mode = target.stat().st_mode
+    except FileNotFoundError:
+        mode = stat.S_IFREG
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(f"{target} is a folder: name a file in it")
+    return target.with_name(f"{target.stem}.partial{target.suffix}") if stat.S_ISREG(mode) else None
+
+
+def _open(path: Path, format: Format) -> Any:
+    if format is Format.PARQUET:
+        return path.open("wb")
+    # The writers end lines as their formats have it.
+    return path.open("w", encoding="utf-8", newline="")
+
+
+def _sink(file: Any, format: Format, what: What) -> _sinks.Sink:
+    match format:
+        case Format.JSONL:
+            return _sinks.JsonLines(file, what)
+        case Format.CSV:
+            return _sinks.Csv(file, what)
+        case Format.PARQUET:
+            return _sinks.Parquet(file, what)
