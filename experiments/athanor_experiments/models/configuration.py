@@ -19,41 +19,51 @@ class Api(BaseModel):
     model_config = ConfigDict(hide_input_in_errors=True, extra="forbid")
 
     base_url: str = Field(
-        "https://api.openai.com/v1",
+        default="https://api.openai.com/v1",
         pattern=BASE_URL_PATTERN,
         max_length=500,
         title="Base URL",
         description="Requests go to <base URL>/chat/completions. Without credentials and query.",
     )
     api_key_env: str = Field(
-        "OPENAI_API_KEY",
+        default="OPENAI_API_KEY",
         pattern=VARIABLE_PATTERN,
         title="Variable with the API key",
         description="Name of the environment variable on the runner that holds the key; empty for a server without.",
     )
-    temperature: float = Field(1.0, ge=0, le=2, title="Temperature", json_schema_extra={"step": 0.1})
+    temperature: float = Field(default=1.0, ge=0, le=2, title="Temperature", json_schema_extra={"step": 0.1})
     logprobs: bool = Field(
-        True, title="Log-probabilities", description="Ask for the log-probability of each token; not all servers tell."
+        default=True,
+        title="Log-probabilities",
+        description="Ask for the log-probability of each token; not all servers tell.",
     )
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = Field(
-        "max_tokens", title="Field for the longest reply", description="What the server calls it."
+        default="max_tokens", title="Field for the longest reply", description="What the server calls it."
     )
     timeout_s: float = Field(
-        60.0, ge=0.1, le=3600, title="Timeout (s)", description="Of one request, from the first byte to the last."
+        default=60.0,
+        ge=0.1,
+        le=3600,
+        title="Timeout (s)",
+        description="Of one request, from the first byte to the last.",
     )
     max_tries: int = Field(
-        5, ge=1, le=20, title="Tries", description="How often a request is sent in all when it fails in passing."
+        default=5,
+        ge=1,
+        le=20,
+        title="Tries",
+        description="How often a request is sent in all when it fails in passing.",
     )
     max_backoff_s: float = Field(
-        60.0,
+        default=60.0,
         ge=0,
         le=3600,
         title="Longest pause (s)",
         description="Between two tries. A server that asks for a longer one has failed.",
     )
     requests_per_minute: int = Field(
-        60, ge=1, le=100_000, title="Requests a minute", description="Of all conversations together."
+        default=60, ge=1, le=100_000, title="Requests a minute", description="Of all conversations together."
     )
     tokens_per_minute: int = Field(
-        100_000, ge=100, le=1_000_000_000, title="Tokens a minute", description="Of all conversations together."
+        default=100_000, ge=100, le=1_000_000_000, title="Tokens a minute", description="Of all conversations together."
     )
