@@ -1,6 +1,7 @@
-"""Confidence intervals of proportions."""
+"""Confidence intervals of proportions, and percentiles."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
@@ -38,3 +39,11 @@ def wilson(count: int, of: int, confidence: float) -> tuple[float, float] | None
     half = z * math.sqrt(rate * (1 - rate) / of + z * z / (4 * of * of)) / scale
     # At the ends it is exact; the arithmetic is not.
     return (0.0 if count == 0 else center - half, 1.0 if count == of else center + half)
+
+
+def percentile(ordered: Sequence[float], share: float) -> float:
+    """Of sorted values, between which it is interpolated linearly (type 7 of Hyndman and Fan, 1996)."""
+    at = share * (len(ordered) - 1)
+    below = int(at)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (at - below) * (ordered[above] - ordered[below])

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
 
-from athanor_experiments.intervals import Proportion
+from athanor_experiments.intervals import Proportion, percentile
 from athanor_experiments.judge.bradley_terry import NotConnectedError, log_strengths
 from athanor_experiments.judge.comparison import score
 
@@ -102,14 +102,6 @@ def position_preference(rounds: Sequence[Verdicts]) -> Proportion:
     """
     verdicts = "".join(rounds)
     return Proportion(verdicts.count("A"), verdicts.count("A") + verdicts.count("B"))
-
-
-def percentile(ordered: Sequence[float], share: float) -> float:
-    """Of sorted values, between which it is interpolated linearly (type 7 of Hyndman and Fan, 1996)."""
-    at = share * (len(ordered) - 1)
-    below = int(at)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (at - below) * (ordered[above] - ordered[below])
 
 
 def _interval(values: Sequence[float], confidence: float) -> list[float] | None:

@@ -101,8 +101,9 @@ class OpenAICompatible:
         headers = {} if key is None else {"Authorization": f"Bearer {key.get_secret_value()}"}
         # A redirect is not followed: it would take the key to another server.
         self._client = httpx.AsyncClient(headers=headers, timeout=api.timeout_s, follow_redirects=False)
-        # It logs every request at `info`, which the run's log would be full of.
-        logging.getLogger("httpx").setLevel(logging.WARNING)
+        # They log every request, and at `debug` what came back, which the run's log would be full of.
+        for name in ("httpx", "httpcore"):
+            logging.getLogger(name).setLevel(logging.WARNING)
 
     async def __aenter__(self) -> Self:
         return self

@@ -7,21 +7,23 @@ cannot be asked: for them the change is a declared statistic; see `detection`.
 
 Results: `pair_I/switch_T/run_N` for each conversation, with model, question, answer, log-probabilities and usage of
 each turn; those that failed are results as well, say why, and do not end the run. At the end one `summary`, with the
-rates of detection and false alarm of each pair and their Wilson intervals.
+rates of detection and false alarm of each pair, by its key `pair_I`, and their Wilson intervals.
 
 The order of questions goes by run number through a cyclic Latin square, the queue of conversations is shuffled by the
 run's seed. A checkpoint after each conversation: a run that may have several attempts repeats none that was finished.
 """
 
+import random
 from typing import Any
 
 from athanor.experiment import RunContext, experiment
 
 from athanor_experiments.models import Models, ModelSetupError, open_models
 from athanor_experiments.parallel import work_through
+from athanor_experiments.seeds import derive
 from athanor_experiments.substrate_shift import detection
 from athanor_experiments.substrate_shift.configuration import Config
-from athanor_experiments.substrate_shift.conversation import Outcome, hold
+from athanor_experiments.substrate_shift.conversation import Conversation, Outcome, hold
 from athanor_experiments.substrate_shift.design import Condition, conditions, shuffled
 
 
@@ -49,7 +51,8 @@ async def converse(ctx: RunContext[Config], models: Models) -> None:
     outcomes: list[Outcome | None] = ctx.restored["outcomes"] if ctx.restored else [None] * len(all_conditions)
     todo = [condition for condition in shuffled(all_conditions, ctx.rng) if outcomes[condition.index] is None]
     done = len(all_conditions) - len(todo)
-    ctx.info(f"{len(all_conditions)} conversations of {len(config.pairs)} pairs", {"done_before": done})
+    before = f", {done} of them held by an earlier attempt" if done else ""
+    ctx.info(f"{len(all_conditions)} conversations of {_counted(len(config.pairs), 'pair')} of models{before}")
 
     async def converse_once(condition: Condition) -> None:
         held = await hold(
@@ -61,39 +64,62 @@ async def converse(ctx: RunContext[Config], models: Models) -> None:
             between=ctx.raise_if_cancelled,
         )
         outcome = detection.outcome_of(held)
+        change = None if isinstance(outcome, str) else detection.change_of_perplexity(outcome)
         outcomes[condition.index] = outcome
-        ctx.result(condition.key, held.to_result(outcome if isinstance(outcome, float) else None))
-        if held.error is not None:
+        if held.error is None:
+            ctx.info(describe_conversation(held, change))
+        else:
             ctx.warn(f"{condition.key} failed at turn {len(held.turns) + 1}: {held.error}", held.error.to_result())
+        ctx.result(condition.key, held.to_result(change))
         # Behind the result that belongs to it. No other conversation can come between: nothing is awaited.
         ctx.checkpoint({"outcomes": outcomes})
 
     await work_through(ctx, todo, converse_once, parallelism=config.parallelism, done=done)
 
-    finished = [
-        (condition, outcome) for condition in all_conditions if (outcome := outcomes[condition.index]) is not None
-    ]
-    pairs = [
-        detection.summarize(
-            [one for one in finished if one[0].pair == number],
-            deviations=config.threshold_deviations,
+    pairs: dict[str, dict[str, Any]] = {}
+    for number in range(1, len(config.pairs) + 1):
+        ctx.raise_if_cancelled()
+        held: list[tuple[Condition, Outcome]] = [
+            (one, outcome)
+            for one in all_conditions
+            if one.pair == number and (outcome := outcomes[one.index]) is not None
+        ]
+        pairs[f"pair_{number}"] = detection.summarize(
+            held,
+            false_alarm_rate=config.false_alarm_rate,
             confidence=config.confidence,
+            rng=random.Random(derive(ctx.seed, "threshold", number)),
         )
-        for number in range(1, len(config.pairs) + 1)
-    ]
     method = "perplexity" if config.provider == "local" else "verdict"
     ctx.result("summary", {"seed": ctx.seed, "provider": config.provider, "method": method, "pairs": pairs})
-    for pair in pairs:
-        ctx.info(describe(pair), {"pair": pair["pair"]})
+    for key, pair in pairs.items():
+        ctx.info(f"{key}: {describe(pair)}")
+
+
+def describe_conversation(held: Conversation, change: float | None) -> str:
+    """One line for people, about a conversation that did not fail."""
+    condition = held.condition
+    switch = "" if condition.is_control else f", from turn {condition.switch_turn} on {condition.model_b}"
+    if held.verdict is not None:
+        found = f"says {held.verdict.said}" + ("" if held.verdict.turn is None else f" from turn {held.verdict.turn}")
+    else:
+        found = "an empty answer" if change is None else f"perplexity changes by {change:.3f} nats"
+    return f"{condition.key}: {condition.model_a}{switch}: {found}"
 
 
 def describe(pair: dict[str, Any]) -> str:
     """One line for people."""
     named = f"{pair['model_a']} and then {pair['model_b']}"
     if pair["detection"]["rate"] is None or pair["false_alarm"]["rate"] is None:
-        return f"{named}: too few conversations to tell, {pair['failed']} of {pair['conversations']} failed"
+        failed = f"{pair['failed']} of {pair['conversations']} failed"
+        fewest = f"a threshold needs {detection.FEWEST_CONTROLS} controls, and so as many runs_per_pair"
+        return f"{named}: too few conversations to tell: {failed if pair['failed'] else fewest}"
     detected, alarmed = (
         f"{rate['rate']:.0%} ({rate['interval'][0]:.0%} to {rate['interval'][1]:.0%})"
         for rate in (pair["detection"], pair["false_alarm"])
     )
     return f"{named}: noticed {detected}, false alarms {alarmed}"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -24,7 +24,7 @@ class Config(BaseModel):
     pairs: list[ModelPair] = Field(
         [ModelPair(model_a="reference", model_b="source"), ModelPair(model_a="reference", model_b="reference")],
         min_length=1,
-        max_length=20,
+        max_length=10,
         title="Pairs of models",
         description="A pair of the same model twice shows how often a change is seen where there is none.",
     )
@@ -52,13 +52,13 @@ class Config(BaseModel):
     confidence: float = Field(
         0.95, ge=0.5, le=0.999, title="Confidence level", description="Of the intervals around the rates."
     )
-    threshold_deviations: float = Field(
-        3.0,
-        ge=0,
-        le=10,
-        title="Threshold (standard deviations)",
-        description="How far above the mean of the controls a change of perplexity counts. Local models only.",
-        json_schema_extra={"step": 0.5},
+    false_alarm_rate: float = Field(
+        0.05,
+        ge=0.01,
+        le=0.5,
+        title="False-alarm rate",
+        description="For which the threshold of a change is set, on the controls. Local models only.",
+        json_schema_extra={"step": 0.01},
     )
     provider: Provider = Field(
         "local",

@@ -11,8 +11,12 @@ from athanor_experiments.substrate_shift.design import TURNS, Condition, questio
 from athanor_experiments.substrate_shift.questions import QUESTIONS, SYSTEM, VERDICT
 
 Said = Literal["same", "changed", "unclear"]
-Outcome = Said | float | Literal["failed"]
-"""What the statistics need of a conversation: what the model said, or the change of perplexity, or that it failed."""
+Outcome = Said | Literal["failed"] | list[float]
+"""What the statistics need of a conversation: what the model said; or that it failed; or the log-perplexity of each
+answer under the first model."""
+
+DECIMALS = 4
+"""Of log-perplexities. What is recorded is also what is computed with, so that anybody can do it again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +37,7 @@ class Turn:
             "question": QUESTIONS[self.question],
             "question_number": self.question + 1,
             **_reply_result(self.reply),
-            "log_perplexity_under_first": None if self.log_perplexity is None else round(self.log_perplexity, 6),
+            "log_perplexity_under_first": self.log_perplexity,
         }
 
 
@@ -105,7 +109,8 @@ async def hold(
         for turn, question in enumerate(question_order(condition.run, len(QUESTIONS)), 1):
             reply = await say(QUESTIONS[question], turn)
             surprise = models.log_perplexity(condition.model_a, messages, reply.text)
-            held.turns.append(Turn(turn, condition.model_at(turn), question, reply, surprise))
+            rounded = None if surprise is None else round(surprise, DECIMALS)
+            held.turns.append(Turn(turn, condition.model_at(turn), question, reply, rounded))
             messages.append(Message("assistant", reply.text))
         if ask:
             reply = await say(VERDICT, TURNS + 1)

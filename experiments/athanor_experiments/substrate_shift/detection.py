@@ -8,21 +8,34 @@ the first model. The change of a conversation is the greatest difference, over t
 been, between the mean from that turn on and the mean before it: the statistic of a change in mean, with the place
 unknown (D. M. Hawkins, "Testing a sequence of observations for a shift in location", Journal of the American
 Statistical Association 72, 1977), without its weights, so that it stays in nats. It does not know where the switch was,
-and is the same for controls. The threshold of a pair is the mean of its controls' changes and so many of their standard
-deviations. A control is held against the threshold of the other controls, as its own would make it look harmless.
+and is the same for controls.
+
+The threshold of a pair is set on its controls, for a rate of false alarms that the configuration names. A local model
+answers each question anew, so conversations in which nothing changes can be made of the controls' answers, drawn with
+replacement (the bootstrap; B. Efron and R. J. Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 16): the
+threshold is the quantile of their changes. Ten controls have a hundred answers; their own ten changes would be too few
+to say what is rare. No control is held against a threshold that it has helped to set: for each it is set on the others.
+
+The intervals are those of rates at this threshold. That it was set on so many controls and no more is not in them.
 """
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean, stdev
+from itertools import accumulate
 from typing import Any
 
-from athanor_experiments.intervals import Proportion
+from athanor_experiments.intervals import Proportion, percentile
 from athanor_experiments.substrate_shift.conversation import Conversation, Outcome
 from athanor_experiments.substrate_shift.design import CONTROL, SWITCH_TURNS, TURNS, Condition
 
 FEWEST_CONTROLS = 3
 """For a threshold: two others must be left to hold each against."""
+
+RESAMPLES = 2000
+"""Conversations that are made of the controls' answers, for each threshold."""
+
+_PLACES = tuple(turn - 1 for turn in SWITCH_TURNS if turn != CONTROL)  # answers before a switch
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +53,8 @@ def change_of_perplexity(log_perplexities: Sequence[float]) -> float:
     """
     if len(log_perplexities) != TURNS:
         raise ValueError(f"{len(log_perplexities)} answers, not {TURNS}")
-    return max(
-        abs(fmean(log_perplexities[turn - 1 :]) - fmean(log_perplexities[: turn - 1]))
-        for turn in SWITCH_TURNS
-        if turn != CONTROL
-    )
+    sums = list(accumulate(log_perplexities))
+    return max(abs((sums[-1] - sums[place - 1]) / (TURNS - place) - sums[place - 1] / place) for place in _PLACES)
 
 
 def outcome_of(held: Conversation) -> Outcome:
@@ -54,22 +64,31 @@ def outcome_of(held: Conversation) -> Outcome:
     if held.verdict is not None:
         return held.verdict.said
     # An answer may be empty, and then nothing can be said about it.
-    return round(change_of_perplexity(held.log_perplexities), 6) if len(held.log_perplexities) == TURNS else "unclear"
+    return held.log_perplexities if len(held.log_perplexities) == TURNS else "unclear"
 
 
-def threshold(changes: Sequence[float], deviations: float) -> float:
-    """The change above which one counts as noticed, by those of at least two controls."""
-    return fmean(changes) + deviations * stdev(changes)
+def threshold(controls: Sequence[Sequence[float]], false_alarm_rate: float, rng: random.Random) -> float:
+    """The change above which one counts as noticed, in nats a token.
+
+    Args:
+        controls: log-perplexities of the answers of each control. false_alarm_rate: the share of conversations without
+        a change that shall be above it. rng: for the RESAMPLES.
+    """
+    answers = [value for control in controls for value in control]
+    changes = sorted(change_of_perplexity(rng.choices(answers, k=TURNS)) for _ in range(RESAMPLES))
+    return percentile(changes, 1 - false_alarm_rate)
 
 
-def decide(outcomes: Sequence[tuple[Condition, Outcome]], deviations: float) -> tuple[list[Decided], float | None]:
+def decide(
+    outcomes: Sequence[tuple[Condition, Outcome]], false_alarm_rate: float, rng: random.Random
+) -> tuple[list[Decided], float | None]:
     """Whether each conversation of a pair was noticed, and the threshold of the pair.
 
     Those that failed are left out, and those that the threshold cannot be set for: all that have a statistic, when
     there are fewer than FEWEST_CONTROLS controls with one. There is no threshold where the models were asked.
     """
-    controls = [value for condition, value in outcomes if condition.is_control and isinstance(value, float)]
-    limit = threshold(controls, deviations) if len(controls) >= FEWEST_CONTROLS else None
+    controls = [value for condition, value in outcomes if condition.is_control and not isinstance(value, str)]
+    limit = threshold(controls, false_alarm_rate, rng) if len(controls) >= FEWEST_CONTROLS else None
 
     decided: list[Decided] = []
     seen_controls = 0
@@ -78,22 +97,23 @@ def decide(outcomes: Sequence[tuple[Condition, Outcome]], deviations: float) -> 
             if value != "failed":
                 decided.append(Decided(condition.switch_turn, value == "changed"))
         elif limit is not None:
+            held_against = limit
             if condition.is_control:
                 others = controls[:seen_controls] + controls[seen_controls + 1 :]
                 seen_controls += 1
-                decided.append(Decided(condition.switch_turn, value > threshold(others, deviations)))
-            else:
-                decided.append(Decided(condition.switch_turn, value > limit))
+                held_against = threshold(others, false_alarm_rate, rng)
+            decided.append(Decided(condition.switch_turn, change_of_perplexity(value) > held_against))
     return decided, limit
 
 
-def summarize(outcomes: Sequence[tuple[Condition, Outcome]], *, deviations: float, confidence: float) -> dict[str, Any]:
+def summarize(
+    outcomes: Sequence[tuple[Condition, Outcome]], *, false_alarm_rate: float, confidence: float, rng: random.Random
+) -> dict[str, Any]:
     """The rates of one pair, over all of its conversations. Those that failed count in neither."""
-    decided, limit = decide(outcomes, deviations)
+    decided, limit = decide(outcomes, false_alarm_rate, rng)
     first = outcomes[0][0]
     values = [value for _, value in outcomes]
     return {
-        "pair": first.pair,
         "model_a": first.model_a,
         "model_b": first.model_b,
         "detection": _rate([one for one in decided if one.switch_turn != CONTROL]).to_result(confidence),

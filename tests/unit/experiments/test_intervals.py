@@ -1,7 +1,7 @@
-"""Wilson's interval by values that are in print."""
+"""Wilson's interval by values that are in print, and percentiles."""
 
 import pytest
-from athanor_experiments.intervals import Proportion, wilson
+from athanor_experiments.intervals import Proportion, percentile, wilson
 
 Z = 1.959963984540054
 
@@ -39,3 +39,8 @@ def test_more_confidence_is_a_wider_interval() -> None:
     assert narrow is not None
     assert wide is not None
     assert wide[0] < narrow[0] < 0.5 < narrow[1] < wide[1]
+
+
+@pytest.mark.parametrize(("share", "value"), [(0, 1), (0.25, 2), (0.5, 3), (0.9, 4.6), (1, 5)])
+def test_percentiles_are_interpolated(share: float, value: float) -> None:
+    assert percentile([1, 2, 3, 4, 5], share) == pytest.approx(value)

@@ -3,8 +3,7 @@
 import random
 from typing import Any
 
-import pytest
-from athanor_experiments.judge.ranking import count_wins, percentile, position_preference, rank
+from athanor_experiments.judge.ranking import count_wins, position_preference, rank
 
 MODELS = ["one", "two", "three"]
 OPTIONS: dict[str, Any] = {"prior_wins": 0.5, "resamples": 100, "confidence": 0.95}
@@ -55,8 +54,3 @@ def test_answers_of_one_prompt_are_drawn_together() -> None:
     ranking = rank([["AB", "BA", "AB"]], MODELS[:2], rng=random.Random(1), **OPTIONS)
     for entry in ranking["ranking"]:
         assert entry["interval"] == [entry["log_strength"]] * 2
-
-
-@pytest.mark.parametrize(("share", "value"), [(0, 1), (0.25, 2), (0.5, 3), (0.9, 4.6), (1, 5)])
-def test_percentiles_are_interpolated(share: float, value: float) -> None:
-    assert percentile([1, 2, 3, 4, 5], share) == pytest.approx(value)

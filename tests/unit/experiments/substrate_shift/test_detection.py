@@ -1,9 +1,13 @@
 """The statistics by numbers that were worked out by hand."""
 
+import random
+from statistics import fmean
+from typing import Any
+
 import pytest
 from athanor_experiments.substrate_shift.configuration import ModelPair
 from athanor_experiments.substrate_shift.conversation import Outcome
-from athanor_experiments.substrate_shift.design import Condition, conditions
+from athanor_experiments.substrate_shift.design import CONTROL, TURNS, Condition, conditions
 from athanor_experiments.substrate_shift.detection import change_of_perplexity, decide, summarize, threshold
 
 PAIR = [ModelPair(model_a="one", model_b="two")]
@@ -12,6 +16,10 @@ PAIR = [ModelPair(model_a="one", model_b="two")]
 def outcomes(runs: int, control: list[Outcome], switched: list[Outcome]) -> list[tuple[Condition, Outcome]]:
     """The same outcomes by run number at every turn of the switch."""
     return [(one, (control if one.is_control else switched)[one.run - 1]) for one in conditions(PAIR, runs)]
+
+
+def summed(given: list[tuple[Condition, Outcome]]) -> dict[str, Any]:
+    return summarize(given, false_alarm_rate=0.05, confidence=0.95, rng=random.Random(1))
 
 
 @pytest.mark.parametrize(
@@ -33,20 +41,46 @@ def test_the_change_needs_all_answers() -> None:
         change_of_perplexity([1.0] * 9)
 
 
-def test_the_threshold_is_so_many_deviations_above_the_mean_of_the_controls() -> None:
-    assert threshold([1.0, 2.0, 3.0], 2.0) == pytest.approx(2.0 + 2.0 * 1.0)
+def test_of_ten_different_answers_the_threshold_is_the_quantile_of_what_can_be_made_of_them() -> None:
+    """With answers of 0 and 1 alone, a change is above 0.99 in the rare case that it is the greatest that there is."""
+    half = [[0.0, 1.0] * 5] * 3
+    assert threshold(half, 0.005, random.Random(1)) == 1.0  # two in a row, and eight of the other: 4 of 1024 and more
+    assert 0.3 < threshold(half, 0.5, random.Random(1)) < 0.6
+    assert threshold([[2.0] * TURNS] * 3, 0.01, random.Random(1)) == 0.0
 
 
-def test_a_switch_is_held_against_all_controls_and_a_control_against_the_others() -> None:
-    # The others of 9 are 1, 2 and 3, with the threshold 2 + 3 * 1; with 9 among them it would be 3.75 + 3 * 3.59.
-    decided, limit = decide(outcomes(4, [1.0, 2.0, 3.0, 9.0], [14.0, 15.0, 2.0, 2.0]), 3.0)
-    assert limit == pytest.approx(3.75 + 3 * 3.5939764)
-    assert [one.noticed for one in decided if one.switch_turn == 0] == [False, False, False, True]
-    assert [one.noticed for one in decided if one.switch_turn == 3] == [False, True, False, False]
+@pytest.mark.parametrize(("runs", "rate"), [(10, 0.05), (30, 0.05), (100, 0.01)])
+def test_as_many_conversations_without_a_change_are_above_the_threshold_as_it_is_set_for(
+    runs: int, rate: float
+) -> None:
+    """Skewed, as perplexities are. Over many pairs, each with controls and a threshold of its own."""
+    rng = random.Random(7)
+
+    def conversation() -> list[float]:
+        return [rng.lognormvariate(0.0, 0.5) for _ in range(TURNS)]
+
+    above: list[bool] = []
+    for _ in range(40):
+        limit = threshold([conversation() for _ in range(runs)], rate, rng)
+        above += [change_of_perplexity(conversation()) > limit for _ in range(200)]
+    # A little more often, on the average: what is rarer than all answers of the controls is not in the threshold.
+    assert 0.7 * rate <= fmean(above) <= 1.5 * rate
+
+
+def test_a_control_is_held_against_a_threshold_that_it_has_not_helped_to_set() -> None:
+    """The third control alone has a change. With its own answers in the pool its change would be nothing rare."""
+    flat, changed = [1.0] * TURNS, [1.0] * 4 + [9.0] * 6
+    decided, limit = decide(outcomes(3, [flat, flat, changed], [flat, changed, flat]), 0.05, random.Random(1))
+    assert limit is not None
+    assert [one.noticed for one in decided if one.switch_turn == CONTROL] == [False, False, True]
+    assert change_of_perplexity(changed) == 8.0
+    assert 4.0 < limit < 8.0
+    assert [one.noticed for one in decided if one.switch_turn == 3] == [False, True, False]
 
 
 def test_with_two_controls_there_is_no_threshold_and_so_no_rate() -> None:
-    summary = summarize(outcomes(2, [1.0, 2.0], [9.0, 9.0]), deviations=3, confidence=0.95)
+    flat: Outcome = [1.0] * TURNS
+    summary = summed(outcomes(2, [flat, flat], [flat, flat]))
     assert summary["threshold"] is None
     nothing = {"count": 0, "of": 0, "rate": None, "interval": None}
     assert summary["detection"] == summary["false_alarm"] == nothing
@@ -54,7 +88,7 @@ def test_with_two_controls_there_is_no_threshold_and_so_no_rate() -> None:
 
 def test_what_models_say_is_counted_and_failures_are_left_out() -> None:
     given: list[Outcome] = ["changed", "same", "unclear", "failed"]
-    summary = summarize(outcomes(4, ["same", "changed", "same", "same"], given), deviations=3, confidence=0.95)
+    summary = summed(outcomes(4, ["same", "changed", "same", "same"], given))
     assert summary["detection"]["count"] == 4  # one at each of four turns
     assert summary["detection"]["of"] == 12
     assert summary["detection"]["rate"] == pytest.approx(1 / 3, abs=1e-6)

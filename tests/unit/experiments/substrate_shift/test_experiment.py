@@ -1,10 +1,12 @@
 """The whole experiment with local models: what it records, that it tells models apart, and that it goes on."""
 
+import re
 from typing import Any
 
 import pytest
 from athanor.experiment.testing import ConfigurationError, run_experiment
 from athanor_experiments.substrate_shift import describe, substrate_shift
+from athanor_experiments.substrate_shift.detection import change_of_perplexity
 
 TINY: dict[str, Any] = {
     "pairs": [{"model_a": "zen", "model_b": "zen/2"}],
@@ -20,14 +22,14 @@ def test_two_different_models_are_told_apart_and_two_equal_ones_are_not() -> Non
     assert run.outcome == "completed"
     (summary,) = run.results["summary"]
     assert (summary["seed"], summary["provider"], summary["method"]) == (7, "local", "perplexity")
-    different, equal = summary["pairs"]
+    different, equal = summary["pairs"]["pair_1"], summary["pairs"]["pair_2"]
 
     assert different["detection"]["rate"] >= 0.9
-    assert different["false_alarm"]["rate"] <= 0.2
+    assert different["false_alarm"]["rate"] <= 0.3
     assert different["detection"]["interval"][0] > different["false_alarm"]["interval"][1]
 
     assert equal["detection"]["rate"] <= 0.2
-    assert equal["false_alarm"]["rate"] <= 0.2
+    assert equal["false_alarm"]["rate"] <= 0.3
     assert equal["detection"]["interval"][0] < equal["false_alarm"]["interval"][1]
 
 
@@ -82,7 +84,7 @@ def test_killed_after_any_event_it_goes_on_and_no_conversation_is_repeated() -> 
 
 
 def test_a_cancelled_run_keeps_the_conversations_that_were_finished() -> None:
-    run = run_experiment(substrate_shift, TINY | {"parallelism": 1}, seed=7, cancel_after=4)
+    run = run_experiment(substrate_shift, TINY | {"parallelism": 1}, seed=7, cancel_after=6)
     assert run.outcome == "cancelled"
     assert "summary" not in run.results
     assert len(run.results) == len(run.checkpoints) == 2
@@ -99,7 +101,39 @@ def test_a_model_that_there_is_not_fails_the_run_with_those_that_there_are(name:
 
 def test_too_few_conversations_are_said_to_be_too_few() -> None:
     run = run_experiment(substrate_shift, TINY, seed=7)
-    assert run.messages[-1] == "zen and then zen/2: too few conversations to tell, 0 of 5 failed"
+    needs = "a threshold needs 3 controls, and so as many runs_per_pair"
+    assert run.messages[-1] == f"pair_1: zen and then zen/2: too few conversations to tell: {needs}"
+
+
+def test_the_log_says_what_came_of_each_conversation_and_of_an_earlier_attempt() -> None:
+    run = run_experiment(substrate_shift, TINY | {"parallelism": 1}, seed=7)
+    assert run.messages[0] == "5 conversations of 1 pair of models"
+    found = sorted(run.messages[1:-1])
+    change = run.results["pair_1/switch_3/run_1"][0]["log_perplexity_change"]
+    assert re.fullmatch(r"pair_1/switch_0/run_1: zen: perplexity changes by \d\.\d{3} nats", found[0])
+    assert found[1] == f"pair_1/switch_3/run_1: zen, from turn 3 on zen/2: perplexity changes by {change:.3f} nats"
+
+    killed = run_experiment(substrate_shift, TINY, seed=7, kill_after=8)
+    rest = run_experiment(substrate_shift, TINY, seed=7, after=killed)
+    done = len(killed.checkpoints)
+    assert done > 0
+    assert rest.messages[0] == f"5 conversations of 1 pair of models, {done} of them held by an earlier attempt"
+
+
+def test_what_is_recorded_is_what_is_computed_with() -> None:
+    run = run_experiment(substrate_shift, TINY, seed=7)
+    for key in [key for key in run.results if key != "summary"]:
+        (result,) = run.results[key]
+        recorded = [turn["log_perplexity_under_first"] for turn in result["turns"]]
+        assert result["log_perplexity_change"] == round(change_of_perplexity(recorded), 6)
+
+
+def test_the_summary_can_be_compared_over_runs() -> None:
+    """Numbers under keys, none of them in a list, are what a comparison of runs takes."""
+    run = run_experiment(substrate_shift, TINY | {"runs_per_pair": 3}, seed=7)
+    (summary,) = run.results["summary"]
+    assert isinstance(summary["pairs"]["pair_1"]["detection"]["rate"], float)
+    assert isinstance(summary["pairs"]["pair_1"]["false_alarm"]["rate"], float)
 
 
 def test_a_line_for_people() -> None:
@@ -112,11 +146,13 @@ def test_a_line_for_people() -> None:
     "wrong",
     [
         {"pairs": []},
+        {"pairs": [{"model_a": "zen", "model_b": "zen"}] * 11},
         {"pairs": [{"model_a": "zen"}]},
         {"runs_per_pair": 0},
         {"runs_per_pair": 101},
         {"parallelism": 0},
         {"parallelism": 11},
+        {"false_alarm_rate": 0},
         {"provider": "remote"},
         {"api": {"base_url": "nowhere"}},
         {"questions": 3},

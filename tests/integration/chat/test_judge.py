@@ -1,0 +1,62 @@
+"""Answers judged over real HTTP."""
+
+from athanor.experiment.testing import run_experiment
+from athanor_experiments.judge import judge
+from athanor_experiments.judge.prompts import JUDGE_SYSTEM
+
+from tests.support.chat import KEY, assert_the_key_is_in_none_of_it, configuration
+from tests.support.chat_server import Answer, ChatServer, Request, completion
+
+
+def test_a_judge_over_http_sees_every_pair_in_both_orders_and_ranks() -> None:
+    """The judge takes the longer answer, and what is shown first where they are as long."""
+    lengths = {"long": 30, "short": 10, "brief": 10}
+
+    def respond(request: Request) -> Answer:
+        if request.body["messages"][0]["content"] != JUDGE_SYSTEM:
+            return completion("x" * lengths[request.body["model"]])
+        _, _, after = request.last.partition("=== Answer A ===\n")
+        first, _, after = after.partition("\n=== End of answer A ===")
+        _, _, after = after.partition("=== Answer B ===\n")
+        second, _, _ = after.partition("\n=== End of answer B ===")
+        return completion(f"I prefer length.\nVERDICT: {'B' if len(second) > len(first) else 'A'}")
+
+    config = {
+        "models": ["short", "long", "brief"],
+        "judge_model": "judge",
+        "prompts": ["Say x.", "Say it again."],
+        "resamples": 50,
+    }
+    with ChatServer(respond) as server:
+        run = run_experiment(judge, configuration(server, **config), seed=7, capture=True)
+    assert run.outcome == "completed"
+    assert_the_key_is_in_none_of_it(run)
+    (ranking,) = run.results["ranking"]
+    assert ranking["ranking"][0]["model"] == "long"
+    won = {entry["model"]: (entry["won"], entry["tied"], entry["lost"]) for entry in ranking["ranking"]}
+    assert won == {"long": (4, 0, 0), "short": (0, 2, 2), "brief": (0, 2, 2)}
+    # Two of three pairs go by the answer, and one by the position, whoever stands there.
+    assert ranking["first_position"]["count"] == 8
+    assert ranking["first_position"]["of"] == 12
+    (pair,) = run.results["comparison/1/1/1/3"]
+    assert (pair["in_order"]["verdict"], pair["swapped"]["verdict"], pair["score"]) == ("A", "A", 0.5)
+
+
+def test_a_model_that_does_not_answer_is_compared_with_nobody() -> None:
+    def respond(request: Request) -> Answer:
+        if request.body["model"] == "mute":
+            return Answer(400, f"{KEY} may not")
+        if request.body["messages"][0]["content"] == JUDGE_SYSTEM:
+            return completion("VERDICT: TIE")
+        return completion("An answer.")
+
+    config = {"models": ["one", "two", "mute"], "judge_model": "judge", "prompts": ["Say x."], "resamples": 50}
+    with ChatServer(respond) as server:
+        run = run_experiment(judge, configuration(server, **config), seed=7)
+    assert run.outcome == "completed"
+    assert_the_key_is_in_none_of_it(run)
+    assert run.results["answer/1/1/3"][0]["error"]["kind"] == "http_400"
+    assert run.results["comparison/1/1/1/3"][0]["score"] is None
+    (ranking,) = run.results["ranking"]
+    assert ranking["groups"] == [["one", "two"], ["mute"]]
+    assert ranking["verdicts_missing"] == 4

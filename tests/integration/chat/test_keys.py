@@ -1,0 +1,63 @@
+"""The key is in a header of the request, and nowhere else."""
+
+import json
+
+import httpx
+import pytest
+from athanor_experiments.models import ModelError, ModelSetupError
+from athanor_experiments.models.openai_compatible import HIDDEN
+
+from tests.support.chat import KEY, VARIABLE, ask, in_order, models_of
+from tests.support.chat_server import Answer, ChatServer, completion
+
+
+@pytest.mark.parametrize(
+    ("answer", "shown"),
+    [
+        (Answer(401, json.dumps({"error": {"message": f"Incorrect API key provided: {KEY}"}})), HIDDEN),
+        (Answer(400, f"headers: Authorization: Bearer {KEY}"), HIDDEN),
+        (Answer(500, ("x" * 290) + KEY), "xxx"),  # cut off in the middle of it
+    ],
+)
+async def test_a_server_that_repeats_the_key_in_an_error_does_not_get_it_into_ours(answer: Answer, shown: str) -> None:
+    with ChatServer(in_order(answer)) as server, pytest.raises(ModelError) as caught:
+        await ask(server, max_tries=1)
+    assert KEY[:12] not in str(caught.value)
+    assert shown in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+async def test_a_model_that_repeats_the_key_does_not_get_it_into_a_result() -> None:
+    spelled = {KEY[:10]: -1.0, KEY[10:]: -1.0}
+    with ChatServer(in_order(completion(f"It is {KEY}.", logprobs=spelled))) as server:
+        reply = await ask(server)
+    assert reply.text == f"It is {HIDDEN}."
+    assert reply.logprobs is None, "its tokens would spell it"
+
+
+async def test_a_placeholder_for_a_key_is_a_word_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "EMPTY")
+    with ChatServer(in_order(completion("The EMPTY set."))) as server:
+        assert (await ask(server)).text == "The EMPTY set."
+    assert server.requests[0].headers["authorization"] == "Bearer EMPTY"
+
+
+@pytest.mark.parametrize("value", [None, "", "  ", "two words", "caf\u00e9", "line\nbreak"])
+async def test_without_a_usable_key_nothing_begins(monkeypatch: pytest.MonkeyPatch, value: str | None) -> None:
+    if value is None:
+        monkeypatch.delenv(VARIABLE)
+    else:
+        monkeypatch.setenv(VARIABLE, value)
+    says = f"the environment variable {VARIABLE} "
+    with ChatServer(in_order(completion("x"))) as server, pytest.raises(ModelSetupError, match=says) as caught:
+        await ask(server)
+    assert server.requests == []
+    assert not value or not value.strip() or value not in str(caught.value)
+
+
+async def test_the_client_does_not_show_the_key_when_it_is_shown_itself() -> None:
+    with ChatServer(in_order(completion("x"))) as server:
+        async with models_of(server) as models:
+            shown = repr(models) + repr(vars(models)) + repr(vars(models)["_client"].headers)
+    assert KEY not in shown
+    assert isinstance(vars(models)["_client"], httpx.AsyncClient)

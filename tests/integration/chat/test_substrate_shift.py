@@ -1,0 +1,129 @@
+"""Whole conversations over real HTTP, whatever the server does."""
+
+from typing import Any
+
+from athanor.experiment.testing import run_experiment
+from athanor_experiments.substrate_shift import substrate_shift
+from athanor_experiments.substrate_shift.questions import VERDICT
+
+from tests.support.chat import KEY, assert_the_key_is_in_none_of_it, configuration
+from tests.support.chat_server import Answer, ChatServer, Request, completion
+
+
+def shift(server: ChatServer, runs: int = 1, **changes: Any) -> dict[str, Any]:
+    pairs = [{"model_a": "one", "model_b": "two"}]
+    return configuration(server, pairs=pairs, runs_per_pair=runs, parallelism=3, **changes)
+
+
+def notices(request: Request) -> Answer:
+    """A model that notices every change: it knows, because all that it said before is signed."""
+    model, last = request.body["model"], request.last
+    if last != VERDICT:
+        return completion(f"Signed, {model}.", logprobs={"Signed,": -0.1, f" {model}.": -0.2})
+    authors = {message["content"] for message in request.body["messages"] if message["role"] == "assistant"}
+    return completion("SAME" if authors == {f"Signed, {model}."} else "CHANGED\n3")
+
+
+def test_conversations_over_http_in_spite_of_all_that_goes_wrong() -> None:
+    """Every third request fails in another way, and none of it is in the numbers."""
+    troubles = [
+        Answer(429, "", {"Retry-After": "0"}),
+        Answer(500, f"Bearer {KEY}"),
+        Answer(200, "not JSON"),
+        Answer(502, ""),
+    ]
+
+    def respond(request: Request) -> Answer:
+        third, rest = divmod(request.number, 3)
+        return troubles[third % 4] if rest == 0 else notices(request)
+
+    with ChatServer(respond) as server:
+        config = shift(server, runs=2)
+        config["api"]["max_tries"] = 20
+        run = run_experiment(substrate_shift, config, seed=7, capture=True)
+    assert run.outcome == "completed"
+    assert_the_key_is_in_none_of_it(run)
+    assert server.most_at_once <= 3
+
+    (summary,) = run.results["summary"]
+    assert summary["method"] == "verdict"
+    pair = summary["pairs"]["pair_1"]
+    assert (pair["detection"]["count"], pair["detection"]["of"]) == (8, 8)
+    assert (pair["false_alarm"]["count"], pair["false_alarm"]["of"]) == (0, 2)
+    assert pair["threshold"] is None
+
+    (result,) = run.results["pair_1/switch_3/run_2"]
+    assert [turn["model"] for turn in result["turns"]] == ["one"] * 2 + ["two"] * 8
+    assert result["turns"][0]["logprobs"] == {"tokens": ["Signed,", " one."], "logprobs": [-0.1, -0.2]}
+    assert result["turns"][0]["usage"] == {"prompt_tokens": 12, "completion_tokens": 3}
+    assert result["verdict"]["said_turn"] == 3
+
+
+def test_as_many_conversations_go_on_at_once_as_are_allowed() -> None:
+    with ChatServer(notices) as server:
+        run_experiment(substrate_shift, shift(server, runs=2), seed=7)
+    assert server.most_at_once == 3
+
+
+def test_a_failed_conversation_is_a_result_and_does_not_end_the_run_and_is_not_repeated() -> None:
+    def respond(request: Request) -> Answer:
+        if request.body["model"] == "two":
+            return Answer(404, f"no model two for {KEY}")
+        return notices(request)
+
+    with ChatServer(respond) as server:
+        run = run_experiment(substrate_shift, shift(server), seed=7)
+        assert run.outcome == "completed"
+        assert_the_key_is_in_none_of_it(run)
+        (result,) = run.results["pair_1/switch_7/run_1"]
+        assert result["state"] == "failed"
+        assert result["error"]["kind"] == "http_404"
+        assert len(result["turns"]) == 6
+        pair = run.results["summary"][0]["pairs"]["pair_1"]
+        assert (pair["failed"], pair["detection"]["rate"], pair["false_alarm"]["of"]) == (4, None, 1)
+        assert len([entry for entry in run.logs if entry.level == "warn"]) == 4
+
+        asked = len(server.requests)
+        again = run_experiment(substrate_shift, shift(server), seed=7, after=run)
+        assert len(server.requests) == asked, "a later attempt repeats none, failed ones included"
+        assert again.standing_results["summary"][-1] == run.results["summary"][0]
+
+
+def test_killed_over_http_it_goes_on_where_it_was() -> None:
+    with ChatServer(notices) as server:
+        whole = run_experiment(substrate_shift, shift(server), seed=7)
+        for events in (1, 4, 8):
+            killed = run_experiment(substrate_shift, shift(server), seed=7, kill_after=events)
+            # Another server: at this one, requests of the killed attempt may still arrive.
+            with ChatServer(notices) as other:
+                rest = run_experiment(substrate_shift, shift(other), seed=7, after=killed)
+            assert rest.standing_results == whole.results
+            assert len(other.requests) == 11 * (5 - len(killed.checkpoints))
+
+
+def test_cancelled_in_the_middle_of_conversations_it_goes_no_further_than_their_next_turn() -> None:
+    """All begin at once; half of them fail at their first turn, and with the first such result comes the request."""
+
+    def respond(request: Request) -> Answer:
+        return Answer(404, "gone") if request.body["model"] == "gone" else notices(request)
+
+    with ChatServer(respond) as server:
+        pairs = [{"model_a": "gone", "model_b": "gone"}, {"model_a": "one", "model_b": "one"}]
+        config = configuration(server, pairs=pairs, runs_per_pair=1, parallelism=10)
+        run = run_experiment(substrate_shift, config, seed=7, cancel_after=2)
+    assert run.outcome == "cancelled"
+    assert run.results
+    assert all(result["state"] == "failed" for (result,) in run.results.values())
+    assert 0 < len([request for request in server.requests if request.body["model"] == "one"]) < 5 * 11
+
+
+def test_without_the_variable_the_run_fails_and_says_which() -> None:
+    with ChatServer(notices) as server:
+        config = shift(server)
+        config["api"]["api_key_env"] = "ATHANOR_TEST_NO_SUCH_KEY"
+        run = run_experiment(substrate_shift, config, seed=7)
+    assert run.outcome == "failed"
+    assert run.failure is not None
+    assert run.failure.kind == "reported"
+    assert "the environment variable ATHANOR_TEST_NO_SUCH_KEY is not set" in run.failure.message
+    assert server.requests == []
