@@ -12,7 +12,7 @@ a verdict that was not to be had says why, and does not end the run.
 A checkpoint after each number of each prompt: a run that may have several attempts repeats none that was finished.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
 from typing import Any
@@ -67,11 +67,15 @@ async def compare_all(ctx: RunContext[Config], models: Models) -> None:
     todo = [one for one in rounds if verdicts[one.index] is None]
     done = len(rounds) - len(todo)
     pairs = len(config.models) * (len(config.models) - 1) // 2
-    ctx.info(f"{len(rounds)} rounds of {len(config.models)} answers and {pairs} pairs", {"done_before": done})
+    before = f", {done} of them judged by an earlier attempt" if done else ""
+    ctx.info(
+        f"{len(rounds)} rounds of {len(config.models)} answers and {pairs} {'pair' if pairs == 1 else 'pairs'}{before}"
+    )
 
     async def play(one: Round) -> None:
         answers = await answer_all(ctx, models, one)
         judgements = await judge_all(ctx, models, one, answers)
+        ctx.info(f"prompt {one.prompt}, answers {one.number}: {describe_round(config.models, judgements)}")
         # Recorded together when all of it is there. Nothing is awaited, so nobody else's checkpoint comes between.
         for number, answer in enumerate(answers, 1):
             ctx.result(f"answer/{one.key}/{number}", answer_result(config.models[number - 1], answer))
@@ -95,6 +99,7 @@ async def compare_all(ctx: RunContext[Config], models: Models) -> None:
         resamples=config.resamples,
         confidence=config.confidence,
         rng=ctx.rng,
+        between=ctx.raise_if_cancelled,
     )
     method = "perplexity" if config.provider == "local" else "verdict"
     made = {"seed": ctx.seed, "provider": config.provider, "method": method, "judge_model": config.judge_model}
@@ -160,11 +165,23 @@ def comparison_result(models: Sequence[str], i: int, j: int, in_order: Judgement
     }
 
 
+def describe_round(models: Sequence[str], judgements: Mapping[tuple[int, int], tuple[Judgement, Judgement]]) -> str:
+    """One line for people: who was better than whom (`>`), neither (`=`), or that it was not said (`?`)."""
+    signs = {1.0: ">", 0.5: "=", 0.0: "<", None: "?"}
+    return ", ".join(
+        f"{models[i]} {signs[score(in_order.verdict, swapped.verdict)]} {models[j]}"
+        for (i, j), (in_order, swapped) in judgements.items()
+    )
+
+
 def describe(ranking: dict[str, Any]) -> str:
     """One line for people."""
     if not ranking["connected"]:
         groups = "; ".join(", ".join(group) for group in ranking["groups"])
         return f"no ranking: the wins connect these models only within groups: {groups}"
     return "from the strongest: " + ", ".join(
-        f"{entry['model']} {entry['log_strength']:+.2f}" for entry in ranking["ranking"]
+        f"{entry['model']} {entry['log_strength']:+.2f} ({entry['interval'][0]:+.2f} to {entry['interval'][1]:+.2f})"
+        if entry["interval"]
+        else f"{entry['model']} {entry['log_strength']:+.2f}"
+        for entry in ranking["ranking"]
     )

@@ -1,7 +1,8 @@
 """From the verdicts to a ranking with intervals."""
 
+import math
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -34,12 +35,15 @@ def rank(
     resamples: int,
     confidence: float,
     rng: random.Random,
+    between: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """The models from the strongest to the weakest, with log-strengths, intervals, wins, ties and losses.
 
     The intervals are percentiles of a bootstrap over prompts (B. Efron and R. J. Tibshirani, "An Introduction to the
     Bootstrap", 1993, chapter 13): the comparisons of one prompt share its answers, and are drawn together. A resample
     whose wins do not connect all models has no strengths; it is left out, and counted.
+
+    `between` is called before each resample; what it raises is raised.
 
     Where the wins do not connect all models there is no ranking: strengths are None, and `groups` says which do.
     """
@@ -53,7 +57,7 @@ def rank(
     except NotConnectedError as error:
         groups = error.groups
     else:
-        samples = bootstrap(by_prompt, len(models), prior_wins, resamples, rng)
+        samples = bootstrap(by_prompt, len(models), prior_wins, resamples, rng, between)
 
     entries = [
         {
@@ -70,6 +74,8 @@ def rank(
         "connected": strengths is not None,
         "groups": [[models[number] for number in group] for group in groups],
         "ranking": entries,
+        # By model once more: a comparison of runs takes no numbers out of lists.
+        "log_strengths": {entry["model"]: entry["log_strength"] for entry in entries},
         "wins": wins,
         "models": list(models),
         "confidence": confidence,
@@ -82,14 +88,23 @@ def rank(
 
 
 def bootstrap(
-    by_prompt: Sequence[Sequence[Verdicts]], models: int, prior_wins: float, resamples: int, rng: random.Random
+    by_prompt: Sequence[Sequence[Verdicts]],
+    models: int,
+    prior_wins: float,
+    resamples: int,
+    rng: random.Random,
+    between: Callable[[], None] = lambda: None,
 ) -> list[list[float]]:
     """The log-strengths of resamples of the prompts, without those that have none."""
     samples: list[list[float]] = []
+    # Verdicts are read once, and not for each resample anew.
+    counted = [count_wins(verdicts, models) for verdicts in by_prompt]
     for _ in range(resamples):
-        drawn = [verdicts for one in rng.choices(by_prompt, k=len(by_prompt)) for verdicts in one]
+        between()
+        drawn = rng.choices(counted, k=len(counted))
+        wins = [list(map(math.fsum, zip(*rows, strict=True))) for rows in zip(*drawn, strict=True)]
         try:
-            samples.append(log_strengths(count_wins(drawn, models), prior_wins=prior_wins))
+            samples.append(log_strengths(wins, prior_wins=prior_wins))
         except NotConnectedError:
             continue
     return samples

@@ -52,7 +52,9 @@ async def converse(ctx: RunContext[Config], models: Models) -> None:
     todo = [condition for condition in shuffled(all_conditions, ctx.rng) if outcomes[condition.index] is None]
     done = len(all_conditions) - len(todo)
     before = f", {done} of them held by an earlier attempt" if done else ""
-    ctx.info(f"{len(all_conditions)} conversations of {_counted(len(config.pairs), 'pair')} of models{before}")
+    ctx.info(
+        f"{len(all_conditions)} conversations of {len(config.pairs)} {'pair' if len(config.pairs) == 1 else 'pairs'} of models{before}"
+    )
 
     async def converse_once(condition: Condition) -> None:
         held = await hold(
@@ -119,7 +121,3 @@ def describe(pair: dict[str, Any]) -> str:
         for rate in (pair["detection"], pair["false_alarm"])
     )
     return f"{named}: noticed {detected}, false alarms {alarmed}"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -53,13 +53,42 @@ def test_a_cancelled_run_has_no_ranking() -> None:
     assert "ranking" not in run.results
 
 
+def test_a_cancelled_run_does_not_wait_for_its_intervals() -> None:
+    whole = run_experiment(judge, TINY, seed=7)
+    before_ranking = len(whole.events) - 3  # without the ranking, the line about it and the end
+    run = run_experiment(judge, TINY, seed=7, cancel_after=before_ranking)
+    assert run.outcome == "cancelled"
+    assert len(run.checkpoints) == 3
+    assert "ranking" not in run.results
+
+
+def test_the_log_says_what_came_of_each_round() -> None:
+    run = run_experiment(judge, TINY | {"models": ["zen", "zen/1", "zen/2"], "parallelism": 1}, seed=7)
+    assert run.messages[0] == "3 rounds of 3 answers and 3 pairs"
+    assert len(run.messages) == 5
+    assert run.messages[1] == "prompt 1, answers 1: zen > zen/1, zen > zen/2, zen/1 < zen/2"
+    killed = run_experiment(judge, TINY, seed=7, kill_after=8)
+    assert len(killed.checkpoints) == 1
+    rest = run_experiment(judge, TINY, seed=7, after=killed)
+    assert rest.messages[0] == "3 rounds of 2 answers and 1 pair, 1 of them judged by an earlier attempt"
+
+
+def test_strengths_are_there_by_model_for_a_comparison_of_runs() -> None:
+    (ranking,) = run_experiment(judge, TINY, seed=7).results["ranking"]
+    assert ranking["log_strengths"] == {entry["model"]: entry["log_strength"] for entry in ranking["ranking"]}
+
+
 def test_there_is_a_dozen_different_prompts() -> None:
     assert len(set(PROMPTS)) == 12
 
 
 def test_lines_for_people() -> None:
-    entries = [{"model": "one", "log_strength": 0.5}, {"model": "two", "log_strength": -0.5}]
-    assert describe({"connected": True, "ranking": entries}) == "from the strongest: one +0.50, two -0.50"
+    entries = [
+        {"model": "one", "log_strength": 0.5, "interval": [0.25, 1.0]},
+        {"model": "two", "log_strength": -0.5, "interval": None},
+    ]
+    line = "from the strongest: one +0.50 (+0.25 to +1.00), two -0.50"
+    assert describe({"connected": True, "ranking": entries}) == line
     groups = {"connected": False, "groups": [["one"], ["two", "three"]]}
     assert describe(groups) == "no ranking: the wins connect these models only within groups: one; two, three"
 
