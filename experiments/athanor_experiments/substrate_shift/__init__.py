@@ -52,9 +52,8 @@ async def converse(ctx: RunContext[Config], models: Models) -> None:
     todo = [condition for condition in shuffled(all_conditions, ctx.rng) if outcomes[condition.index] is None]
     done = len(all_conditions) - len(todo)
     before = f", {done} of them held by an earlier attempt" if done else ""
-    ctx.info(
-        f"{len(all_conditions)} conversations of {len(config.pairs)} {'pair' if len(config.pairs) == 1 else 'pairs'} of models{before}"
-    )
+    pairs = "1 pair" if len(config.pairs) == 1 else f"{len(config.pairs)} pairs"
+    ctx.info(f"{len(all_conditions)} conversations of {pairs} of models{before}")
 
     async def converse_once(condition: Condition) -> None:
         held = await hold(
@@ -78,7 +77,7 @@ async def converse(ctx: RunContext[Config], models: Models) -> None:
 
     await work_through(ctx, todo, converse_once, parallelism=config.parallelism, done=done)
 
-    pairs: dict[str, dict[str, Any]] = {}
+    summaries: dict[str, dict[str, Any]] = {}
     for number in range(1, len(config.pairs) + 1):
         ctx.raise_if_cancelled()
         held: list[tuple[Condition, Outcome]] = [
@@ -86,15 +85,15 @@ async def converse(ctx: RunContext[Config], models: Models) -> None:
             for one in all_conditions
             if one.pair == number and (outcome := outcomes[one.index]) is not None
         ]
-        pairs[f"pair_{number}"] = detection.summarize(
+        summaries[f"pair_{number}"] = detection.summarize(
             held,
             false_alarm_rate=config.false_alarm_rate,
             confidence=config.confidence,
             rng=random.Random(derive(ctx.seed, "threshold", number)),
         )
     method = "perplexity" if config.provider == "local" else "verdict"
-    ctx.result("summary", {"seed": ctx.seed, "provider": config.provider, "method": method, "pairs": pairs})
-    for key, pair in pairs.items():
+    ctx.result("summary", {"seed": ctx.seed, "provider": config.provider, "method": method, "pairs": summaries})
+    for key, pair in summaries.items():
         ctx.info(f"{key}: {describe(pair)}")
 
 
