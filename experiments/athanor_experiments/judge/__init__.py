@@ -39,7 +39,7 @@ async def judge(ctx: RunContext[Config]) -> None:
         async with open_models(config.provider, config.api, names, config.parallelism) as models:
             await compare_all(ctx, models)
     except ModelSetupError as error:
-        ctx.fail(error)
+        ctx.fail(str(error))  # without its traceback: it is the configuration that has to change
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from athanor_experiments.judge.prompts import PROMPTS
 from athanor_experiments.models import Api, Provider
+from athanor_experiments.models.configuration import NAMES
 
 ModelName = Annotated[str, Field(min_length=1, max_length=200)]
 
@@ -20,7 +21,7 @@ class Config(BaseModel):
         min_length=2,
         max_length=10,
         title="Models",
-        description="Those that are compared.",
+        description=f"Those that are compared. {NAMES}",
         json_schema_extra={"uniqueItems": True},
     )
     judge_model: ModelName = Field(

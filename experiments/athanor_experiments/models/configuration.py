@@ -6,6 +6,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Provider = Literal["local", "openai_compatible"]
 
+NAMES = (
+    "As the provider calls it. Local: reference, docstrings, source, opcodes, characters or zen, and how many "
+    "characters it learns together if wanted, 1 to 8: reference/3."
+)
+"""What a model may be called, for descriptions."""
+
 # Without credentials and without a query, where keys are put, too: what is configured is stored and shown.
 BASE_URL_PATTERN = r"^https?://[^/@?#\s]+(/[^@?#\s]*)?$"
 # The name of a variable. A key that was put here by mistake mostly has a character that a name cannot have.

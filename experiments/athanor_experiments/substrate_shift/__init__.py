@@ -39,7 +39,7 @@ async def substrate_shift(ctx: RunContext[Config]) -> None:
         async with open_models(config.provider, config.api, names, config.parallelism) as models:
             await converse(ctx, models)
     except ModelSetupError as error:
-        ctx.fail(error)
+        ctx.fail(str(error))  # without its traceback: it is the configuration that has to change
 
 
 async def converse(ctx: RunContext[Config], models: Models) -> None:
@@ -94,7 +94,8 @@ async def converse(ctx: RunContext[Config], models: Models) -> None:
     method = "perplexity" if config.provider == "local" else "verdict"
     ctx.result("summary", {"seed": ctx.seed, "provider": config.provider, "method": method, "pairs": summaries})
     for key, pair in summaries.items():
-        ctx.info(f"{key}: {describe(pair)}")
+        say = ctx.warn if pair["failed"] else ctx.info
+        say(f"{key}: {describe(pair)}")
 
 
 def describe_conversation(held: Conversation, change: float | None) -> str:

@@ -3,6 +3,7 @@
 from pydantic import BaseModel, ConfigDict, Field
 
 from athanor_experiments.models import Api, Provider
+from athanor_experiments.models.configuration import NAMES
 
 
 class ModelPair(BaseModel):
@@ -10,7 +11,9 @@ class ModelPair(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    model_a: str = Field(min_length=1, max_length=200, title="First model", description="Begins every conversation.")
+    model_a: str = Field(
+        min_length=1, max_length=200, title="First model", description=f"Begins every conversation. {NAMES}"
+    )
     model_b: str = Field(
         min_length=1, max_length=200, title="Second model", description="Takes over at the turn of the switch."
     )

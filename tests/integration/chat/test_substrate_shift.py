@@ -81,7 +81,9 @@ def test_a_failed_conversation_is_a_result_and_does_not_end_the_run_and_is_not_r
         assert len(result["turns"]) == 6
         pair = run.results["summary"][0]["pairs"]["pair_1"]
         assert (pair["failed"], pair["detection"]["rate"], pair["false_alarm"]["of"]) == (4, None, 1)
-        assert len([entry for entry in run.logs if entry.level == "warn"]) == 4
+        warned = [entry.message for entry in run.logs if entry.level == "warn"]
+        assert len(warned) == 5
+        assert warned[-1] == "pair_1: one and then two: too few conversations to tell: 4 of 5 failed"
 
         asked = len(server.requests)
         again = run_experiment(substrate_shift, shift(server), seed=7, after=run)

@@ -1,7 +1,11 @@
 """The texts that every CPython ships are there, long enough, and got at without executing anything that speaks."""
 
+import re
+
 import pytest
 from athanor_experiments.models import texts
+from athanor_experiments.models.configuration import NAMES
+from athanor_experiments.models.local import HIGHEST_ORDER
 from athanor_experiments.models.ngram import normalize
 
 
@@ -34,3 +38,9 @@ def test_a_python_that_comes_without_one_says_so(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(texts.TEXTS, "empty", str)
     with pytest.raises(OSError, match="without the text 'empty'"):
         texts.read("empty")
+
+
+def test_the_descriptions_of_configurations_name_them_all() -> None:
+    named = NAMES.split("Local: ")[1].split(", and how many")[0]
+    assert re.split(", | or ", named) == list(texts.TEXTS)
+    assert f"1 to {HIGHEST_ORDER}:" in NAMES

@@ -97,6 +97,7 @@ def test_a_model_that_there_is_not_fails_the_run_with_those_that_there_are(name:
     assert run.failure is not None
     assert f"there is no local model {name!r}" in run.failure.message
     assert run.failure.kind == "reported"
+    assert "Traceback" not in run.failure.message + run.failure.detail
 
 
 def test_too_few_conversations_are_said_to_be_too_few() -> None:
