@@ -1,82 +1,82 @@
-"""A stranger's package: tested, installed into an environment of its own, and run there with `--python`."""
+"""A stranger's package: every command of its page, in a folder and an environment of its own."""
 
+import importlib.metadata
 import importlib.util
-import json
-import subprocess
-import sys
-import venv
+import os
+import shlex
 from pathlib import Path
 
-import pytest
-from athanor.v1 import run_pb2
-
-from tests.support.system import BIN, System, clean_environment
+from tests.support.console import commands, type_in
+from tests.support.system import BIN, System
 
 ROOT = Path(__file__).resolve().parents[2]
-EXAMPLE = ROOT / "experiments" / "own-package-example"
+PAGE = ROOT / "experiments" / "own-package-example" / "README.md"
 
-# What the environment needs of others: pydantic with what it brings, and pytest for the package's own tests.
-PYDANTIC = ("pydantic", "pydantic_core", "annotated_types", "typing_extensions", "typing_inspection")
-PYTEST = ("pytest", "_pytest", "py", "pluggy", "iniconfig", "packaging", "pygments")
-
-
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The interpreter of an environment with the package `athanor`, pydantic, pytest and the example, and nothing else.
-
-    As `pip install` would make it, without a network: the libraries are those that are here, the example is built and
-    installed.
-    """
-    folder = tmp_path_factory.mktemp("own")
-    venv.create(folder / "venv", with_pip=False, symlinks=True)
-    python = folder / "venv" / "bin" / "python"
-
-    libraries = folder / "libraries"
-    libraries.mkdir()
-    for name in (*PYDANTIC, *PYTEST):
-        spec = importlib.util.find_spec(name)
-        assert spec is not None
-        assert spec.origin is not None
-        found = Path(spec.origin)
-        source = found.parent if found.name.startswith("__init__.") else found
-        (libraries / source.name).symlink_to(source)
-    (site,) = (folder / "venv" / "lib").glob("python*/site-packages")
-    (site / "libraries.pth").write_text(f"{libraries}\n{ROOT / 'client'}\n")
-
-    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    subprocess.run(build, cwd=EXAMPLE, check=True, capture_output=True)
-    (wheel,) = folder.glob("coin_lab-*.whl")
-    install = [str(BIN / "uv"), "pip", "install", "--offline", "--no-deps", "--python", str(python), str(wheel)]
-    subprocess.run(install, check=True, capture_output=True, env=clean_environment() | {"UV_NO_CONFIG": "1"})
-    return python
+# What the commands would fetch, were there a network: what `athanor` needs, pytest, and what builds a package.
+FETCHED = (
+    *("pydantic", "pydantic_core", "annotated-types", "typing_extensions", "typing-inspection"),
+    *("pytest", "pluggy", "iniconfig", "packaging", "pygments"),
+    *("hatchling", "editables", "pathspec", "trove-classifiers"),
+)
 
 
-def test_its_own_tests_pass_there(environment: Path, tmp_path: Path) -> None:
-    command = [str(environment), "-m", "pytest", "-q", "-p", "no:cacheprovider", str(EXAMPLE / "tests")]
-    done = subprocess.run(
-        command,
-        cwd=tmp_path,
-        env=clean_environment() | {"PYTHONDONTWRITEBYTECODE": "1"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert " passed" in done.stdout
-
-
-def test_it_runs_in_its_environment_and_is_found_by_its_entry_point(environment: Path, tmp_path: Path) -> None:
+def test_every_command_of_its_page_does_what_the_page_says(tmp_path: Path) -> None:
     assert importlib.util.find_spec("coin_lab") is None, "it is not installed where Athanor is"
-    with System(tmp_path / "system") as system:
-        system.start_orchestrator()
-        system.start_runner("runner", "--python", str(environment))
-        run = system.wait_for_end(system.start_run("coins", {"trials": 20}, seed=7).id)
-        assert run.state == run_pb2.RUN_STATE_COMPLETED
+    typed = [command.replace("ATHANOR", str(ROOT)) for command in commands(PAGE)]
+    copy, enter, make, *installs, test, up, list_experiments, run = typed
+    env = offline(tmp_path / "site")
 
-        results = {
-            event.result.key: json.loads(event.result.value_json)
-            for event in system.events(run.id)
-            if event.HasField("result")
+    type_in(copy, folder=tmp_path, env=env)
+    folder = tmp_path / shlex.split(enter)[1]
+    assert type_in(f"{enter} && pwd", folder=tmp_path, env=env).strip() == str(folder)
+
+    type_in(make, folder=folder, env=env)
+    for install in installs:
+        type_in(install, folder=folder, env=env)
+    assert " passed" in type_in(test, folder=folder, env=env)
+    alone = "import importlib.util as found; print([found.find_spec(name) for name in ('grpc', 'athanor_runner')])"
+    printed = type_in(shlex.join([".venv/bin/python", "-c", alone]), folder=folder, env=env)
+    assert printed.strip() == "[None, None]", "it needs nothing of Athanor but the package `athanor`"
+
+    with System(folder, env=env) as system:
+        where = {"ATHANOR_LISTEN": "127.0.0.1:0", "ATHANOR_DATA": str(tmp_path / "data")}
+        child = system.start("up", *shlex.split(up), env=where)
+        system.use(child.wait_for_line(r"ready at (\S+)")[1])
+        there = env | {"ATHANOR_TARGET": system.target}
+        listed = type_in(list_experiments, folder=folder, env=there)
+        assert [line.split()[0] for line in listed.splitlines()] == ["NAME", "coins"], "and nothing of the runner's own"
+
+        first = type_in(run, folder=folder, env=there)
+        assert "called biased in 99 of 100 trials" in first
+        assert "COMPLETED" in first.splitlines()[-1]
+
+        # "When files of the package change, the runner reads them again, and the next run takes the new code."
+        source = folder / "coin_lab" / "coins.py"
+        source.write_text(source.read_text().replace("called biased in", "taken for biased in"))
+        assert "taken for biased in 99 of 100 trials" in type_in(run, folder=folder, env=there)
+        digests = {
+            attempt.code.digest
+            for shown in system.cli_json("runs", "list")["runs"]
+            for attempt in system.get_run(shown["id"]).attempts
         }
-        assert set(results) == {*(f"trial/{number}" for number in range(1, 21)), "summary"}
-        found = {item["name"] for item in system.cli_json("experiments", "list")["experiments"]}
-        assert found == {"coins"}, "what is in the environment, and nothing of the runner's own"
+        assert len(digests) == 2, "each attempt records the code that it ran"
+
+
+def offline(site: Path) -> dict[str, str]:
+    """An environment in which pip finds all that it would fetch to be there already, and asks nobody."""
+    site.mkdir()
+    for name in FETCHED:
+        distribution = importlib.metadata.distribution(name)
+        assert distribution.files is not None
+        for top in {Path(str(file)).parts[0] for file in distribution.files} - {"..", "__pycache__"}:
+            (site / top).symlink_to(Path(str(distribution.locate_file(top))))
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ATHANOR_", "PIP_", "PYTEST_"))}
+    return kept | {
+        "PATH": f"{BIN}:{os.environ['PATH']}",
+        "PYTHONPATH": str(site),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PIP_NO_INDEX": "1",
+        "PIP_NO_BUILD_ISOLATION": "0",  # with pip, 0 is what turns isolation off
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PIP_CONFIG_FILE": os.devnull,
+    }
