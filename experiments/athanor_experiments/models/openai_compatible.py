@@ -23,6 +23,8 @@ from athanor_experiments.models import Logprobs, Message, ModelError, ModelSetup
 from athanor_experiments.models.configuration import Api
 from athanor_experiments.models.rate_limit import RateLimit
 
+_log = logging.getLogger(__name__)
+
 # What may be otherwise the next time. A request to complete a text changes nothing, so it may be sent again.
 PASSING_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 SHOWN_CHARACTERS = 300  # of what a server says to an error
@@ -121,6 +123,7 @@ class OpenAICompatible:
             retry=retry_if_exception(self._may_pass),
             wait=self._pause,
             stop=stop_after_attempt(self._api.max_tries),
+            before_sleep=self._tell,
             reraise=True,
         )
         return await retrying(self._try, body, tokens)
@@ -205,6 +208,12 @@ class OpenAICompatible:
         if isinstance(error, _Passing) and error.retry_after_s is not None:
             return error.retry_after_s
         return self._backoff(state)
+
+    def _tell(self, state: RetryCallState) -> None:
+        """Whoever watches a run that does not get on should see why."""
+        if state.outcome is not None and state.next_action is not None:
+            tries = f"try {state.attempt_number + 1} of {self._api.max_tries}"
+            _log.info("%s; %s in %.1f s", state.outcome.exception(), tries, state.next_action.sleep)
 
     def _said(self, text: str) -> str:
         """What a server says to an error, on one line that is not too long."""

@@ -102,6 +102,15 @@ async def test_what_is_wrong_for_good_is_not_tried_again(status: int) -> None:
     assert len(server.requests) == 1
 
 
+async def test_what_is_tried_again_is_told_without_the_key(caplog: pytest.LogCaptureFixture) -> None:
+    """That the key is not in it is looked after by a fixture, for all of these tests."""
+    trouble = Answer(429, f"slow down, {KEY}", {"Retry-After": "0"})
+    with ChatServer(in_order(trouble, completion("x"))) as server:
+        await ask(server)
+    told = [record.message for record in caplog.records if record.name.startswith("athanor_experiments")]
+    assert told == ["the server answered 429: slow down, [API key]; try 2 of 5 in 0.0 s"]
+
+
 async def test_a_server_that_is_not_there_is_an_error_too() -> None:
     with ChatServer(in_order(completion("x"))) as server:
         gone = server.url
