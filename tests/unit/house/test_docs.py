@@ -28,7 +28,7 @@ EXTERNAL = (
     "pg_dump",
     "sqlite3",
     "docker",
-    "cd",
+    "cd", "cp",
     "git",
     "export",
 )  # fine as they are, or checked below
