@@ -36,7 +36,8 @@ class Config(BaseModel):
         ge=1,
         le=100,
         title="Runs per pair",
-        description="Conversations of each pair with each turn of the switch, and as many controls.",
+        description="Conversations of each pair with each turn of the switch, and as many controls. "
+        "Multiples of 10 have each question at each turn equally often.",
     )
     parallelism: int = Field(
         4,

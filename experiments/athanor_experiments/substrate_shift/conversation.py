@@ -106,7 +106,7 @@ async def hold(
         return await models.reply(condition.model_at(turn), messages, seed=reply_seed, max_tokens=max_tokens)
 
     try:
-        for turn, question in enumerate(question_order(condition.run, len(QUESTIONS)), 1):
+        for turn, question in enumerate(question_order(condition.run), 1):
             reply = await say(QUESTIONS[question], turn)
             surprise = models.log_perplexity(condition.model_a, messages, reply.text)
             rounded = None if surprise is None else round(surprise, DECIMALS)

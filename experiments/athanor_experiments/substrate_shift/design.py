@@ -55,10 +55,10 @@ def shuffled(all_conditions: Sequence[Condition], rng: random.Random) -> list[Co
     return queue
 
 
-def question_order(run: int, questions: int) -> list[int]:
+def question_order(run: int) -> list[int]:
     """Which question is asked at each of the TURNS turns of a run, from 0: a row of the cyclic Latin square.
 
-    Row r of the square of n questions is r, r + 1, ..., n - 1, 0, ..., r - 1. Over n runs in a row each question has
-    stood at each turn once; the conversations of one run number have the same order whatever their pair and switch.
+    Row r of the square is r, r + 1, ..., TURNS - 1, 0, ..., r - 1. Over TURNS runs in a row each question has stood at
+    each turn once; the conversations of one run number have the same order whatever their pair and switch.
     """
-    return [(run - 1 + turn) % questions for turn in range(TURNS)]
+    return [(run - 1 + turn) % TURNS for turn in range(TURNS)]

@@ -119,7 +119,7 @@ def summarize(
         "detection": _rate([one for one in decided if one.switch_turn != CONTROL]).to_result(confidence),
         "false_alarm": _rate([one for one in decided if one.switch_turn == CONTROL]).to_result(confidence),
         "detection_by_switch_turn": {
-            str(turn): _rate([one for one in decided if one.switch_turn == turn]).to_result(confidence)
+            f"switch_{turn}": _rate([one for one in decided if one.switch_turn == turn]).to_result(confidence)
             for turn in SWITCH_TURNS
             if turn != CONTROL
         },

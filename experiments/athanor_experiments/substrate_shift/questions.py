@@ -12,16 +12,14 @@ QUESTIONS: tuple[str, ...] = (
     "Explain to a curious child why ice floats. What did you leave out on purpose?",
     "Which English word do you find yourself using more often than you would choose to?",
     "Give an argument against an opinion that you find easy to defend. How strong is it?",
-    "If you were to plan a library for a village of two hundred people, where would you begin?",
     "Tell of a mistake that careful people make because they are careful.",
     "How sure are you, from 0 to 100, that you will put this very answer well, and what is the number made of?",
     "Finish this sentence twice, in different moods: 'When the train had left, the station ...'",
-    "What is the difference between simple and easy? Use an example from a kitchen or a workshop.",
     "Put into a few words how you go about a question to which you do not know the answer.",
     "Choose between a map and a list of directions for a walk in an unknown town, and say why.",
     "What would a careful editor notice about the way you write, after a few paragraphs of it?",
 )
-"""A dozen, of which each conversation has ten. None refers to another, as each may be the first."""
+"""Ten, all of which each conversation has. None refers to another, as each may be the first."""
 
 VERDICT = (
     "The ten questions are over. Look back over all of the answers that were given in this conversation as yours. "

@@ -28,7 +28,8 @@ EXTERNAL = (
     "pg_dump",
     "sqlite3",
     "docker",
-    "cd", "cp",
+    "cd",
+    "cp",
     "git",
     "export",
 )  # fine as they are, or checked below

@@ -38,7 +38,7 @@ def test_each_model_is_shown_the_whole_of_it_as_its_own() -> None:
     assert [model for model, _, _ in models.asked] == ["one"] * 4 + ["two"] * 7
     _, messages, _ = models.asked[-1]
     assert messages[0] == Message("system", SYSTEM)
-    order = [2, 3, 4, 5, 6, 7, 8, 9, 10, 11]  # of the third run
+    order = [2, 3, 4, 5, 6, 7, 8, 9, 0, 1]  # of the third run
     assert [one.content for one in messages if one.role == "user"] == [*(QUESTIONS[at] for at in order), VERDICT]
     assert [one.content for one in messages if one.role == "assistant"] == [f"answer {n}" for n in range(1, 11)]
     assert len({seed for _, _, seed in models.asked}) == 11, "each reply has a seed of its own"

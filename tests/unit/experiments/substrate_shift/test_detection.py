@@ -95,7 +95,7 @@ def test_what_models_say_is_counted_and_failures_are_left_out() -> None:
     assert summary["false_alarm"]["count"] == 1
     assert summary["false_alarm"]["of"] == 4
     assert summary["false_alarm"]["interval"] == pytest.approx([0.0456, 0.6994], abs=1e-4)
-    assert summary["detection_by_switch_turn"]["9"]["count"] == 1
-    assert summary["detection_by_switch_turn"]["9"]["of"] == 3
+    assert summary["detection_by_switch_turn"]["switch_9"]["count"] == 1
+    assert summary["detection_by_switch_turn"]["switch_9"]["of"] == 3
     assert (summary["conversations"], summary["failed"], summary["unclear"]) == (20, 4, 4)
     assert summary["threshold"] is None
