@@ -6,6 +6,8 @@ import os
 import shlex
 from pathlib import Path
 
+import pytest
+
 from tests.support.console import commands, type_in
 from tests.support.system import BIN, System
 
@@ -20,6 +22,7 @@ FETCHED = (
 )
 
 
+@pytest.mark.timeout(120)
 def test_every_command_of_its_page_does_what_the_page_says(tmp_path: Path) -> None:
     assert importlib.util.find_spec("coin_lab") is None, "it is not installed where Athanor is"
     typed = [command.replace("ATHANOR", str(ROOT)) for command in commands(PAGE)]

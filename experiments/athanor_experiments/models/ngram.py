@@ -18,11 +18,15 @@ import unicodedata
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping
+from functools import lru_cache
 from itertools import accumulate
 from typing import NamedTuple
 
 ALPHABET = "\n" + "".join(map(chr, range(32, 127)))
 """What a text is made of: all models have the same, so that each can read what another has written."""
+
+REMEMBERED = 100_000
+"""Probabilities that a model keeps, once worked out."""
 
 UNKNOWN = "?"  # stands for what has no likeness in the alphabet
 
@@ -51,6 +55,8 @@ class NgramModel:
         self._followers: dict[str, _Followers] = {}
         for length in range(order):
             self._learn(normal, length)
+        # A model mostly reads what it or another has written, and so the same n-grams again and again.
+        self._log_probability = lru_cache(REMEMBERED)(lambda *gram: math.log(self.probability(*gram)))
 
     def _learn(self, text: str, length: int) -> None:
         """Count what follows each history of a length."""
@@ -80,7 +86,8 @@ class NgramModel:
         read = self._tail(history) + text
         begin = len(read) - len(text)
         back = self.order - 1
-        return [math.log(self.probability(read[at], read[max(0, at - back) : at])) for at in range(begin, len(read))]
+        log_probability = self._log_probability
+        return [log_probability(read[at], read[max(0, at - back) : at]) for at in range(begin, len(read))]
 
     def perplexity(self, text: str, history: str = "") -> float:
         """The exponential of the mean negative log-probability of a character. Raises ValueError for no text."""
