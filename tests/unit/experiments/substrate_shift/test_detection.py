@@ -68,14 +68,13 @@ def test_as_many_conversations_without_a_change_are_above_the_threshold_as_it_is
 
 
 def test_a_control_is_held_against_a_threshold_that_it_has_not_helped_to_set() -> None:
-    """The third control alone has a change. With its own answers in the pool its change would be nothing rare."""
-    flat, changed = [1.0] * TURNS, [1.0] * 4 + [9.0] * 6
-    decided, limit = decide(outcomes(3, [flat, flat, changed], [flat, changed, flat]), 0.05, random.Random(1))
+    """One answer of the third control is another. With it among those the threshold is set on, that is nothing rare."""
+    flat, odd, changed = [1.0] * TURNS, [1.0] * 9 + [9.0], [1.0] * 4 + [9.0] * 6
+    decided, limit = decide(outcomes(3, [flat, flat, odd], [flat, odd, changed]), 0.05, random.Random(1))
     assert limit is not None
+    assert change_of_perplexity(odd) == 4.0 <= limit < change_of_perplexity(changed) == 8.0
     assert [one.noticed for one in decided if one.switch_turn == CONTROL] == [False, False, True]
-    assert change_of_perplexity(changed) == 8.0
-    assert 4.0 < limit < 8.0
-    assert [one.noticed for one in decided if one.switch_turn == 3] == [False, True, False]
+    assert [one.noticed for one in decided if one.switch_turn == 3] == [False, False, True]
 
 
 def test_with_two_controls_there_is_no_threshold_and_so_no_rate() -> None:
