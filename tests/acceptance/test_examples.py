@@ -75,7 +75,6 @@ def killed_once(system: System, server: ChatServer, hesitant: Hesitant, command:
     (run_id,) = re.findall(r"^run (\S+)$", watching.log, re.MULTILINE)
     wait_until(lambda: len(server.requests) >= 5 * TURNS + 4, 30, "all that go on at once to wait for the server")
     wait_until(lambda: results(system, run_id), 30, "a conversation to be finished")
-    done = len(results(system, run_id))
     (process,) = system.run_processes()
     os.kill(process, signal.SIGKILL)
     before = len(server.requests)
@@ -85,10 +84,12 @@ def killed_once(system: System, server: ChatServer, hesitant: Hesitant, command:
     run = system.get_run(run_id)
     assert run.state == run_pb2.RUN_STATE_COMPLETED
     assert len(run.attempts) == 2
+    said = r"10 conversations of 2 pairs of models, (\d+) of them held by an earlier attempt$"
+    done = int(watching.wait_for_line(said)[1])
+    assert done >= 1
     assert len(server.requests) - before == TURNS * (10 - done)
     held = results(system, run_id)
     assert len(held) == len(set(held)) == 11, "ten conversations, each once, and the summary"
-    assert any(f"{done} of them held by an earlier attempt" in line for line in watching.lines)
     assert {request.headers["authorization"] for request in server.requests} == {f"Bearer {KEY}"}
 
 
