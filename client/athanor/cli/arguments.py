@@ -17,12 +17,14 @@ _DOT = re.compile(r"(?<!\\)\.")
 def configuration(file: Path | None, assignments: Sequence[str], base: Any = None) -> dict[str, Any]:
     """Return the configuration that `--config FILE` and `--set` options make, on top of `base`.
 
-    Raises typer.BadParameter, naming the option, for a file that is not a JSON object or an assignment that cannot be
-    made.
+    Raises typer.BadParameter, naming the option, for a file that is no configuration (see `configfile`), or an
+    assignment that cannot be made.
     """
     result: dict[str, Any] = base or {}
     if file is not None:
-        result = _read(file)
+        from athanor.cli import configfile
+
+        result = configfile.read(file)
     for assignment in assignments:
         _assign(result, assignment)
     return result
@@ -62,18 +64,6 @@ def value(text: str) -> Any:
         return json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError):
         return text
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(file.read_text(encoding="utf-8"), parse_constant=_refuse)
-    except OSError as error:
-        raise typer.BadParameter(f"{file}: {error.strerror}", param_hint="--config") from error
-    except (ValueError, RecursionError) as error:
-        raise typer.BadParameter(f"{file} is not JSON: {error}", param_hint="--config") from error
-    if not isinstance(document, dict):
-        raise typer.BadParameter(f"{file} is not a JSON object", param_hint="--config")
-    return cast("dict[str, Any]", document)
 
 
 def _assign(document: dict[str, Any], assignment: str) -> None:

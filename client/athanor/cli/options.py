@@ -30,7 +30,11 @@ Set: TypeAlias = Annotated[
 ]
 Config: TypeAlias = Annotated[
     Path | None,
-    typer.Option("--config", metavar="FILE.json", help="Take the configuration from a file; --set comes on top."),
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="Take the configuration from a file, .json or .yaml, or from standard input (-); --set comes on top.",
+    ),
 ]
 Name: TypeAlias = Annotated[str | None, typer.Option("--name", help="Name of the instance, for people.")]
 Description: TypeAlias = Annotated[str | None, typer.Option("--description", help="Notes for people.")]

@@ -109,3 +109,8 @@ def elapsed(run: "RunRecord") -> str:
     if run.start_time is None:
         return ""
     return duration((run.end_time or datetime.now(UTC)) - run.start_time)
+
+
+def one_line(text: str) -> str:
+    """`text` without its line breaks."""
+    return " ".join(text.split())
