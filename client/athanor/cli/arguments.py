@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
@@ -45,12 +45,28 @@ def duration(text: str | None, option: str = "--timeout") -> timedelta | None:
     """Return a duration: `90` (seconds), `90s`, `1.5h`, `1h30m`, `250ms`."""
     if text is None:
         return None
-    if re.fullmatch(r"\d+(\.\d+)?", text):
-        return timedelta(seconds=float(text))
-    parts = _DURATION.findall(text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
+    parts = [(text, "s")] if re.fullmatch(r"\d+(\.\d+)?", text) else _DURATION.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) not in (text, f"{text}s"):
         raise typer.BadParameter(f"write a duration like 90s, 5m or 1h30m, not {text!r}", param_hint=option)
-    return timedelta(seconds=sum(float(number) * _SECONDS[unit] for number, unit in parts))
+    try:
+        return timedelta(seconds=sum(float(number) * _SECONDS[unit] for number, unit in parts))
+    except OverflowError as error:
+        raise typer.BadParameter(f"{text} is too long", param_hint=option) from error
+
+
+def moment(text: str | None, now: datetime, option: str = "--since") -> datetime | None:
+    """Return a time: so long ago (`10m`), or as ISO 8601 writes it, of this machine's time zone when it names none."""
+    if text is None:
+        return None
+    wrong = f"write how long ago, like 90s or 1h30m, or a time like 2026-01-31T12:00, not {text!r}"
+    try:
+        ago = duration(text, option)
+    except typer.BadParameter:
+        ago = None
+    try:
+        return datetime.fromisoformat(text).astimezone() if ago is None else now - ago
+    except (ValueError, OverflowError) as error:
+        raise typer.BadParameter(wrong, param_hint=option) from error
 
 
 def path_names(path: str) -> list[str]:

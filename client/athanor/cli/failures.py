@@ -11,6 +11,10 @@ def explain(error: errors.AthanorError) -> tuple[str, int]:
             return f"{error}\n{error.advice}".rstrip(), exits.UNREACHABLE
         case errors.DeadlineExceededError() | errors.ProtocolError():
             return str(error), exits.UNREACHABLE
+        case errors.WaitTimeoutError():
+            return f"{error}\n`athanor logs -f {error.run_id}` follows it.", exits.UNREACHABLE
+        case errors.MissingExtraError():
+            return str(error), exits.USAGE
         case errors.TargetError():
             return str(error), exits.USAGE
         case errors.ConfigurationInvalidError():

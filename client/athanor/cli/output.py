@@ -1,6 +1,6 @@
 """Writing for people and for programs.
 
-On a terminal tables and colours; in a pipe plain lines, columns in line, nothing cut. NO_COLOR is respected.
+On a terminal tables and colours; in a pipe plain lines, columns in line, nothing cut. For colours see `paint`.
 """
 
 import os
@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from athanor.cli import jsontext
+from athanor.cli import jsontext, words
+from athanor.cli.paint import visible
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 _NARROW = 20  # characters that a column which is wrapped keeps
-_CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)}
 
 
 def is_terminal() -> bool:
@@ -28,11 +28,6 @@ def console() -> "Console":
     from rich.console import Console
 
     return Console(markup=False, emoji=False, highlight=False)
-
-
-def visible(text: str) -> str:
-    """Return `text` with control characters written out, so that what a run printed cannot drive the terminal."""
-    return text.translate(_CONTROL)
 
 
 def line(text: str = "") -> None:
@@ -57,9 +52,23 @@ def busy(text: str) -> AbstractContextManager[object]:
     return console().status(text) if is_terminal() else nullcontext()
 
 
-def document(value: Any) -> None:
-    """Print one JSON document on one line, at once."""
-    print(jsontext.dumps(value), flush=True)
+def document(value: Any, *, flush: bool = True) -> None:
+    """Print one JSON document on one line, at once unless `flush` is false."""
+    print(jsontext.dumps(value), flush=flush)
+
+
+def more(shown: int, limit: int, noun: str) -> None:
+    """Say that a listing was cut, when it was: it asked for one more than it may show."""
+    if shown > limit:
+        note(
+            f"athanor: there are more {noun}s than {'this one' if limit == 1 else f'these {limit}'}; --limit N shows N"
+        )
+
+
+def unread() -> None:
+    """Whoever read the output has gone (`| head`): write nothing more, also not what is still to be flushed."""
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, wrap: bool = False) -> None:
@@ -68,9 +77,10 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, wrap: bool =
         _terminal_table(columns, rows, wrap)
         return
     lines = [[cell.replace("\n", " ") for cell in row] for row in (columns, *rows)]
-    widths = [max(len(row[index]) for row in lines) for index in range(len(columns))]
+    widths = [max(words.width(row[index]) for row in lines) for index in range(len(columns))]
     for row in lines:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        cells = (cell + " " * (width - words.width(cell)) for cell, width in zip(row, widths, strict=True))
+        print("  ".join(cells).rstrip())
 
 
 def fields(pairs: Sequence[tuple[str, str]]) -> None:
@@ -90,7 +100,7 @@ def _terminal_table(columns: Sequence[str], rows: Sequence[Sequence[str]], wrap:
     grid = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     for index, name in enumerate(columns):
         if wrap or index == len(columns) - 1:
-            longest = max((len(row[index]) for row in rows), default=0)
+            longest = max((words.width(row[index]) for row in rows), default=0)
             grid.add_column(name, overflow="fold", min_width=min(_NARROW, max(longest, len(name))))
         else:
             grid.add_column(name, no_wrap=True, overflow="ellipsis")

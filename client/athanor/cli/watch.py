@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 
 def watch(
-    experiment: Annotated[str, typer.Option("--experiment", help="Only of this experiment.")] = "",
-    instance: Annotated[str, typer.Option("--instance", help="Only of this instance.")] = "",
+    experiment: options.OfExperiment = "",
+    instance: options.OfInstance = "",
     everything: Annotated[bool, typer.Option("--all", "-a", help="Also those that have ended already.")] = False,
     label: options.Label = None,
     target: options.Target = None,

@@ -1,6 +1,8 @@
 """Times, durations and states in words for people."""
 
+import unicodedata
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,7 +24,12 @@ def moment(value: datetime | None) -> str:
 
 def clock(value: datetime) -> str:
     """A time of day of this machine's time zone; who reads it knows the day."""
-    return value.astimezone().strftime("%H:%M:%S")
+    return _clock(int(value.timestamp()))
+
+
+@lru_cache(maxsize=64)  # a log has thousands of lines of one second
+def _clock(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).astimezone().strftime("%H:%M:%S")
 
 
 def ago(value: datetime | None, now: datetime | None = None) -> str:
@@ -114,3 +121,16 @@ def elapsed(run: "RunRecord") -> str:
 def one_line(text: str) -> str:
     """`text` without its line breaks."""
     return " ".join(text.split())
+
+
+def width(text: str) -> int:
+    """How many columns of a terminal `text` takes: a Chinese or Japanese character two, a combining one none."""
+    if text.isascii():
+        return len(text)
+    return sum(_columns(character) for character in text)
+
+
+def _columns(character: str) -> int:
+    if unicodedata.combining(character) or unicodedata.category(character) in ("Cf", "Me", "Mn"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in ("W", "F") else 1

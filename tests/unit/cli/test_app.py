@@ -12,6 +12,7 @@ COMMANDS = [
     "run",
     "logs",
     "results",
+    "top",
     "experiments",
     "experiments list",
     "experiments show",
