@@ -42,7 +42,7 @@ def create(
 def list_(
     experiment: options.OfExperiment = "",
     label: options.Label = None,
-    limit: options.Limit = 50,
+    limit: options.Limit = output.LIMIT,
     target: options.Target = None,
     json: options.Json = False,
 ) -> None:

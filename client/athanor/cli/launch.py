@@ -157,7 +157,7 @@ def _conclude(ended: "Sequence[RunRecord]", start: Start) -> int:
     if len(ended) == 1:
         return follow.conclude(ended[0], start.json)
     if not start.json:
-        texts = [many.label(index) + lines.summary(run) for index, run in enumerate(ended)]
+        texts = [many.label(index) + lines.summary(run, detail=False) for index, run in enumerate(ended)]
         say = output.line if output.is_terminal() else output.note
         for text in (*texts, many.summary(ended)):
             say(text)

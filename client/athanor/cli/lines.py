@@ -50,14 +50,14 @@ def lifecycle(item: "client.Event") -> str | None:
             return None  # checkpoints among them: one for each step would hide what the step found
 
 
-def summary(run: "client.RunRecord") -> str:
-    """The end of a run in one line, with why when it failed."""
-    counts = f"{words.count(run.result_count, 'result')}, {words.count(run.log_count, 'log line')}"
+def summary(run: "client.RunRecord", *, detail: bool = True) -> str:
+    """The end of a run in one line, with why when it failed; `detail`: with its traceback."""
+    counts = words.count(run.result_count, "result") + (f", {words.count(run.log_count, 'log line')}" if detail else "")
     took = words.elapsed(run)
     text = f"run {run.id} {run.state.value}" + (f" after {took}" if took else "") + f": {counts}"
     if run.failure:
         text += f"\n{words.failure(run.failure)}"
-        if run.failure.detail.strip():
+        if detail and run.failure.detail.strip():
             text += f"\n{run.failure.detail.rstrip()}"
     if incomplete := words.incomplete(run):
         text += f"\n{incomplete}"

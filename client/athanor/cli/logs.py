@@ -48,7 +48,7 @@ def logs(
         str | None,
         typer.Option("--since", metavar="WHEN", help="Only from then on: 10m (ago), or a time, 2026-01-31T12:00."),
     ] = None,
-    text: Annotated[str, typer.Option("--text", help="Only messages that contain this.")] = "",
+    text: Annotated[str, typer.Option("--text", metavar="TEXT", help="Only messages that contain this.")] = "",
     attempt: Annotated[int, typer.Option("--attempt", min=0, metavar="N", help="Only of this attempt; 0: all.")] = 0,
     timestamps: Annotated[
         bool, typer.Option("--timestamps", "-t", help="With the whole time, in UTC, to the microsecond.")

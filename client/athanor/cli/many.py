@@ -55,9 +55,7 @@ def exit_status(runs: "Sequence[RunRecord]") -> int:
 
 def summary(runs: "Sequence[RunRecord]") -> str:
     """How many ended how, and what to look at next."""
-    states = [run.state.value for run in runs]
-    counts = ", ".join(f"{states.count(state)} {state}" for state in _ORDER if state in states)
-    return f"{len(runs)} runs: {counts}\n  all of them   athanor runs list --instance {runs[0].instance_id}"
+    return f"{len(runs)} runs: {tally(runs)}\n  all of them   athanor runs list --instance {runs[0].instance_id}"
 
 
 def label(index: int) -> str:
@@ -66,7 +64,7 @@ def label(index: int) -> str:
 
 
 class Board:
-    """A line for each run on a terminal, below what is to be read of all: warnings, errors, results, ends."""
+    """A line for each run on a terminal, below what is to be read of all: warnings, errors, failed attempts."""
 
     def __init__(self, runs: "Sequence[RunRecord]") -> None:
         from rich.live import Live
@@ -77,6 +75,7 @@ class Board:
         self._console = console
         self._runs = list(runs)
         self._progress: dict[int, client.Progress] = {i: run.progress for i, run in enumerate(runs) if run.progress}
+        self._results = [run.result_count for run in runs]
         self._notice = ""
         self.scroll = live.Scroll(console)
         self._live = Live(
@@ -94,6 +93,10 @@ class Board:
         self._notice = ""
         if run.progress:
             self._progress[index] = run.progress
+
+    def found(self, index: int) -> None:
+        """Count a result of a run; when it has ended, it says itself how many of them stand."""
+        self._results[index] += 1
 
     def progressed(self, index: int, progress: "client.Progress") -> None:
         """Take the latest progress of a run."""
@@ -127,8 +130,8 @@ class Board:
             style = words.STYLES.get(run.state.value, "")
             # What waits stands, what runs goes on; an end needs no progress.
             what = words.progress(self._progress.get(index)) if not run.ended else words.failure(run.failure)
-            count = words.count(run.result_count, "result") if run.ended else ""
-            cells = (words.elapsed(run), count, words.one_line(paint.visible(what)))
+            count = words.count(run.result_count if run.ended else self._results[index], "result")
+            cells = (words.elapsed(run), "" if run.start_time is None else count, words.one_line(paint.visible(what)))
             grid.add_row(label(index), Text(words.state(run), style=style), *cells)
         hidden = len(self._runs) - len(shown)
         note = self._notice or (f"and {hidden} more, {tally(self._runs)} in all" if hidden else "")
@@ -165,7 +168,7 @@ class _OneOfMany:
             case client.LogEntry() if item.level >= client.LogLevel.WARN:
                 self._board.scroll.add(prefix + lines.log(item), lines.LEVEL_STYLES[item.level.label])
             case client.Result():
-                self._board.scroll.add(prefix + lines.result(item, cut=True), "bold")
+                self._board.found(self._index)
             case client.ProgressUpdated():
                 self._board.progressed(self._index, item.progress)
             case client.RunUpdated():

@@ -35,12 +35,18 @@ Experiment: TypeAlias = Annotated[
     typer.Argument(metavar="EXPERIMENT", help="Name of the experiment.", autocompletion=complete.experiments),
 ]
 OfExperiment: TypeAlias = Annotated[
-    str, typer.Option("--experiment", help="Only of this experiment.", autocompletion=complete.experiments)
+    str,
+    typer.Option(
+        "--experiment", metavar="EXPERIMENT", help="Only of this experiment.", autocompletion=complete.experiments
+    ),
 ]
 OfInstance: TypeAlias = Annotated[
     str,
     typer.Option(
-        "--instance", help="Only of this instance: its id, or the beginning.", autocompletion=complete.instances
+        "--instance",
+        metavar="INSTANCE",
+        help="Only of this instance: its id, or the beginning.",
+        autocompletion=complete.instances,
     ),
 ]
 Set: TypeAlias = Annotated[
@@ -60,8 +66,10 @@ Config: TypeAlias = Annotated[
         help="Take the configuration from a file, .json or .yaml, or from standard input (-); --set comes on top.",
     ),
 ]
-Name: TypeAlias = Annotated[str | None, typer.Option("--name", help="Name of the instance, for people.")]
-Description: TypeAlias = Annotated[str | None, typer.Option("--description", help="Notes for people.")]
+Name: TypeAlias = Annotated[
+    str | None, typer.Option("--name", metavar="TEXT", help="Name of the instance, for people.")
+]
+Description: TypeAlias = Annotated[str | None, typer.Option("--description", metavar="TEXT", help="Notes for people.")]
 Label: TypeAlias = Annotated[
     list[str] | None, typer.Option("--label", metavar="KEY=VALUE", help="A label. May be repeated.")
 ]

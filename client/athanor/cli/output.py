@@ -15,6 +15,7 @@ from athanor.cli.paint import visible
 if TYPE_CHECKING:
     from rich.console import Console
 
+LIMIT = 50  # rows of a listing, unless told otherwise
 _NARROW = 20  # characters that a column which is wrapped keeps
 
 
@@ -58,11 +59,9 @@ def document(value: Any, *, flush: bool = True) -> None:
 
 
 def more(shown: int, limit: int, noun: str) -> None:
-    """Say that a listing was cut, when it was: it asked for one more than it may show."""
-    if shown > limit:
-        note(
-            f"athanor: there are more {noun}s than {'this one' if limit == 1 else f'these {limit}'}; --limit N shows N"
-        )
+    """Say that a listing was cut where nobody asked for it; `shown` counts one more than it shows when it was."""
+    if limit == LIMIT < shown:
+        caution(f"there are more {noun}s than these {limit}; --limit N shows N of them")
 
 
 def unread() -> None:

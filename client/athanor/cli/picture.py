@@ -74,7 +74,7 @@ class Picture:
                 run.experiment,
                 words.state(run),
                 words.elapsed(run),
-                "" if run.ended else rate(self._rates.get(run.id)),
+                rate(self._rates.get(run.id)) if run.state.value == "RUNNING" else "",
                 str(run.result_count),
                 names.get(run.id, ""),
                 self._about(run),
@@ -82,10 +82,10 @@ class Picture:
             for run in self.sorted_runs()
         ]
 
-    def runner_rows(self) -> list[tuple[str, ...]]:
-        """A row for each runner, those that are connected first."""
+    def runner_rows(self, ids: dict[str, str]) -> list[tuple[str, ...]]:
+        """A row for each runner, those that are connected first; `ids` as in `run_rows`."""
         ordered = sorted(self.runners, key=lambda item: (not item.connected, item.display_name, item.id))
-        return [runner_row(item) for item in ordered]
+        return [runner_row(item, ids) for item in ordered]
 
     def headline(self) -> str:
         """All of it in one line."""
@@ -118,10 +118,10 @@ class Picture:
             table.pop(id, None)
 
 
-def runner_row(item: "RunnerRecord") -> tuple[str, ...]:
+def runner_row(item: "RunnerRecord", ids: dict[str, str]) -> tuple[str, ...]:
     """One runner in words, as RUNNER_COLUMNS has them."""
     return (
-        item.id,
+        ids.get(item.id, item.id),
         item.display_name,
         runner_state(item),
         f"{len(item.run_ids)}/{item.slots}",

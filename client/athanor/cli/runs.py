@@ -49,7 +49,7 @@ def list_(
         list[State] | None, typer.Option("--state", case_sensitive=False, help="Only in this state. May be repeated.")
     ] = None,
     label: options.Label = None,
-    limit: options.Limit = 50,
+    limit: options.Limit = output.LIMIT,
     target: options.Target = None,
     json: options.Json = False,
 ) -> None:
@@ -95,7 +95,9 @@ def show(run: options.RunId, target: options.Target = None, json: options.Json =
 @app.command()
 def cancel(
     run: options.RunId,
-    reason: Annotated[str, typer.Option("--reason", help="Shown to the experiment and kept on the run.")] = "",
+    reason: Annotated[
+        str, typer.Option("--reason", metavar="TEXT", help="Shown to the experiment and kept on the run.")
+    ] = "",
     wait: Annotated[bool, typer.Option("--wait", help="Wait until the run has ended.")] = False,
     target: options.Target = None,
     json: options.Json = False,

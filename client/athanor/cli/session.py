@@ -35,6 +35,11 @@ def interrupted() -> NoReturn:
     raise typer.Exit(exits.INTERRUPTED)
 
 
+def left() -> NoReturn:
+    """End after Ctrl-C where nothing else ends it, and nothing is to be said about it."""
+    raise typer.Exit(exits.INTERRUPTED)
+
+
 def run(
     target: str | None,
     work: "Callable[[AsyncClient], Awaitable[T]]",

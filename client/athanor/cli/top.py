@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from athanor.client import AsyncClient
 
+_STATE = 2  # the column
+_WIDE = 100  # columns of a terminal on which everything has room; else these are left out
+_NARROW = ("EVENTS/S", "RUNNER")
 _RUNNER_LINES = 8  # of the screen that runners take at most, while there are runs that need them
 
 
@@ -40,17 +43,21 @@ def top(
         else:
             await _watch(client, now, experiment, labels, interval)
 
-    session.run(target, work)
+    session.run(target, work, on_interrupt=session.left)
     if json:
         runs = [shapes.run(run) for run in now.sorted_runs()]
         output.document({"runs": runs, "runners": [shapes.runner(item) for item in now.runners]})
     else:
-        short = ids.shortened(list(now.runs)) if output.is_terminal() else {}
+        short = _short(now) if output.is_terminal() else {}
         output.line(now.headline())
         output.line()
         output.table(picture.RUN_COLUMNS, now.run_rows(short))
         output.line()
-        output.table(picture.RUNNER_COLUMNS, now.runner_rows())
+        output.table(picture.RUNNER_COLUMNS, now.runner_rows(short))
+
+
+def _short(now: picture.Picture) -> dict[str, str]:
+    return ids.shortened(list(now.runs)) | ids.shortened([item.id for item in now.runners])
 
 
 async def _measure(
@@ -97,7 +104,10 @@ async def _watch(
         on_interruption=lambda event: setattr(now, "notice", f"{event.error}; waiting for it"),
     )
     with Live(
-        console=console, screen=True, auto_refresh=False, get_renderable=lambda: _drawn(now, console.height)
+        console=console,
+        screen=True,
+        auto_refresh=False,
+        get_renderable=lambda: _drawn(now, console.width, console.height),
     ) as live:
         live.refresh()
         async with asyncio.TaskGroup() as tasks, watch:
@@ -106,42 +116,48 @@ async def _watch(
                 now.take(item, time.monotonic())
 
 
-def _drawn(now: picture.Picture, height: int) -> "Group":
+def _drawn(now: picture.Picture, width: int, height: int) -> "Group":
     from rich.console import Group
     from rich.text import Text
 
-    short = ids.shortened(list(now.runs))
-    runs, runners = now.run_rows(short), now.runner_rows()
-    states = [run.state.value for run in now.sorted_runs()]
-    # Two lines of headline, two of headings, one between the tables.
+    short = _short(now)
+    runs, runners = now.run_rows(short), now.runner_rows(short)
+    styles = [words.STYLES.get(run.state.value, "") for run in now.sorted_runs()]
+    # Beside the rows: the headline and the notice, two headings, and a line between the tables.
     runner_room = max(2, min(len(runners), _RUNNER_LINES, height - 8))
-    run_room = max(1, height - 5 - min(len(runners), runner_room))
-    head = Text(f"athanor top  {now.headline()}", style="bold", no_wrap=True, overflow="ellipsis")
-    note = Text(now.notice, style="yellow", no_wrap=True, overflow="ellipsis")
+    run_room = max(1, height - 5 - runner_room)
     return Group(
-        head,
-        note,
-        _table(picture.RUN_COLUMNS, runs, run_room, states),
+        Text(f"athanor top  {now.headline()}", style="bold", no_wrap=True, overflow="ellipsis"),
+        Text(now.notice, style="yellow", no_wrap=True, overflow="ellipsis"),
+        _table(picture.RUN_COLUMNS, runs, run_room, styles, _NARROW if width < _WIDE else ()),
         Text(),
-        _table(picture.RUNNER_COLUMNS, runners, runner_room, ()),
+        _table(picture.RUNNER_COLUMNS, runners, runner_room, (), ()),
     )
 
 
-def _table(columns: "Sequence[str]", rows: "Sequence[Sequence[str]]", room: int, states: "Sequence[str]") -> "Table":
-    """A table of as many rows as there is room for; the last of them says how many there are more."""
+def _table(
+    columns: "Sequence[str]",
+    rows: "Sequence[Sequence[str]]",
+    room: int,
+    styles: "Sequence[str]",
+    hidden: "Sequence[str]",
+) -> "Table":
+    """A table of as many rows as there is room for, the last of which says how many there are more.
+
+    `styles` are those of the state, the third column, row by row; `hidden` columns are left out.
+    """
     from rich.table import Table
     from rich.text import Text
 
-    grid = Table(box=None, header_style="bold reverse", pad_edge=False, padding=(0, 2, 0, 0), expand=True)
-    for index, name in enumerate(columns):
-        last = index == len(columns) - 1
-        grid.add_column(name, no_wrap=True, overflow="ellipsis", ratio=1 if last else None)
+    shown = [index for index, name in enumerate(columns) if name not in hidden]
+    grid = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0), expand=True)
+    for index in shown:
+        last = index == shown[-1]
+        grid.add_column(columns[index], no_wrap=True, overflow="ellipsis", ratio=1 if last else None)
     cut = len(rows) > room
-    for index, row in enumerate(rows[: room - 1] if cut else rows):
-        cells = [Text(paint.visible(cell)) for cell in row]
-        if index < len(states):
-            cells[2].stylize(words.STYLES.get(states[index], ""))
-        grid.add_row(*cells)
+    for place, row in enumerate(rows[: room - 1] if cut else rows):
+        style = styles[place] if styles else ""
+        grid.add_row(*(Text(paint.visible(row[index]), style=style if index == _STATE else "") for index in shown))
     if cut:
-        grid.add_row(f"and {len(rows) - room + 1} more")
+        grid.add_row(Text(f"and {len(rows) - room + 1} more", style="dim"))
     return grid
