@@ -60,7 +60,8 @@ def runners(ctx: typer.Context, incomplete: str) -> list[Offer]:
 
 def settings(ctx: typer.Context, incomplete: str) -> list[Offer]:
     """The beginnings of `--set`, of the experiment that the line names already."""
-    name = str(ctx.params.get("experiment") or "")
+    # A line that ends in `--set` cannot be read to its end: what it has beside options is left as it is.
+    name = str(ctx.params.get("experiment") or (ctx.args[0] if ctx.args else ""))
     if not name or "=" in incomplete:
         return []
 
