@@ -5,7 +5,8 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,13 +18,16 @@ from athanor.v1 import (
     run_service_pb2,
     runner_pb2,
     verification_pb2,
+    watch_pb2,
 )
 
 from tests.support.fake_orchestrator import FakeRun, Refusal
 from tests.support.fake_thread import FakeThread
 
 SCHEMA = '{"type":"object","properties":{"times":{"type":"integer","default":3}}}'
-FAILURE = run_pb2.Failure(kind=1, message="ValueError: boom", detail="Traceback", exit_status=1)
+FAILURE = run_pb2.Failure(
+    kind=run_pb2.Failure.KIND_EXCEPTION, message="ValueError: boom", detail="Traceback", exit_status=1
+)
 
 
 @dataclass
@@ -41,17 +45,52 @@ class Said:
         return [json.loads(line) for line in self.out.splitlines()]
 
 
+AWAY = "127.0.0.1:1"
+WRONG = (
+    "run nothing",
+    "run hello --set tmies=3",
+    "run hello --set times",
+    "run hello --set times.x=1 --set times=1 --set times.x=1",
+    "run hello --config missing.yaml",
+    "run hello --label x",
+    "run hello --timeout soon",
+    "run hello --seed -1",
+    "run hello --attempts 0",
+    "run hello --repeat 0",
+    "run",
+    "runs start 0",
+    "instances update 0",
+    "instances show 0",
+    "experiments show nothing",
+    "runs show 0",
+    "runs show 019a",
+    "runs cancel 019a0000",
+    "runs list --state gone",
+    "runners forget 019a0000-0000-7000-8000-00000000000a",
+    "runners drain 0",
+    "logs 019a0000 --since yesterday",
+    "logs 019a0000 --level loud",
+    "results 0",
+    "nothing",
+    "logs --nothing",
+    f"runs list --target {AWAY}",
+    f"top --target {AWAY}",
+    "runs list --target :0",
+)
+
+
+def wrong_calls(call: Callable[..., Said]) -> dict[str, Said]:
+    """What is said, beside what is printed, to command lines that are wrong or come at a wrong time."""
+    with FakeThread() as server, _target(server.target):
+        server.do(_furnish, server)
+        server.do(server.fake.add_run, "hello", "019a0001-0000-7000-8000-000000000002")
+        return {line: call(*line.split()) for line in WRONG}
+
+
 def json_documents(call: Callable[..., Said]) -> dict[str, list[Any]]:
     """What each command that takes --json prints with it, by the words of the command."""
-    with FakeThread() as server:
-        before = os.environ.get("ATHANOR_TARGET")
-        os.environ["ATHANOR_TARGET"] = server.target
-        try:
-            return _called(server, call)
-        finally:
-            os.environ.pop("ATHANOR_TARGET")
-            if before is not None:
-                os.environ["ATHANOR_TARGET"] = before
+    with FakeThread() as server, _target(server.target):
+        return _called(server, call)
 
 
 def _called(server: FakeThread, call: Callable[..., Said]) -> dict[str, list[Any]]:
@@ -93,6 +132,18 @@ def _called(server: FakeThread, call: Callable[..., Said]) -> dict[str, list[Any
     put("runs delete", run.run.id)
     put("instances delete", instance)
     return found
+
+
+@contextmanager
+def _target(address: str) -> Generator[None]:
+    before = os.environ.get("ATHANOR_TARGET")
+    os.environ["ATHANOR_TARGET"] = address
+    try:
+        yield
+    finally:
+        os.environ.pop("ATHANOR_TARGET")
+        if before is not None:
+            os.environ["ATHANOR_TARGET"] = before
 
 
 def _furnish(server: FakeThread) -> FakeRun:
@@ -168,8 +219,8 @@ def _watched(server: FakeThread, call: Callable[..., Said], run: run_pb2.Run) ->
         server.fake.send,
         "WatchRuns",
         pb.WatchRunsResponse(run=run),
-        pb.WatchRunsResponse(synced={}),
-        pb.WatchRunsResponse(deleted={"id": "x"}),
+        pb.WatchRunsResponse(synced=watch_pb2.Synced()),
+        pb.WatchRunsResponse(deleted=watch_pb2.Deleted(id="x")),
     )
 
     def refuse() -> None:

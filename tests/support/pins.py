@@ -3,26 +3,29 @@
     python -m tests.support.pins
 
 writes `tests/unit/cli/help/`, the help of every command on a terminal of 80 columns, and
-`tests/integration/cli_json/`, the shape of what every command prints with --json. Look at what changed, and commit it.
+`tests/integration/cli_json/`, the shape of what every command prints with --json, and
+`tests/integration/cli_errors.txt`, what is said to command lines that are wrong. Look at what changed, and commit it.
 Tests only compare.
 """
 
 import io
 import json
 import os
+import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import typer
 
-from tests.support.cli_scenario import Said, json_documents
+from tests.support.cli_scenario import Said, json_documents, wrong_calls
 
 TESTS = Path(__file__).resolve().parents[1]
 HELP = TESTS / "unit" / "cli" / "help"
 JSON = TESTS / "integration" / "cli_json"
+ERRORS = TESTS / "integration" / "cli_errors.txt"
 
 
 def commands() -> dict[str, Any]:
@@ -50,6 +53,19 @@ def json_shapes() -> dict[str, str]:
         _file(command, "json"): json.dumps(line_shapes(found), indent=1, sort_keys=True) + "\n"
         for command, found in documents.items()
     }
+
+
+def error_texts() -> str:
+    """What is said to wrong command lines, with the exit status of each."""
+    with _environment({"COLUMNS": "80"}):
+        said = wrong_calls(call)
+    parts = [f"$ athanor {line}\n{_timeless(one.err).rstrip()}\n[{one.status}]\n" for line, one in said.items()]
+    return "\n".join(parts)
+
+
+def _timeless(text: str) -> str:
+    """Without what is another each time."""
+    return re.sub(r"\b[\d.]+s ago", "0.0s ago", text)
 
 
 def line_shapes(documents: list[Any]) -> list[Any]:
@@ -139,7 +155,7 @@ def _file(command: str, ending: str) -> str:
 
 
 @contextmanager
-def _environment(values: Mapping[str, str | None]) -> Iterator[None]:
+def _environment(values: Mapping[str, str | None]) -> Generator[None]:
     before = {name: os.environ.get(name) for name in values}
 
     def put(wanted: Mapping[str, str | None]) -> None:
@@ -169,4 +185,5 @@ if __name__ == "__main__":
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     renew(HELP, help_texts())
     renew(JSON, json_shapes())
-    print(f"renewed {HELP} and {JSON}: see what `git diff` says", file=sys.stderr)
+    ERRORS.write_text(error_texts(), encoding="utf-8")
+    print(f"renewed {HELP}, {JSON} and {ERRORS}: see what `git diff` says", file=sys.stderr)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import typer
 
-from athanor.cli import words
+from athanor.cli import ids
 
 if TYPE_CHECKING:
     from athanor.client import AsyncClient
@@ -34,7 +34,7 @@ def runs(ctx: typer.Context, incomplete: str) -> list[Offer]:
 
     async def ask(client: "AsyncClient") -> list[Offer]:
         items = await client.runs.list(limit=_MOST).all()
-        return [(item.id, f"{item.experiment} {item.state.value} {words.ago(item.create_time)}") for item in items]
+        return [(item.id, ids.about_run(item)) for item in items]
 
     return _ask(ctx, incomplete, ask)
 
@@ -44,7 +44,7 @@ def instances(ctx: typer.Context, incomplete: str) -> list[Offer]:
 
     async def ask(client: "AsyncClient") -> list[Offer]:
         items = await client.instances.list(limit=_MOST).all()
-        return [(item.id, f"{item.experiment} {item.name}") for item in items]
+        return [(item.id, ids.about_instance(item)) for item in items]
 
     return _ask(ctx, incomplete, ask)
 
@@ -53,7 +53,7 @@ def runners(ctx: typer.Context, incomplete: str) -> list[Offer]:
     """Ids of runners."""
 
     async def ask(client: "AsyncClient") -> list[Offer]:
-        return [(item.id, item.display_name) for item in await client.runners.list().all()]
+        return [(item.id, ids.about_runner(item)) for item in await client.runners.list().all()]
 
     return _ask(ctx, incomplete, ask)
 

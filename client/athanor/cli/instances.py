@@ -149,14 +149,16 @@ def _print(item: "InstanceRecord", json: bool) -> None:
 
 
 def _print_all(items: "Sequence[InstanceRecord]") -> None:
-    short = ids.shortened([item.id for item in items]) if output.is_terminal() else {}
+    terminal = output.is_terminal()
+    short = ids.shortened([item.id for item in items]) if terminal else {}
+    moment = words.recent if terminal else words.moment
     rows = [
         (
             short.get(item.id, item.id),
             item.experiment,
             str(item.run_count),
             item.last_run_state.value if item.last_run_state else "-",
-            words.moment(item.create_time),
+            moment(item.create_time),
             item.name,
         )
         for item in items

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 LIMIT = 50  # rows of a listing, unless told otherwise
+_STATES = ("STATE", "LAST")  # columns that hold the state of a run
 _NARROW = 20  # characters that a column which is wrapped keeps
 
 
@@ -70,10 +71,12 @@ def unread() -> None:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, wrap: bool = False) -> None:
-    """Print rows under their headings. On a narrow terminal the last column is wrapped, with `wrap` each of them."""
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, wrap: bool = False, cut: bool = False) -> None:
+    """Print rows under their headings. On a narrow terminal the last column is wrapped, with `wrap` each of them, with
+    `cut` none: then the last one is cut, of what another command shows whole.
+    """
     if is_terminal():
-        _terminal_table(columns, rows, wrap)
+        _terminal_table(columns, rows, wrap, cut)
         return
     lines = [[cell.replace("\n", " ") for cell in row] for row in (columns, *rows)]
     widths = [max(words.width(row[index]) for row in lines) for index in range(len(columns))]
@@ -93,18 +96,23 @@ def fields(pairs: Sequence[tuple[str, str]]) -> None:
             line(f"{'':<{width}}  {more}")
 
 
-def _terminal_table(columns: Sequence[str], rows: Sequence[Sequence[str]], wrap: bool) -> None:
+def _terminal_table(columns: Sequence[str], rows: Sequence[Sequence[str]], wrap: bool, cut: bool) -> None:
     from rich.table import Table
+    from rich.text import Text
 
     grid = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     for index, name in enumerate(columns):
-        if wrap or index == len(columns) - 1:
+        if wrap or (index == len(columns) - 1 and not cut):
             longest = max((words.width(row[index]) for row in rows), default=0)
             grid.add_column(name, overflow="fold", min_width=min(_NARROW, max(longest, len(name))))
         else:
             grid.add_column(name, no_wrap=True, overflow="ellipsis")
     for row in rows:
-        grid.add_row(*(visible(cell).replace("\n", " ") for cell in row))
+        cells = [Text(visible(cell).replace("\n", " ")) for cell in row]
+        for name, cell in zip(columns, cells, strict=True):
+            if name in _STATES:
+                cell.stylize(words.STYLES.get(cell.plain.partition(" ")[0], ""))
+        grid.add_row(*cells)
     console().print(grid)
 
 

@@ -26,7 +26,7 @@ def list_(target: options.Target = None, json: options.Json = False) -> None:
         output.document({"runners": [shapes.runner(item) for item in items]})
         return
     short = ids.shortened([item.id for item in items]) if output.is_terminal() else {}
-    output.table(picture.RUNNER_COLUMNS, [picture.runner_row(item, short) for item in items])
+    output.table(picture.RUNNER_COLUMNS, [picture.runner_row(item, short) for item in items], cut=True)
 
 
 @app.command()

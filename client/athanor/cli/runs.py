@@ -178,17 +178,19 @@ def _cancellation(item: "RunRecord") -> str:
 
 
 def _print_all(items: "Sequence[RunRecord]") -> None:
-    short = ids.shortened([item.id for item in items]) if output.is_terminal() else {}
+    terminal = output.is_terminal()
+    short = ids.shortened([item.id for item in items]) if terminal else {}
+    moment = words.recent if terminal else words.moment
     rows = [
         (
             short.get(item.id, item.id),
             item.experiment,
             words.state(item),
-            words.moment(item.create_time),
+            moment(item.create_time),
             words.elapsed(item),
             str(item.result_count),
             words.failure(item.failure) if item.ended else words.progress(item.progress),
         )
         for item in items
     ]
-    output.table(("ID", "EXPERIMENT", "STATE", "CREATED", "TOOK", "RESULTS", "PROGRESS"), rows)
+    output.table(("ID", "EXPERIMENT", "STATE", "CREATED", "TOOK", "RESULTS", "PROGRESS"), rows, cut=True)

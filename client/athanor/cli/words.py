@@ -22,6 +22,14 @@ def moment(value: datetime | None) -> str:
     return "" if value is None else value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
+def recent(value: datetime | None, now: datetime | None = None) -> str:
+    """A time of this machine's time zone, as short as it can be: of today without the day."""
+    if value is None:
+        return ""
+    here, today = value.astimezone(), (now or datetime.now(UTC)).astimezone().date()
+    return here.strftime("%H:%M:%S" if here.date() == today else "%Y-%m-%d %H:%M")
+
+
 def clock(value: datetime) -> str:
     """A time of day of this machine's time zone; who reads it knows the day."""
     return _clock(int(value.timestamp()))

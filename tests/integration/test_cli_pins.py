@@ -1,4 +1,4 @@
-"""What every command prints with --json has the shape that is written down."""
+"""What every command prints with --json, and what is said to wrong command lines, is what is written down."""
 
 from tests.support import pins
 
@@ -9,6 +9,11 @@ def test_the_json_of_every_command_has_the_shape_that_is_written_down() -> None:
     assert sorted(shapes) == sorted(kept)
     for name, shape in shapes.items():
         assert shape == kept[name], name
+
+
+def test_what_is_said_to_a_wrong_command_line_is_what_is_written_down() -> None:
+    """After a change that was meant: `python -m tests.support.pins`, and look at what `git diff` says."""
+    assert pins.error_texts() == pins.ERRORS.read_text(encoding="utf-8")
 
 
 def test_there_is_none_that_is_not_tried() -> None:
