@@ -100,13 +100,14 @@ def _terminal_table(columns: Sequence[str], rows: Sequence[Sequence[str]], wrap:
     from rich.table import Table
     from rich.text import Text
 
-    grid = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    grid = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0), expand=cut)
     for index, name in enumerate(columns):
         if wrap or (index == len(columns) - 1 and not cut):
             longest = max((words.width(row[index]) for row in rows), default=0)
             grid.add_column(name, overflow="fold", min_width=min(_NARROW, max(longest, len(name))))
         else:
-            grid.add_column(name, no_wrap=True, overflow="ellipsis")
+            # The last one is cut before any other loses a character.
+            grid.add_column(name, no_wrap=True, overflow="ellipsis", ratio=1 if index == len(columns) - 1 else None)
     for row in rows:
         cells = [Text(visible(cell).replace("\n", " ")) for cell in row]
         for name, cell in zip(columns, cells, strict=True):
