@@ -771,7 +771,7 @@ def test_an_argument_that_is_no_text(athanor):
 
 
 def test_a_fault_of_the_command_itself_is_no_traceback(athanor, monkeypatch):
-    def broken(*arguments: object) -> None:
+    def broken(*arguments: object, **options: object) -> None:
         raise RuntimeError("odd")
 
     monkeypatch.setattr("athanor.cli.output.table", broken)

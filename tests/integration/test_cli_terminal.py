@@ -5,10 +5,12 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import grpc
 import pytest
 from athanor.cli import words
 from athanor.v1 import run_pb2, run_service_pb2
 
+from tests.support.fake_orchestrator import Refusal
 from tests.support.fake_thread import FakeThread
 from tests.support.terminal import Terminal
 
@@ -191,6 +193,28 @@ def test_top_takes_the_screen_and_gives_it_back(server, terminal):
     shown.type("\x03")
     assert shown.wait() == 130
     assert shown.screen.index("\x1b[?1049h") < shown.screen.index("\x1b[?1049l")
+    assert "Traceback" not in shown.text
+
+
+def test_top_waits_for_an_orchestrator_that_is_away_and_goes_on(server, terminal):
+    run = server.do(server.fake.add_run)
+    shown = terminal("top", "--interval", "0.2", columns=150)
+    shown.wait_for("0 running, 1 pending")
+    server.do(server.fake.kill)
+    shown.wait_for("is not available: .*; waiting for it")
+    server.do(server.fake.begin, run)
+    server.do(server.fake.start)
+    shown.wait_for("1 running, 0 pending")
+    shown.type("\x03")
+    assert shown.wait() == 130
+
+
+def test_top_ends_with_what_the_orchestrator_says_when_that_is_no(server, terminal):
+    shown = terminal("top", "--interval", "0.2")
+    shown.wait_for("0 running, 0 pending")
+    server.fake.refusals["ListRunners"].append(Refusal(grpc.StatusCode.PERMISSION_DENIED, "not you", "X"))
+    assert shown.wait() == 5
+    assert "athanor: not you" in shown.text.rsplit("\n", 3)[-2]
     assert "Traceback" not in shown.text
 
 

@@ -36,8 +36,6 @@ async def follow(
                 async for item in watch:
                     view.show(item)
             ticker.cancel()
-    except BaseExceptionGroup as group:
-        raise group.exceptions[0] from None  # the other task only refreshes the view
     finally:
         view.close()
     assert watch.run is not None  # a watch that ends without an error has given the run

@@ -1,7 +1,7 @@
 """Several runs of one instance, followed at once."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from athanor.cli import exits, follow, lines, output, paint, shapes, views, words
 
@@ -39,8 +39,6 @@ async def follow_all(client: "AsyncClient", runs: "Sequence[RunRecord]", json: b
                     followers.create_task(one(index, run), name=f"follow run {run.id}")
             if ticker:
                 ticker.cancel()
-    except BaseExceptionGroup as group:
-        raise _first(group) from None
     finally:
         if board:
             board.close()
@@ -201,10 +199,3 @@ class _JsonOfMany(views.Written):
 
 def _json_or_plain(run: "RunRecord", index: int, json: bool) -> "views.View":
     return _JsonOfMany(run.id) if json else views.PlainView(prefix=label(index))
-
-
-def _first(error: BaseException) -> BaseException:
-    """The error that a group of groups is about."""
-    while isinstance(error, BaseExceptionGroup):
-        error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
-    return error

@@ -5,6 +5,7 @@ NO_COLOR turns colours off (https://no-color.org), FORCE_COLOR turns them on in 
 
 import os
 import sys
+from typing import TextIO
 
 _CODES = {
     "bold": "1",
@@ -19,11 +20,12 @@ _CODES = {
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)}
 
 
-def wanted() -> bool:
-    """Whether what is written to standard output is to be coloured."""
+def wanted(stream: TextIO | None = None) -> bool:
+    """Whether what is written to `stream`, else to standard output, is to be coloured."""
     if os.environ.get("NO_COLOR"):
         return False
-    return bool(os.environ.get("FORCE_COLOR")) or (sys.stdout.isatty() and os.environ.get("TERM") != "dumb")
+    terminal = (stream or sys.stdout).isatty() and os.environ.get("TERM") != "dumb"
+    return bool(os.environ.get("FORCE_COLOR")) or terminal
 
 
 def painted(text: str, style: str) -> str:

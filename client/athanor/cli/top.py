@@ -82,7 +82,7 @@ async def _watch(
 
     from rich.live import Live
 
-    from athanor.client import UnavailableError
+    from athanor.client import DeadlineExceededError, UnavailableError
 
     console = output.console()
     # Before the screen is taken: an orchestrator that is not there is said where it stays to be read.
@@ -93,7 +93,7 @@ async def _watch(
             await asyncio.sleep(interval)
             try:
                 await _measure(client, now, experiment, labels)
-            except UnavailableError as error:
+            except (UnavailableError, DeadlineExceededError) as error:
                 now.notice = f"{error}; waiting for it"
             live.refresh()
 
