@@ -324,6 +324,20 @@ def test_a_configuration_comes_from_yaml_or_from_standard_input(athanor, server,
     assert f"{file}, line 2: the key 'times' is there already" in " ".join(wrong.err.split())
 
 
+def test_a_listing_of_nothing_says_how_there_comes_something(athanor):
+    for listing, advice in (
+        ("runs list", "`athanor run EXPERIMENT` starts one"),
+        ("runs list --state failed", "`athanor run EXPERIMENT` starts one"),
+        ("instances list", "`athanor instances create EXPERIMENT` makes one"),
+        ("runners list", "`athanor up` starts one"),
+    ):
+        done = athanor(*listing.split())
+        assert done.status == 0
+        assert advice in done.err
+        assert len(done.out.splitlines()) == 1
+    assert athanor("runs", "list", "--json").json == {"runs": []}
+
+
 def test_top_in_a_pipe_says_once_what_there_is_and_why_a_run_waits(athanor, server):
     runner = runner_pb2.Runner(id="019a0000-0000-7000-8000-00000000000a", display_name="box", connected=True, slots=1)
     runner.experiments.append("hello")

@@ -149,6 +149,8 @@ def _print(item: "InstanceRecord", json: bool) -> None:
 
 
 def _print_all(items: "Sequence[InstanceRecord]") -> None:
+    if not items:
+        output.note("No instance is like that; `athanor instances create EXPERIMENT` makes one.")
     terminal = output.is_terminal()
     short = ids.shortened([item.id for item in items]) if terminal else {}
     moment = words.recent if terminal else words.moment

@@ -25,6 +25,8 @@ def list_(target: options.Target = None, json: options.Json = False) -> None:
     if json:
         output.document({"runners": [shapes.runner(item) for item in items]})
         return
+    if not items:
+        output.note("No runner was seen in the last day; `athanor up` starts one with an orchestrator.")
     short = ids.shortened([item.id for item in items]) if output.is_terminal() else {}
     output.table(picture.RUNNER_COLUMNS, [picture.runner_row(item, short) for item in items], cut=True)
 

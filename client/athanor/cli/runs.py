@@ -178,6 +178,8 @@ def _cancellation(item: "RunRecord") -> str:
 
 
 def _print_all(items: "Sequence[RunRecord]") -> None:
+    if not items:
+        output.note("No run is like that; `athanor run EXPERIMENT` starts one.")
     terminal = output.is_terminal()
     short = ids.shortened([item.id for item in items]) if terminal else {}
     moment = words.recent if terminal else words.moment

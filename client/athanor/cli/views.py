@@ -100,4 +100,5 @@ def choose(json: bool) -> View:
 def say_once(event: "client.Interruption") -> None:
     """Say on standard error that the orchestrator is being waited for, not each time that it is tried again."""
     if event.failures == 1:
+        sys.stdout.flush()
         output.note(f"athanor: {event.error}; waiting for it, the run goes on")
