@@ -1,7 +1,9 @@
 """The `athanor` command over a real connection, against an orchestrator that does what the test tells it to."""
 
+import io
 import json
 import os
+import re
 import signal
 import sys
 import threading
@@ -237,6 +239,129 @@ def test_a_detached_run_prints_its_id(athanor, server):
     assert athanor("run", "hello", "--detach", "--json").json["state"] == "PENDING"
 
 
+def drive_all(server: FakeThread, count: int, states: dict[int, int]) -> threading.Thread:
+    """Play the runner: execute so many runs, that of each seed to its state, else to COMPLETED."""
+
+    def work() -> None:
+        deadline = time.monotonic() + 20
+        while len(server.fake.runs) < count and time.monotonic() < deadline:
+            time.sleep(0.01)
+        for run in list(server.fake.runs.values()):
+            server.do(server.fake.begin, run)
+            server.do(server.fake.log, run, f"seed {run.run.seed}", 30)
+            server.do(server.fake.result, run, "answer", "42")
+            server.do(server.fake.end, run, states.get(run.run.seed, run_pb2.RUN_STATE_COMPLETED))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    return thread
+
+
+@pytest.mark.parametrize(
+    ("states", "status"),
+    [
+        ({}, 0),
+        ({8: run_pb2.RUN_STATE_CANCELLED}, 3),
+        ({7: run_pb2.RUN_STATE_FAILED, 8: run_pb2.RUN_STATE_CANCELLED}, 1),
+    ],
+)
+def test_several_runs_of_one_instance_are_followed_and_the_worst_is_the_exit_status(athanor, server, states, status):
+    runner = drive_all(server, 3, states)
+    done = athanor("run", "hello", "--repeat", "3", "--seed", "7")
+    runner.join()
+    assert done.status == status
+    assert len(server.fake.instances) == 1
+    assert [request.seed for request in server.fake.called("StartRun")] == [7, 8, 9]
+    for number, seed in ((1, 7), (2, 8), (3, 9)):
+        assert [
+            line for line in done.out.splitlines() if line.startswith(f"#{number} ") and f"warn  seed {seed}" in line
+        ]
+    [id] = server.fake.instances
+    assert f"athanor runs list --instance {id}" in done.err
+    assert ("3 runs: 3 COMPLETED" in done.err) is (status == 0)
+
+
+def test_several_runs_as_json_lines_each_with_its_id(athanor, server):
+    runner = drive_all(server, 2, {})
+    done = athanor("run", "hello", "--repeat", "2", "--json")
+    runner.join()
+    assert done.status == 0
+    assert {line["run_id"] for line in done.lines} == set(server.fake.runs)
+    last = {line["run_id"]: line["run"]["state"] for line in done.lines if "run" in line}
+    assert set(last.values()) == {"COMPLETED"}
+
+
+def test_several_detached_runs_print_their_ids(athanor, server):
+    done = athanor("run", "hello", "--repeat", "3", "--detach")
+    assert done.out.split() == list(server.fake.runs)
+    assert len(athanor("run", "hello", "--repeat", "2", "--detach", "--json").json["runs"]) == 2
+
+
+def test_what_was_started_before_the_orchestrator_said_no_is_said(athanor, server):
+    enter_call = server.fake.enter
+
+    async def enter(method: str, request: Any, context: Any) -> None:
+        if method == "StartRun" and server.fake.runs:
+            server.fake.refusals[method].append(Refusal(grpc.StatusCode.PERMISSION_DENIED, "no more", "X"))
+        await enter_call(method, request, context)
+
+    server.fake.enter = enter
+    done = athanor("run", "hello", "--repeat", "3")
+    assert done.status == 5
+    assert f"1 of 3 runs were started: {next(iter(server.fake.runs))}" in done.err
+
+
+def test_a_configuration_comes_from_yaml_or_from_standard_input(athanor, server, tmp_path, monkeypatch):
+    file = tmp_path / "c.yaml"
+    file.write_text("times: 4  # often\na:\n  b: no\n")
+    made = athanor("instances", "create", "hello", "--config", str(file), "--set", "a.c=1e-3", "--json").json
+    assert made["configuration"] == {"times": 4, "a": {"b": "no", "c": 0.001}}
+    monkeypatch.setattr(sys, "stdin", io.StringIO('{"times": 5}'))
+    assert athanor("instances", "create", "hello", "--config", "-", "--json").json["configuration"] == {"times": 5}
+    file.write_text("times: 4\ntimes: 5\n")
+    wrong = athanor("run", "hello", "--config", str(file))
+    assert wrong.status == 2
+    assert f"{file}, line 2: the key 'times' is there already" in " ".join(wrong.err.split())
+
+
+def test_a_listing_of_nothing_says_how_there_comes_something(athanor):
+    for listing, advice in (
+        ("runs list", "`athanor run EXPERIMENT` starts one"),
+        ("runs list --state failed", "`athanor run EXPERIMENT` starts one"),
+        ("instances list", "`athanor instances create EXPERIMENT` makes one"),
+        ("runners list", "`athanor up` starts one"),
+    ):
+        done = athanor(*listing.split())
+        assert done.status == 0
+        assert advice in done.err
+        assert len(done.out.splitlines()) == 1
+    assert athanor("runs", "list", "--json").json == {"runs": []}
+
+
+def test_top_in_a_pipe_says_once_what_there_is_and_why_a_run_waits(athanor, server):
+    runner = runner_pb2.Runner(id="019a0000-0000-7000-8000-00000000000a", display_name="box", connected=True, slots=1)
+    runner.experiments.append("hello")
+    server.do(server.fake.runners.__setitem__, runner.id, runner)
+    running = make_run(server, None, id="019a0001-0000-7000-8000-000000000001")
+    running.run.progress.CopyFrom(run_pb2.Progress(current=3, total=9, message="fit"))
+    runner.run_ids.append(running.run.id)
+    server.do(server.fake.add_run, "hello", "019a0000-0000-7000-8000-000000000002")
+    server.do(server.fake.add_run, "other", "019a0002-0000-7000-8000-000000000003")
+    make_run(server)
+    lines = athanor("top").out.splitlines()
+    assert lines[0] == "1 running, 2 pending; 1 runner connected, 1 of 1 slot used"
+    assert [line.split()[:3] for line in lines[3:6]] == [
+        [running.run.id, "hello", "RUNNING"],
+        ["019a0000-0000-7000-8000-000000000002", "hello", "PENDING"],
+        ["019a0002-0000-7000-8000-000000000003", "other", "PENDING"],
+    ]
+    assert lines[3].endswith("box     3/9 fit")
+    assert lines[4].endswith("waits for a free slot")
+    assert lines[5].endswith("no connected runner has 'other'")
+    assert lines[8].split()[1:4] == ["box", "connected", "1/1"]
+    assert len(athanor("top", "--once", "--json").json["runs"]) == 3
+
+
 def test_an_instance_is_run_again(athanor, server):
     made = athanor("instances", "create", "hello", "--json").json
     started = athanor("runs", "start", made["id"], "--detach", "--json").json
@@ -389,7 +514,43 @@ def test_logs(athanor, server):
     assert "one" not in athanor("logs", id, "--tail", "1").out
     assert [line["message"] for line in athanor("logs", id, "--json").lines] == ["one", "two"]
     assert [line["message"] for line in athanor("logs", id, "-f", "--json", "--level", "info").lines] == ["two"]
-    assert athanor("logs", id, "-f", "--tail", "1").status == 2
+    assert [line["message"] for line in athanor("logs", id, "--json", "--tail", "0").lines] == []
+    assert [line["message"] for line in athanor("logs", id, "--json", "--attempt", "2").lines] == []
+
+
+def test_logs_since_a_moment(athanor, server):
+    id = make_run(server).run.id
+    assert len(athanor("logs", id, "--json", "--since", "1h").lines) == 2
+    assert len(athanor("logs", id, "-f", "--json", "--since", "2026-01-01").lines) == 2
+    assert athanor("logs", id, "--json", "--since", "2999-01-01T00:00:00Z").lines == []
+    assert athanor("logs", id, "-f", "--json", "--tail", "1", "--since", "2999-01-01").lines == []
+    wrong = athanor("logs", id, "--since", "yesterday")
+    assert wrong.status == 2
+    assert "write how long ago, like 90s or 1h30m, or a time like 2026-01-31T12:00, not 'yesterday'" in wrong.err
+
+
+def test_whole_times_of_a_log(athanor, server):
+    [first, _] = athanor("logs", make_run(server).run.id, "--timestamps").out.splitlines()
+    assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z debug one$", first)
+
+
+@pytest.mark.parametrize(
+    ("tail", "messages"), [("0", ["three"]), ("1", ["two", "three"]), ("9", ["one", "two", "three"])]
+)
+def test_the_newest_of_a_log_and_then_what_comes(athanor, server, tail, messages):
+    run = make_run(server, None)
+
+    def go_on() -> None:
+        while not server.fake.called("WatchRun"):
+            time.sleep(0.01)
+        server.do(server.fake.log, run, "three")
+        server.do(server.fake.end, run)
+
+    thread = threading.Thread(target=go_on)
+    thread.start()
+    done = athanor("logs", run.run.id, "-f", "--tail", tail, "--json")
+    thread.join()
+    assert [line["message"] for line in done.lines] == messages
 
 
 def test_logs_are_followed_until_the_run_has_ended(athanor, server):
@@ -624,7 +785,7 @@ def test_an_argument_that_is_no_text(athanor):
 
 
 def test_a_fault_of_the_command_itself_is_no_traceback(athanor, monkeypatch):
-    def broken(*arguments: object) -> None:
+    def broken(*arguments: object, **options: object) -> None:
         raise RuntimeError("odd")
 
     monkeypatch.setattr("athanor.cli.output.table", broken)

@@ -1,76 +1,18 @@
 """The `athanor` command at a terminal: what is drawn, and what Ctrl-C does."""
 
-import os
-import pty
 import re
-import select
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
+from typing import Any
 
+import grpc
 import pytest
+from athanor.cli import words
 from athanor.v1 import run_pb2, run_service_pb2
 
+from tests.support.fake_orchestrator import Refusal
 from tests.support.fake_thread import FakeThread
-
-ATHANOR = Path(sys.executable).parent / "athanor"
-
-# Opening a terminal without having one makes it the controlling one: then Ctrl-C is typed, not sent.
-SHIM = "import os, sys; os.open(os.ttyname(0), os.O_RDWR); os.execv(sys.argv[1], sys.argv[1:])"
-
-
-class Terminal:
-    """A command with a terminal of its own."""
-
-    def __init__(self, target: str, *arguments: str, **env: str) -> None:
-        self.screen = ""
-        self._master, slave = pty.openpty()
-        environment = {**os.environ, "TERM": "xterm-256color", "ATHANOR_TARGET": target, "COLUMNS": "100", **env}
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", SHIM, str(ATHANOR), *arguments],
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            env=environment,
-            start_new_session=True,
-        )
-        os.close(slave)
-
-    def wait_for(self, pattern: str, timeout: float = 20.0) -> None:
-        deadline = time.monotonic() + timeout
-        while not re.search(pattern, self.screen):
-            assert time.monotonic() < deadline, f"no {pattern!r} in {self.screen!r}"
-            assert self._read(0.1) or self.process.poll() is None, f"no {pattern!r} in {self.screen!r}"
-
-    def type(self, text: str) -> None:
-        os.write(self._master, text.encode())
-
-    def wait(self) -> int:
-        deadline = time.monotonic() + 20
-        while self.process.poll() is None:
-            assert time.monotonic() < deadline, self.screen
-            self._read(0.05)
-        while self._read(0.05):
-            pass
-        return self.process.returncode
-
-    def close(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-        os.close(self._master)
-
-    def _read(self, seconds: float) -> bool:
-        if not select.select([self._master], [], [], seconds)[0]:
-            return False
-        try:
-            data = os.read(self._master, 65536)
-        except OSError:  # the other side is closed
-            return False
-        self.screen += data.decode(errors="replace")
-        return bool(data)
+from tests.support.terminal import Terminal
 
 
 @pytest.fixture
@@ -84,8 +26,8 @@ def server() -> Iterator[FakeThread]:
 def terminal(server: FakeThread) -> Iterator[object]:
     opened: list[Terminal] = []
 
-    def open_terminal(*arguments: str, **env: str) -> Terminal:
-        opened.append(Terminal(server.target, *arguments, **env))
+    def open_terminal(*arguments: str, **options: Any) -> Terminal:
+        opened.append(Terminal(server.target, *arguments, **options))
         return opened[-1]
 
     yield open_terminal
@@ -170,6 +112,128 @@ def test_results_are_tables(server, terminal):
         ["RESULT", "VALUE"],
         ["mean", "0.91"],
     ]
+
+
+def test_a_dumb_terminal_gets_plain_lines(server, terminal):
+    shown = terminal("run", "hello", TERM="dumb")
+    run = started(server)
+    server.do(server.fake.begin, run)
+    server.do(server.fake.log, run, "fitting", 40)
+    server.do(server.fake.end, run)
+    assert shown.wait() == 0
+    assert "error fitting" in shown.screen
+    assert "\x1b" not in shown.screen
+
+
+def test_a_line_that_is_longer_than_the_terminal_is_not_broken_and_the_status_fits(server, terminal):
+    """Whoever copies it gets one line: the terminal wraps it, not the program."""
+    shown = terminal("run", "hello", columns=40)
+    run = started(server)
+    server.do(server.fake.begin, run)
+    server.do(server.fake.log, run, "研究" * 60)
+    run.progress = run_pb2.Progress(current=1, total=3, message="モデル " * 30)
+    server.do(server.fake.touch, run)
+    shown.wait_for("1/3")
+    server.do(server.fake.end, run)
+    assert shown.wait() == 0
+    assert "研究" * 60 in shown.screen
+    for drawn in re.findall(r"[^\r\n]*1/3[^\r\n]*", shown.text):
+        assert words.width(drawn) <= 40
+
+
+def test_ten_thousand_lines_are_drawn_in_order_and_none_is_left_out(server, terminal):
+    shown = terminal("run", "hello")
+    run = started(server)
+
+    def log() -> None:
+        server.fake.batch_size = 1000
+        server.fake.begin(run)
+        for n in range(10_000):
+            server.fake.log(run, f"line <{n}>")
+        server.fake.end(run)
+
+    server.do(log)
+    assert shown.wait() == 0
+    assert [int(n) for n in re.findall(r"line <(\d+)>", shown.screen)] == list(range(10_000))
+
+
+def test_several_runs_have_a_line_each_and_ctrl_c_leaves_them_alone(server, terminal):
+    shown = terminal("run", "hello", "--repeat", "3", "--seed", "5")
+    deadline = time.monotonic() + 20
+    while len(server.do(server.fake.called, "WatchRun")) < 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    first = next(iter(server.fake.runs.values()))
+    server.do(server.fake.begin, first)
+    server.do(server.fake.log, first, "said", 20)
+    server.do(server.fake.log, first, "warned", 30)
+    shown.wait_for(r"#1 +RUNNING")
+    shown.wait_for(r"#3 +PENDING")
+    shown.wait_for("#1 [0-9:]+ warn  warned")
+    assert "said" not in shown.text
+    shown.type("\x03")
+    assert shown.wait() == 130
+    assert "The 3 runs go on." in shown.text
+    assert "Traceback" not in shown.text
+    assert "\x1b[?25h" in shown.screen, "the cursor is back"
+    assert server.fake.called("CancelRun") == []
+
+
+def test_top_takes_the_screen_and_gives_it_back(server, terminal):
+    run = server.do(server.fake.add_run)
+    shown = terminal("top", "--interval", "0.2")
+    shown.wait_for("0 running, 1 pending; 0 runners connected, 0 of 0 slots used")
+    shown.wait_for("no connected runner has 'hello'")
+    server.do(server.fake.begin, run)
+    server.do(server.fake.send, "WatchRuns", run_service_pb2.WatchRunsResponse(run=run.run))
+    shown.wait_for("1 running, 0 pending")
+    server.do(server.fake.end, run)
+    server.do(server.fake.send, "WatchRuns", run_service_pb2.WatchRunsResponse(run=run.run))
+    shown.wait_for("COMPLETED")
+    shown.type("\x03")
+    assert shown.wait() == 130
+    assert shown.screen.index("\x1b[?1049h") < shown.screen.index("\x1b[?1049l")
+    assert "Traceback" not in shown.text
+
+
+def test_top_waits_for_an_orchestrator_that_is_away_and_goes_on(server, terminal):
+    run = server.do(server.fake.add_run)
+    shown = terminal("top", "--interval", "0.2", columns=150)
+    shown.wait_for("0 running, 1 pending")
+    server.do(server.fake.kill)
+    shown.wait_for("is not available: .*; waiting for it")
+    server.do(server.fake.begin, run)
+    server.do(server.fake.start)
+    shown.wait_for("1 running, 0 pending")
+    shown.type("\x03")
+    assert shown.wait() == 130
+
+
+def test_top_ends_with_what_the_orchestrator_says_when_that_is_no(server, terminal):
+    shown = terminal("top", "--interval", "0.2")
+    shown.wait_for("0 running, 0 pending")
+    server.fake.refusals["ListRunners"].append(Refusal(grpc.StatusCode.PERMISSION_DENIED, "not you", "X"))
+    assert shown.wait() == 5
+    assert "athanor: not you" in shown.text.rsplit("\n", 3)[-2]
+    assert "Traceback" not in shown.text
+
+
+def test_top_without_an_orchestrator_says_so_where_it_can_be_read(terminal):
+    shown = terminal("top", ATHANOR_TARGET="127.0.0.1:1")
+    assert shown.wait() == 4
+    assert "\x1b[?1049h" not in shown.screen
+    assert "127.0.0.1:1 is not available" in shown.text
+
+
+def test_runs_that_are_watched_scroll_above_how_many_there_are(server, terminal):
+    shown = terminal("runs", "watch")
+    run = run_pb2.Run(id="a", experiment="hello", state=run_pb2.RUN_STATE_RUNNING)
+    server.do(server.fake.send, "WatchRuns", run_service_pb2.WatchRunsResponse(run=run))
+    shown.wait_for("a  hello  RUNNING")
+    shown.wait_for("1 running, 0 pending; Ctrl-C ends this")
+    shown.type("\x03")
+    assert shown.wait() == 130
+    assert "\x1b[?25h" in shown.screen, "the cursor is back"
 
 
 def test_a_deletion_is_asked_about(server, terminal):

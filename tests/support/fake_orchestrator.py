@@ -518,4 +518,6 @@ def selects(wanted: run_service_pb2.RunEventFilter, event: run_event_pb2.RunEven
     kind = {"log": 2, "result": 3, "checkpoint": 4}.get(event.WhichOneof("event") or "", 1)
     if wanted.kinds and kind not in wanted.kinds:
         return False
+    if wanted.attempt and event.attempt != wanted.attempt:
+        return False
     return not (kind == 2 and event.log.level < wanted.minimum_level)

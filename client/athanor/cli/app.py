@@ -1,14 +1,46 @@
 """The tree of commands. Nothing heavy is imported before a command needs it: `athanor --help` is quick."""
 
-from typing import Annotated
+import sys
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from athanor.cli import exits, experiments, instances, launch, logs, options, results, runners, runs, session, up
+from athanor.cli import (
+    exits,
+    experiments,
+    instances,
+    launch,
+    logs,
+    options,
+    output,
+    results,
+    runners,
+    runs,
+    session,
+    top,
+    up,
+)
+
+
+class _Commands(TyperGroup):
+    """Ends quietly when whoever reads the output has gone, as in `| head`; otherwise that would count as FAILED."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            try:
+                return super().invoke(ctx)
+            finally:
+                sys.stdout.flush()
+        except BrokenPipeError:
+            output.unread()
+            raise typer.Exit(exits.UNREAD) from None
+
 
 # Plain help: rich would double the time that it takes, and decorate it in a pipe too.
 app = typer.Typer(
     name="athanor",
+    cls=_Commands,
     help="Athanor runs experiments: start the system, run them, watch them, compare what they found.",
     epilog=exits.HELP,
     no_args_is_help=True,
@@ -43,6 +75,7 @@ app.command()(up.up)
 app.command()(launch.run)
 app.command()(logs.logs)
 app.command()(results.results)
+app.command()(top.top)
 app.add_typer(experiments.app, name="experiments")
 app.add_typer(instances.app, name="instances")
 app.add_typer(runs.app, name="runs")

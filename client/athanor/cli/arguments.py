@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
@@ -17,12 +17,14 @@ _DOT = re.compile(r"(?<!\\)\.")
 def configuration(file: Path | None, assignments: Sequence[str], base: Any = None) -> dict[str, Any]:
     """Return the configuration that `--config FILE` and `--set` options make, on top of `base`.
 
-    Raises typer.BadParameter, naming the option, for a file that is not a JSON object or an assignment that cannot be
-    made.
+    Raises typer.BadParameter, naming the option, for a file that is no configuration (see `configfile`), or an
+    assignment that cannot be made.
     """
     result: dict[str, Any] = base or {}
     if file is not None:
-        result = _read(file)
+        from athanor.cli import configfile
+
+        result = configfile.read(file)
     for assignment in assignments:
         _assign(result, assignment)
     return result
@@ -43,12 +45,28 @@ def duration(text: str | None, option: str = "--timeout") -> timedelta | None:
     """Return a duration: `90` (seconds), `90s`, `1.5h`, `1h30m`, `250ms`."""
     if text is None:
         return None
-    if re.fullmatch(r"\d+(\.\d+)?", text):
-        return timedelta(seconds=float(text))
-    parts = _DURATION.findall(text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
+    parts = [(text, "s")] if re.fullmatch(r"\d+(\.\d+)?", text) else _DURATION.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) not in (text, f"{text}s"):
         raise typer.BadParameter(f"write a duration like 90s, 5m or 1h30m, not {text!r}", param_hint=option)
-    return timedelta(seconds=sum(float(number) * _SECONDS[unit] for number, unit in parts))
+    try:
+        return timedelta(seconds=sum(float(number) * _SECONDS[unit] for number, unit in parts))
+    except OverflowError as error:
+        raise typer.BadParameter(f"{text} is too long", param_hint=option) from error
+
+
+def moment(text: str | None, now: datetime, option: str = "--since") -> datetime | None:
+    """Return a time: so long ago (`10m`), or as ISO 8601 writes it, of this machine's time zone when it names none."""
+    if text is None:
+        return None
+    wrong = f"write how long ago, like 90s or 1h30m, or a time like 2026-01-31T12:00, not {text!r}"
+    try:
+        ago = duration(text, option)
+    except typer.BadParameter:
+        ago = None
+    try:
+        return datetime.fromisoformat(text).astimezone() if ago is None else now - ago
+    except (ValueError, OverflowError) as error:
+        raise typer.BadParameter(wrong, param_hint=option) from error
 
 
 def path_names(path: str) -> list[str]:
@@ -62,18 +80,6 @@ def value(text: str) -> Any:
         return json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError):
         return text
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(file.read_text(encoding="utf-8"), parse_constant=_refuse)
-    except OSError as error:
-        raise typer.BadParameter(f"{file}: {error.strerror}", param_hint="--config") from error
-    except (ValueError, RecursionError) as error:
-        raise typer.BadParameter(f"{file} is not JSON: {error}", param_hint="--config") from error
-    if not isinstance(document, dict):
-        raise typer.BadParameter(f"{file} is not a JSON object", param_hint="--config")
-    return cast("dict[str, Any]", document)
 
 
 def _assign(document: dict[str, Any], assignment: str) -> None:

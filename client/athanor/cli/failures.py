@@ -11,6 +11,10 @@ def explain(error: errors.AthanorError) -> tuple[str, int]:
             return f"{error}\n{error.advice}".rstrip(), exits.UNREACHABLE
         case errors.DeadlineExceededError() | errors.ProtocolError():
             return str(error), exits.UNREACHABLE
+        case errors.WaitTimeoutError():
+            return f"{error}\n`athanor logs -f {error.run_id}` follows it.", exits.UNREACHABLE
+        case errors.MissingExtraError():
+            return str(error), exits.USAGE
         case errors.TargetError():
             return str(error), exits.USAGE
         case errors.ConfigurationInvalidError():
@@ -22,8 +26,8 @@ def explain(error: errors.AthanorError) -> tuple[str, int]:
         case errors.InvalidArgumentError():
             lines = [f"  {violation.field}: {violation.description}" for violation in error.violations]
             return "\n".join(["the orchestrator does not accept that:", *lines] if lines else [str(error)]), exits.USAGE
-        case errors.NotFoundError() if error.resource == "experiment":
-            return f"{error}; `athanor experiments list` shows those there are", exits.REFUSED
+        case errors.NotFoundError() if error.resource in ("experiment", "instance", "run", "runner"):
+            return f"{error}; `athanor {error.resource}s list` shows those there are", exits.REFUSED
         case errors.RunLiveError():
             advice = f"`athanor runs cancel --wait {error.run_id}` ends it."
             return f"{error}\n{advice}" if error.run_id else str(error), exits.REFUSED

@@ -1,12 +1,14 @@
 """Ids as people give them: whole, or as much of the beginning as is unique."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import typer
 
+from athanor.cli import words
+
 if TYPE_CHECKING:
-    from athanor.client import AsyncClient, AsyncListing
+    from athanor.client import AsyncClient, AsyncListing, InstanceRecord, RunnerRecord, RunRecord
 
 _FULL = 36  # characters of a UUID
 _SHORT = 13  # of a UUIDv7: the milliseconds, which nearly always differ
@@ -23,17 +25,32 @@ _Item = TypeVar("_Item", bound=_HasId)
 
 async def run(client: "AsyncClient", text: str) -> str:
     """Return the id of the run that `text` means."""
-    return await _resolve("run", client.runs.list(page_size=1000), text)
+    return await _resolve("run", client.runs.list(page_size=1000), text, about_run)
 
 
 async def instance(client: "AsyncClient", text: str) -> str:
     """Return the id of the instance that `text` means."""
-    return await _resolve("instance", client.instances.list(page_size=1000), text)
+    return await _resolve("instance", client.instances.list(page_size=1000), text, about_instance)
 
 
 async def runner(client: "AsyncClient", text: str) -> str:
     """Return the id of the runner that `text` means; a beginning is looked for among those seen in the last day."""
-    return await _resolve("runner", client.runners.list(page_size=1000), text, newest_first=False)
+    return await _resolve("runner", client.runners.list(page_size=1000), text, about_runner, newest_first=False)
+
+
+def about_run(item: "RunRecord") -> str:
+    """What tells a run from others."""
+    return f"{item.experiment} {item.state.value} {words.ago(item.create_time)}".rstrip()
+
+
+def about_instance(item: "InstanceRecord") -> str:
+    """What tells an instance from others."""
+    return f"{item.experiment} {item.name}"
+
+
+def about_runner(item: "RunnerRecord") -> str:
+    """What tells a runner from others."""
+    return item.display_name
 
 
 def shortened(ids: Collection[str]) -> dict[str, str]:
@@ -44,26 +61,34 @@ def shortened(ids: Collection[str]) -> dict[str, str]:
     return {id: id[:length] for id in ids}
 
 
-async def _resolve(what: str, listing: "AsyncListing[_Item]", text: str, *, newest_first: bool = True) -> str:
+async def _resolve(
+    what: str,
+    listing: "AsyncListing[_Item]",
+    text: str,
+    about: Callable[[_Item], str],
+    *,
+    newest_first: bool = True,
+) -> str:
     """Find the one id that begins with `text`. Raises typer.BadParameter when there is none, or more than one."""
     prefix = text.strip().lower()
     if len(prefix) >= _FULL:
         return prefix
     if not prefix:
         raise typer.BadParameter(f"the id of the {what} is empty")
-    found = list[str]()
+    found = list[_Item]()
     async for item in listing:
         if item.id.startswith(prefix):
-            found.append(item.id)
+            found.append(item)
         elif newest_first and item.id < prefix:  # ids grow with time: all others are smaller still
             break
     match found:
-        case [id]:
-            return id
+        case [item]:
+            return item.id
         case []:
             raise _not_found(what, text)
         case _:
-            raise typer.BadParameter(f"{len(found)} {what}s begin with {text!r}: {_some(found)}; give more of the id")
+            some = _some([f"  {item.id}  {about(item)}".rstrip() for item in found])
+            raise typer.BadParameter(f"{len(found)} {what}s begin with {text!r}, give more of the id:\n{some}")
 
 
 def _not_found(what: str, text: str) -> Exception:
@@ -73,6 +98,6 @@ def _not_found(what: str, text: str) -> Exception:
     return NotFoundError(f"there is no {what} whose id begins with {text!r}", code="NOT_FOUND", metadata=metadata)
 
 
-def _some(ids: Sequence[str]) -> str:
-    more = f" and {len(ids) - _SHOWN} more" if len(ids) > _SHOWN else ""
-    return ", ".join(ids[:_SHOWN]) + more
+def _some(lines: Sequence[str]) -> str:
+    more = [f"  and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
+    return "\n".join([*lines[:_SHOWN], *more])

@@ -1,6 +1,6 @@
 """`athanor instances`: experiments with a name and a configuration."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -40,9 +40,9 @@ def create(
 
 @app.command("list")
 def list_(
-    experiment: Annotated[str, typer.Option("--experiment", help="Only of this experiment.")] = "",
+    experiment: options.OfExperiment = "",
     label: options.Label = None,
-    limit: options.Limit = 50,
+    limit: options.Limit = output.LIMIT,
     target: options.Target = None,
     json: options.Json = False,
 ) -> None:
@@ -50,25 +50,15 @@ def list_(
     labels = arguments.labels(label or [])
 
     async def work(client: "AsyncClient") -> "Sequence[InstanceRecord]":
-        return await client.instances.list(experiment=experiment, labels=labels, limit=limit).all()
+        return await client.instances.list(experiment=experiment, labels=labels, limit=limit + 1).all()
 
-    items = session.run(target, work)
+    found = session.run(target, work)
+    items = found[:limit]
     if json:
         output.document({"instances": [shapes.instance(item) for item in items]})
-        return
-    short = ids.shortened([item.id for item in items]) if output.is_terminal() else {}
-    rows = [
-        (
-            short.get(item.id, item.id),
-            item.experiment,
-            str(item.run_count),
-            item.last_run_state.value if item.last_run_state else "-",
-            words.moment(item.create_time),
-            item.name,
-        )
-        for item in items
-    ]
-    output.table(("ID", "EXPERIMENT", "RUNS", "LAST", "CREATED", "NAME"), rows)
+    else:
+        _print_all(items)
+    output.more(len(found), limit, "instance")
 
 
 @app.command()
@@ -156,3 +146,23 @@ def _print(item: "InstanceRecord", json: bool) -> None:
             ("configuration", output.pretty(item.configuration_json)),
         ]
     )
+
+
+def _print_all(items: "Sequence[InstanceRecord]") -> None:
+    if not items:
+        output.note("No instance is like that; `athanor instances create EXPERIMENT` makes one.")
+    terminal = output.is_terminal()
+    short = ids.shortened([item.id for item in items]) if terminal else {}
+    moment = words.recent if terminal else words.moment
+    rows = [
+        (
+            short.get(item.id, item.id),
+            item.experiment,
+            str(item.run_count),
+            item.last_run_state.value if item.last_run_state else "-",
+            moment(item.create_time),
+            item.name,
+        )
+        for item in items
+    ]
+    output.table(("ID", "EXPERIMENT", "RUNS", "LAST", "CREATED", "NAME"), rows)

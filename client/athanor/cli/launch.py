@@ -1,17 +1,33 @@
 """`athanor run` and `athanor runs start`: start a run and follow it."""
 
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
-from athanor.cli import arguments, exits, follow, ids, options, output, schema, session, shapes, views
+from athanor.cli import (
+    arguments,
+    exits,
+    follow,
+    ids,
+    lines,
+    many,
+    options,
+    output,
+    schema,
+    session,
+    shapes,
+    views,
+)
 
 if TYPE_CHECKING:
     from athanor.client import AsyncClient, RunRecord
+
+
+_SEEDS = 2**64
 
 
 @dataclass(frozen=True)
@@ -21,8 +37,13 @@ class Start:
     seed: int | None
     policy: Mapping[str, timedelta | int]  # what was said, by the names of RunPolicy
     labels: Mapping[str, str]
+    repeat: int  # runs in all
     detach: bool
     json: bool
+
+    def seed_of(self, index: int) -> int | None:
+        """The seed of the run that is started as number `index`, from 0: each has one of its own."""
+        return None if self.seed is None else (self.seed + index) % _SEEDS
 
 
 def run(
@@ -37,6 +58,7 @@ def run(
     backoff: options.Backoff = None,
     lost_after: options.LostAfter = None,
     grace: options.Grace = None,
+    repeat: options.Repeat = 1,
     detach: options.Detach = False,
     target: options.Target = None,
     json: options.Json = False,
@@ -44,11 +66,11 @@ def run(
     """Run an experiment: create an instance of it, start a run, and follow it to its end.
 
     Ctrl-C ends the watching, never the run. With --json: JSON Lines, {"run": ...}, {"event": ...}, {"progress": ...};
-    with --detach the run alone.
+    with --detach the run alone. With --repeat each of these has "run_id" in front, and --detach gives {"runs": [...]}.
     """
     configuration = arguments.configuration(config, set_ or [])
     policy = _policy(timeout, attempts, backoff, lost_after, grace)
-    start = Start(seed, policy, arguments.labels(label or []), detach, json)
+    start = Start(seed, policy, arguments.labels(label or []), repeat, detach, json)
 
     async def instance_id(client: "AsyncClient") -> str:
         await schema.refuse_unknown(client, experiment, set_)
@@ -67,13 +89,14 @@ def start(
     backoff: options.Backoff = None,
     lost_after: options.LostAfter = None,
     grace: options.Grace = None,
-    detach: Annotated[bool, typer.Option("--detach", help="Start the run and do not follow it.")] = False,
+    repeat: options.Repeat = 1,
+    detach: options.Detach = False,
     target: options.Target = None,
     json: options.Json = False,
 ) -> None:
-    """Run an instance, once more or for the first time, and follow the run to its end."""
+    """Run an instance, once more or for the first time, and follow the run to its end. See `athanor run --help`."""
     policy = _policy(timeout, attempts, backoff, lost_after, grace)
-    start = Start(seed, policy, arguments.labels(label or []), detach, json)
+    start = Start(seed, policy, arguments.labels(label or []), repeat, detach, json)
 
     async def instance_id(client: "AsyncClient") -> str:
         return await ids.instance(client, instance)
@@ -82,35 +105,63 @@ def start(
 
 
 def _launch(target: str | None, instance_id: "Callable[[AsyncClient], Awaitable[str]]", start: Start) -> NoReturn:
-    started: RunRecord | None = None
+    started: list[RunRecord] = []
 
-    async def work(client: "AsyncClient") -> "RunRecord":
-        nonlocal started
+    async def work(client: "AsyncClient") -> "list[RunRecord]":
         from athanor.client import RunPolicy
 
         id = await instance_id(client)
         policy = RunPolicy(**start.policy) if start.policy else None  # pyright: ignore[reportArgumentType]
-        started = await client.runs.start(id, policy=policy, seed=start.seed, labels=start.labels)
+        for index in range(start.repeat):
+            run = await client.runs.start(id, policy=policy, seed=start.seed_of(index), labels=start.labels)
+            started.append(run)
         if start.detach:
             return started
         if not start.json:
-            output.note(f"run {started.id}")
-            await _say_when_it_waits(client, started)
-        return await follow.follow(client, started.id, views.choose(start.json))
+            _announce(started)
+            await _say_when_it_waits(client, started[0])
+        if start.repeat == 1:
+            return [await follow.follow(client, started[0].id, views.choose(start.json))]
+        return await many.follow_all(client, started, start.json)
 
     def stop_watching() -> NoReturn:
-        if started is None:
+        if not started:
             output.note("athanor: interrupted; `athanor runs list` shows whether the run was started")
         else:
-            output.note(f"\n{follow.detached(started.id)}")
+            output.note(f"\n{follow.detached([run.id for run in started], started[0].instance_id)}")
         raise typer.Exit(exits.INTERRUPTED)
 
-    ended = session.run(target, work, on_interrupt=stop_watching)
+    try:
+        ended = session.run(target, work, on_interrupt=stop_watching)
+    except typer.Exit as end:
+        if 0 < len(started) < start.repeat and end.exit_code != exits.INTERRUPTED:
+            output.note(f"{len(started)} of {start.repeat} runs were started: {' '.join(run.id for run in started)}")
+        raise
     if start.detach:
-        _print_detached(ended, start.json)
+        _print_detached(ended, start)
         raise typer.Exit(exits.OK)
     sys.stdout.flush()
-    raise typer.Exit(follow.conclude(ended, start.json))
+    raise typer.Exit(_conclude(ended, start))
+
+
+def _announce(started: "Sequence[RunRecord]") -> None:
+    """Say which runs there are, before the first line of any of them."""
+    if len(started) == 1:
+        output.note(f"run {started[0].id}")
+    else:
+        for index, run in enumerate(started):
+            output.note(f"{many.label(index)}run {run.id} seed {run.seed}")
+
+
+def _conclude(ended: "Sequence[RunRecord]", start: Start) -> int:
+    if len(ended) == 1:
+        return follow.conclude(ended[0], start.json)
+    if not start.json:
+        texts = [many.label(index) + lines.summary(run, detail=False) for index, run in enumerate(ended)]
+        say = output.line if output.is_terminal() else output.note
+        for text in (*texts, many.summary(ended)):
+            say(text)
+    return many.exit_status(ended)
 
 
 def _policy(
@@ -133,10 +184,11 @@ async def _say_when_it_waits(client: "AsyncClient", run: "RunRecord") -> None:
         output.note(f"no connected runner has {run.experiment!r}: the run waits until one comes")
 
 
-def _print_detached(run: "RunRecord", json: bool) -> None:
-    if json:
-        output.document(shapes.run(run))
+def _print_detached(runs: "Sequence[RunRecord]", start: Start) -> None:
+    if start.json:
+        output.document(shapes.run(runs[0]) if start.repeat == 1 else {"runs": [shapes.run(run) for run in runs]})
     elif output.is_terminal():
-        output.line(follow.detached(run.id))
+        output.line(follow.detached([run.id for run in runs], runs[0].instance_id))
     else:
-        print(run.id)
+        for run in runs:
+            print(run.id)

@@ -2,26 +2,32 @@
 
 from typing import TYPE_CHECKING
 
-from athanor.cli import jsontext, words
+from athanor.cli import jsontext, paint, shapes, words
 
 if TYPE_CHECKING:
     from athanor import client
 
 LEVEL_STYLES = {"debug": "dim", "info": "", "warn": "yellow", "error": "red"}
-_LONGEST_VALUE = 200  # characters of a result's value
+_LONGEST_VALUE = 200  # characters of a result's value that a terminal shows
 
 
-def log(entry: "client.LogEntry") -> str:
-    """A log entry: time, level, where it came from, message, metadata."""
+def log(entry: "client.LogEntry", *, stamp: bool = False, colours: bool = False) -> str:
+    """A log entry: time, level, where it came from, message, metadata. `stamp`: the whole of the time, in UTC."""
     source = f"{entry.source}: " if entry.source else ""
     metadata = f"  {jsontext.dumps(jsontext.Raw(entry.metadata_json))}" if entry.metadata_json else ""
-    return f"{_clock(entry)} {entry.level.label:<5} {source}{entry.message}{metadata}"
+    time = shapes.time(entry.time) if stamp else _clock(entry)
+    level = entry.level.label
+    text = f"{level:<5} {source}{entry.message}{metadata}"
+    if not colours:
+        return f"{time} {text}"
+    style = LEVEL_STYLES[level]
+    return f"{paint.painted(str(time), 'dim')} {paint.painted(paint.visible(text), style)}"
 
 
-def result(item: "client.Result") -> str:
-    """A result: key and value, a long one cut."""
+def result(item: "client.Result", *, cut: bool = False) -> str:
+    """A result: key and value, with `cut` a long one not as a whole."""
     value = jsontext.dumps(jsontext.Raw(item.value_json))
-    if len(value) > _LONGEST_VALUE:
+    if cut and len(value) > _LONGEST_VALUE:
         value = value[: _LONGEST_VALUE - 1] + "…"
     return f"{_clock(item)} result {item.key} = {value}"
 
@@ -44,14 +50,14 @@ def lifecycle(item: "client.Event") -> str | None:
             return None  # checkpoints among them: one for each step would hide what the step found
 
 
-def summary(run: "client.RunRecord") -> str:
-    """The end of a run in one line, with why when it failed."""
-    counts = f"{words.count(run.result_count, 'result')}, {words.count(run.log_count, 'log line')}"
+def summary(run: "client.RunRecord", *, detail: bool = True) -> str:
+    """The end of a run in one line, with why when it failed; `detail`: with its traceback."""
+    counts = words.count(run.result_count, "result") + (f", {words.count(run.log_count, 'log line')}" if detail else "")
     took = words.elapsed(run)
     text = f"run {run.id} {run.state.value}" + (f" after {took}" if took else "") + f": {counts}"
     if run.failure:
         text += f"\n{words.failure(run.failure)}"
-        if run.failure.detail.strip():
+        if detail and run.failure.detail.strip():
             text += f"\n{run.failure.detail.rstrip()}"
     if incomplete := words.incomplete(run):
         text += f"\n{incomplete}"

@@ -1,12 +1,15 @@
 """`athanor logs`: what a run has logged."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from athanor.cli import arguments, ids, lines, options, output, paint, session, shapes, views, words
 from athanor.cli import follow as following
-from athanor.cli import ids, lines, options, output, session, shapes, views, words
 
 if TYPE_CHECKING:
     from athanor import client
@@ -22,35 +25,47 @@ class Level(StrEnum):
     ERROR = "error"
 
 
+@dataclass(frozen=True)
+class _Wanted:
+    """Which entries."""
+
+    level: "client.LogLevel"
+    text: str
+    attempt: int  # 0: of each
+    since: datetime | None
+    newest: int | None  # None: all
+
+
 def logs(
     run: options.RunId,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run has ended.")] = False,
     level: Annotated[Level, typer.Option("--level", help="At least this severe.")] = Level.DEBUG,
     newest: Annotated[
-        int | None, typer.Option("--tail", "-n", min=1, metavar="N", help="Only the newest N. Not with -f.")
+        int | None,
+        typer.Option("--tail", "-n", min=0, metavar="N", help="Only the newest N; with -f, and what comes."),
     ] = None,
-    text: Annotated[str, typer.Option("--text", help="Only messages that contain this.")] = "",
+    since: Annotated[
+        str | None,
+        typer.Option("--since", metavar="WHEN", help="Only from then on: 10m (ago), or a time, 2026-01-31T12:00."),
+    ] = None,
+    text: Annotated[str, typer.Option("--text", metavar="TEXT", help="Only messages that contain this.")] = "",
+    attempt: Annotated[int, typer.Option("--attempt", min=0, metavar="N", help="Only of this attempt; 0: all.")] = 0,
+    timestamps: Annotated[
+        bool, typer.Option("--timestamps", "-t", help="With the whole time, in UTC, to the microsecond.")
+    ] = False,
     target: options.Target = None,
     json: options.Json = False,
 ) -> None:
     """Print the log of a run. With --json: JSON Lines, one entry each."""
-    if follow and newest is not None:
-        raise typer.BadParameter("a log that is followed has no newest entries", param_hint="--tail")
+    begin = arguments.moment(since, datetime.now(UTC))
+    show = _json if json else _printer(timestamps)
 
     async def work(client: "AsyncClient") -> None:
         run_id = await ids.run(client, run)
-        wanted = client_level(level)
-        if follow:
-            output.caution(words.incomplete(await _follow(client, run_id, wanted, text, json)))
-            return
-        if newest is not None:
-            tail = await client.runs.logs(run_id, level=wanted, text=text, descending=True, limit=newest).all()
-            for entry in reversed(tail):
-                _print(entry, json)
-        else:
-            async for entry in client.runs.logs(run_id, level=wanted, text=text):
-                _print(entry, json)
-        output.caution(words.incomplete(await client.runs.get(run_id)))
+        wanted = _Wanted(client_level(level), text, attempt, begin, newest)
+        shown = await _there(client, run_id, wanted, show, tail=follow)
+        ran = await (_follow(client, run_id, wanted, show, shown) if follow else client.runs.get(run_id))
+        output.caution(words.incomplete(ran))
 
     session.run(target, work)
 
@@ -62,36 +77,64 @@ def client_level(level: Level) -> "client.LogLevel":
     return LogLevel[level.name]
 
 
+async def _there(
+    client: "AsyncClient", run_id: str, wanted: _Wanted, show: "Callable[[client.LogEntry], None]", *, tail: bool
+) -> int:
+    """Show what there is, and return the sequence up to which that is all; with `tail` only the newest ones."""
+    if wanted.newest is None:
+        if tail:
+            return 0
+        async for entry in client.runs.logs(run_id, level=wanted.level, text=wanted.text, attempt=wanted.attempt):
+            if _is_recent(entry, wanted):
+                show(entry)
+        return 0
+    if wanted.newest == 0:
+        return (await client.runs.get(run_id)).last_sequence
+    newest = await client.runs.logs(
+        run_id, level=wanted.level, text=wanted.text, attempt=wanted.attempt, descending=True, limit=wanted.newest
+    ).all()
+    for entry in reversed(newest):
+        if _is_recent(entry, wanted):
+            show(entry)
+    return newest[0].sequence if newest else 0
+
+
 async def _follow(
-    client: "AsyncClient", run_id: str, level: "client.LogLevel", text: str, json: bool
+    client: "AsyncClient", run_id: str, wanted: _Wanted, show: "Callable[[client.LogEntry], None]", after: int
 ) -> "client.RunRecord":
     from athanor.client import EventFilter, EventKind
 
-    wanted = EventFilter(kinds=(EventKind.LOG,), minimum_level=level, text=text)
-    return await following.follow(client, run_id, _LogView(json), filter=wanted)
+    filter = EventFilter(kinds=(EventKind.LOG,), minimum_level=wanted.level, text=wanted.text, attempt=wanted.attempt)
+    view = _LogView(lambda entry: show(entry) if _is_recent(entry, wanted) else None)
+    return await following.follow(client, run_id, view, filter=filter, after_sequence=after)
 
 
-class _LogView(views.PlainView):
-    """Log entries alone, one a line."""
+def _is_recent(entry: "client.LogEntry", wanted: _Wanted) -> bool:
+    return wanted.since is None or entry.time >= wanted.since
 
-    def __init__(self, json: bool) -> None:
-        super().__init__()
-        self._json = json
+
+class _LogView(views.Written):
+    """Log entries alone."""
+
+    def __init__(self, show: "Callable[[client.LogEntry], None]") -> None:
+        self._show = show
 
     def show(self, item: "client.WatchItem") -> None:
         from athanor.client import LogEntry
 
         if isinstance(item, LogEntry):
-            _print(item, self._json)
+            self._show(item)
 
 
-def _print(entry: "client.LogEntry", json: bool) -> None:
-    if json:
-        output.document(shapes.event(entry))
-    elif output.is_terminal():
-        from rich.text import Text
+def _json(entry: "client.LogEntry") -> None:
+    output.document(shapes.event(entry), flush=False)
 
-        style = lines.LEVEL_STYLES[entry.level.label]
-        output.console().print(Text(output.visible(lines.log(entry)), style=style))
-    else:
-        print(lines.log(entry), flush=True)
+
+def _printer(stamp: bool) -> "Callable[[client.LogEntry], None]":
+    colours, terminal = paint.wanted(), output.is_terminal()
+
+    def show(entry: "client.LogEntry") -> None:
+        text = lines.log(entry, stamp=stamp, colours=colours)
+        print(paint.visible(text) if terminal and not colours else text)
+
+    return show

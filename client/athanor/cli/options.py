@@ -5,6 +5,8 @@ from typing import Annotated, TypeAlias
 
 import typer
 
+from athanor.cli import complete
+
 Target: TypeAlias = Annotated[
     str | None,
     typer.Option(
@@ -14,26 +16,60 @@ Target: TypeAlias = Annotated[
     ),
 ]
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-RunId: TypeAlias = Annotated[str, typer.Argument(metavar="RUN", help="Id of the run, or the beginning of it.")]
-InstanceId: TypeAlias = Annotated[
-    str, typer.Argument(metavar="INSTANCE", help="Id of the instance, or the beginning of it.")
+RunId: TypeAlias = Annotated[
+    str,
+    typer.Argument(metavar="RUN", help="Id of the run, or the beginning of it.", autocompletion=complete.runs),
 ]
-RunnerId: TypeAlias = Annotated[str, typer.Argument(metavar="RUNNER", help="Id of the runner, or the beginning of it.")]
-Experiment: TypeAlias = Annotated[str, typer.Argument(metavar="EXPERIMENT", help="Name of the experiment.")]
+InstanceId: TypeAlias = Annotated[
+    str,
+    typer.Argument(
+        metavar="INSTANCE", help="Id of the instance, or the beginning of it.", autocompletion=complete.instances
+    ),
+]
+RunnerId: TypeAlias = Annotated[
+    str,
+    typer.Argument(metavar="RUNNER", help="Id of the runner, or the beginning of it.", autocompletion=complete.runners),
+]
+Experiment: TypeAlias = Annotated[
+    str,
+    typer.Argument(metavar="EXPERIMENT", help="Name of the experiment.", autocompletion=complete.experiments),
+]
+OfExperiment: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--experiment", metavar="EXPERIMENT", help="Only of this experiment.", autocompletion=complete.experiments
+    ),
+]
+OfInstance: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--instance",
+        metavar="INSTANCE",
+        help="Only of this instance: its id, or the beginning.",
+        autocompletion=complete.instances,
+    ),
+]
 Set: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
         help="Set a value of the configuration: JSON, else a string. Nested: a.b=3, pairs.0.name=x. May be repeated.",
+        autocompletion=complete.settings,
     ),
 ]
 Config: TypeAlias = Annotated[
     Path | None,
-    typer.Option("--config", metavar="FILE.json", help="Take the configuration from a file; --set comes on top."),
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="Take the configuration from a file, .json or .yaml, or from standard input (-); --set comes on top.",
+    ),
 ]
-Name: TypeAlias = Annotated[str | None, typer.Option("--name", help="Name of the instance, for people.")]
-Description: TypeAlias = Annotated[str | None, typer.Option("--description", help="Notes for people.")]
+Name: TypeAlias = Annotated[
+    str | None, typer.Option("--name", metavar="TEXT", help="Name of the instance, for people.")
+]
+Description: TypeAlias = Annotated[str | None, typer.Option("--description", metavar="TEXT", help="Notes for people.")]
 Label: TypeAlias = Annotated[
     list[str] | None, typer.Option("--label", metavar="KEY=VALUE", help="A label. May be repeated.")
 ]
@@ -70,6 +106,16 @@ LostAfter: TypeAlias = Annotated[
 Grace: TypeAlias = Annotated[
     str | None,
     typer.Option("--grace", metavar="DURATION", help="Time to stop by itself once it is cancelled. [default: 10s]"),
+]
+Repeat: TypeAlias = Annotated[
+    int,
+    typer.Option(
+        "--repeat",
+        min=1,
+        max=1000,
+        metavar="N",
+        help="Start N runs of the instance and follow them all; with --seed S their seeds are S, S+1, ...",
+    ),
 ]
 Detach: TypeAlias = Annotated[bool, typer.Option("--detach", help="Start the run and do not follow it.")]
 Limit: TypeAlias = Annotated[int, typer.Option("--limit", "-n", min=1, metavar="N", help="Show at most this many.")]

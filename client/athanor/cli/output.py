@@ -1,6 +1,6 @@
 """Writing for people and for programs.
 
-On a terminal tables and colours; in a pipe plain lines, columns in line, nothing cut. NO_COLOR is respected.
+On a terminal tables and colours; in a pipe plain lines, columns in line, nothing cut. For colours see `paint`.
 """
 
 import os
@@ -9,13 +9,15 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from athanor.cli import jsontext
+from athanor.cli import jsontext, words
+from athanor.cli.paint import visible
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+LIMIT = 50  # rows of a listing, unless told otherwise
+_STATES = ("STATE", "LAST")  # columns that hold the state of a run
 _NARROW = 20  # characters that a column which is wrapped keeps
-_CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)}
 
 
 def is_terminal() -> bool:
@@ -28,11 +30,6 @@ def console() -> "Console":
     from rich.console import Console
 
     return Console(markup=False, emoji=False, highlight=False)
-
-
-def visible(text: str) -> str:
-    """Return `text` with control characters written out, so that what a run printed cannot drive the terminal."""
-    return text.translate(_CONTROL)
 
 
 def line(text: str = "") -> None:
@@ -57,20 +54,35 @@ def busy(text: str) -> AbstractContextManager[object]:
     return console().status(text) if is_terminal() else nullcontext()
 
 
-def document(value: Any) -> None:
-    """Print one JSON document on one line, at once."""
-    print(jsontext.dumps(value), flush=True)
+def document(value: Any, *, flush: bool = True) -> None:
+    """Print one JSON document on one line, at once unless `flush` is false."""
+    print(jsontext.dumps(value), flush=flush)
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, wrap: bool = False) -> None:
-    """Print rows under their headings. On a narrow terminal the last column is wrapped, with `wrap` each of them."""
+def more(shown: int, limit: int, noun: str) -> None:
+    """Say that a listing was cut where nobody asked for it; `shown` counts one more than it shows when it was."""
+    if limit == LIMIT < shown:
+        caution(f"there are more {noun}s than these {limit}; --limit N shows N of them")
+
+
+def unread() -> None:
+    """Whoever read the output has gone (`| head`): write nothing more, also not what is still to be flushed."""
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, wrap: bool = False, cut: bool = False) -> None:
+    """Print rows under their headings. On a narrow terminal the last column is wrapped, with `wrap` each of them, with
+    `cut` none: then the last one is cut, of what another command shows whole.
+    """
     if is_terminal():
-        _terminal_table(columns, rows, wrap)
+        _terminal_table(columns, rows, wrap, cut)
         return
     lines = [[cell.replace("\n", " ") for cell in row] for row in (columns, *rows)]
-    widths = [max(len(row[index]) for row in lines) for index in range(len(columns))]
+    widths = [max(words.width(row[index]) for row in lines) for index in range(len(columns))]
     for row in lines:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        cells = (cell + " " * (width - words.width(cell)) for cell, width in zip(row, widths, strict=True))
+        print("  ".join(cells).rstrip())
 
 
 def fields(pairs: Sequence[tuple[str, str]]) -> None:
@@ -84,18 +96,24 @@ def fields(pairs: Sequence[tuple[str, str]]) -> None:
             line(f"{'':<{width}}  {more}")
 
 
-def _terminal_table(columns: Sequence[str], rows: Sequence[Sequence[str]], wrap: bool) -> None:
+def _terminal_table(columns: Sequence[str], rows: Sequence[Sequence[str]], wrap: bool, cut: bool) -> None:
     from rich.table import Table
+    from rich.text import Text
 
-    grid = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    grid = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0), expand=cut)
     for index, name in enumerate(columns):
-        if wrap or index == len(columns) - 1:
-            longest = max((len(row[index]) for row in rows), default=0)
+        if wrap or (index == len(columns) - 1 and not cut):
+            longest = max((words.width(row[index]) for row in rows), default=0)
             grid.add_column(name, overflow="fold", min_width=min(_NARROW, max(longest, len(name))))
         else:
-            grid.add_column(name, no_wrap=True, overflow="ellipsis")
+            # The last one is cut before any other loses a character.
+            grid.add_column(name, no_wrap=True, overflow="ellipsis", ratio=1 if index == len(columns) - 1 else None)
     for row in rows:
-        grid.add_row(*(visible(cell).replace("\n", " ") for cell in row))
+        cells = [Text(visible(cell).replace("\n", " ")) for cell in row]
+        for name, cell in zip(columns, cells, strict=True):
+            if name in _STATES:
+                cell.stylize(words.STYLES.get(cell.plain.partition(" ")[0], ""))
+        grid.add_row(*cells)
     console().print(grid)
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def results(
     run: options.RunId,
-    key: Annotated[str, typer.Option("--key", help="Only results with this key.")] = "",
+    key: Annotated[str, typer.Option("--key", metavar="KEY", help="Only results with this key.")] = "",
     superseded: Annotated[bool, typer.Option("--superseded", help="Also those a later attempt superseded.")] = False,
     target: options.Target = None,
     json: options.Json = False,

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from athanor.cli import ids, options, output, session, shapes, words
+from athanor.cli import ids, options, output, picture, session, shapes, words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,18 +25,10 @@ def list_(target: options.Target = None, json: options.Json = False) -> None:
     if json:
         output.document({"runners": [shapes.runner(item) for item in items]})
         return
-    rows = [
-        (
-            item.id,
-            item.display_name,
-            _state(item),
-            f"{len(item.run_ids)}/{item.slots}",
-            words.ago(item.last_seen_time),
-            ", ".join(item.experiments),
-        )
-        for item in items
-    ]
-    output.table(("ID", "NAME", "STATE", "SLOTS", "SEEN", "EXPERIMENTS"), rows)
+    if not items:
+        output.note("No runner was seen in the last day; `athanor up` starts one with an orchestrator.")
+    short = ids.shortened([item.id for item in items]) if output.is_terminal() else {}
+    output.table(picture.RUNNER_COLUMNS, [picture.runner_row(item, short) for item in items], cut=True)
 
 
 @app.command()
@@ -89,10 +81,3 @@ def forget(runner: options.RunnerId, target: options.Target = None, json: option
     output.line(f"gave up runner {runner_id}; it held {words.count(len(run_ids), 'run') if run_ids else 'no run'}")
     for run_id in run_ids:
         output.line(f"ended the attempt of run {run_id}")
-
-
-def _state(item: "RunnerRecord") -> str:
-    state = "connected" if item.connected else "away"
-    if not item.draining:
-        return state
-    return "draining" if item.connected else "away, draining"

@@ -43,13 +43,13 @@ class State(StrEnum):
 
 @app.command("list")
 def list_(
-    experiment: Annotated[str, typer.Option("--experiment", help="Only of this experiment.")] = "",
-    instance: Annotated[str, typer.Option("--instance", help="Only of this instance.")] = "",
+    experiment: options.OfExperiment = "",
+    instance: options.OfInstance = "",
     state: Annotated[
         list[State] | None, typer.Option("--state", case_sensitive=False, help="Only in this state. May be repeated.")
     ] = None,
     label: options.Label = None,
-    limit: options.Limit = 50,
+    limit: options.Limit = output.LIMIT,
     target: options.Target = None,
     json: options.Json = False,
 ) -> None:
@@ -65,27 +65,16 @@ def list_(
             states=[RunState[one.name] for one in state or []],
             labels=labels,
             full=json,
-            limit=limit,
+            limit=limit + 1,
         ).all()
 
-    items = session.run(target, work)
+    found = session.run(target, work)
+    items = found[:limit]
     if json:
         output.document({"runs": [shapes.run(item) for item in items]})
-        return
-    short = ids.shortened([item.id for item in items]) if output.is_terminal() else {}
-    rows = [
-        (
-            short.get(item.id, item.id),
-            item.experiment,
-            words.state(item),
-            words.moment(item.create_time),
-            words.elapsed(item),
-            str(item.result_count),
-            words.failure(item.failure) if item.ended else words.progress(item.progress),
-        )
-        for item in items
-    ]
-    output.table(("ID", "EXPERIMENT", "STATE", "CREATED", "TOOK", "RESULTS", "PROGRESS"), rows)
+    else:
+        _print_all(items)
+    output.more(len(found), limit, "run")
 
 
 @app.command()
@@ -106,7 +95,9 @@ def show(run: options.RunId, target: options.Target = None, json: options.Json =
 @app.command()
 def cancel(
     run: options.RunId,
-    reason: Annotated[str, typer.Option("--reason", help="Shown to the experiment and kept on the run.")] = "",
+    reason: Annotated[
+        str, typer.Option("--reason", metavar="TEXT", help="Shown to the experiment and kept on the run.")
+    ] = "",
     wait: Annotated[bool, typer.Option("--wait", help="Wait until the run has ended.")] = False,
     target: options.Target = None,
     json: options.Json = False,
@@ -184,3 +175,24 @@ def _cancellation(item: "RunRecord") -> str:
     if item.cancel_request_time is None:
         return ""
     return f"requested {words.moment(item.cancel_request_time)} {item.cancel_reason}".rstrip()
+
+
+def _print_all(items: "Sequence[RunRecord]") -> None:
+    if not items:
+        output.note("No run is like that; `athanor run EXPERIMENT` starts one.")
+    terminal = output.is_terminal()
+    short = ids.shortened([item.id for item in items]) if terminal else {}
+    moment = words.recent if terminal else words.moment
+    rows = [
+        (
+            short.get(item.id, item.id),
+            item.experiment,
+            words.state(item),
+            moment(item.create_time),
+            words.elapsed(item),
+            str(item.result_count),
+            words.failure(item.failure) if item.ended else words.progress(item.progress),
+        )
+        for item in items
+    ]
+    output.table(("ID", "EXPERIMENT", "STATE", "CREATED", "TOOK", "RESULTS", "PROGRESS"), rows, cut=True)

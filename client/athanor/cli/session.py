@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar, cast
 
 import typer
 
@@ -35,6 +35,11 @@ def interrupted() -> NoReturn:
     raise typer.Exit(exits.INTERRUPTED)
 
 
+def left() -> NoReturn:
+    """End after Ctrl-C where nothing else ends it, and nothing is to be said about it."""
+    raise typer.Exit(exits.INTERRUPTED)
+
+
 def run(
     target: str | None,
     work: "Callable[[AsyncClient], Awaitable[T]]",
@@ -53,7 +58,10 @@ def run(
 
     async def main() -> T:
         async with AsyncClient(target or given.target, retry_for=_RETRY_FOR) as client:
-            return await work(client)
+            try:
+                return await work(client)
+            except BaseExceptionGroup as group:
+                raise _first(group) from None
 
     try:
         return asyncio.run(main())
@@ -66,6 +74,13 @@ def run(
         fail(text, status)
     except UnicodeEncodeError:
         fail("an argument is not valid text (UTF-8)", exits.USAGE)
+
+
+def _first(error: BaseException) -> BaseException:
+    """What went wrong first in a group of tasks: the others were cancelled for it."""
+    while isinstance(error, BaseExceptionGroup):
+        error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
+    return error
 
 
 def fail(text: str, status: int) -> NoReturn:

@@ -16,10 +16,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from athanor.cli import exits, faults, output, supervise
+from athanor.cli import exits, faults, output, paint, supervise
 
 _ORCHESTRATOR_READY = re.compile(r"athanor-orchestrator listening on (?P<address>\S+)$")
 _RUNNER_READY = re.compile(r"athanor-runner (?P<id>\S+) connected to (?P<address>\S+)$")
+_LEVEL = re.compile(r"^[-\d]+ [:,\d]+ ([A-Z]+)")  # of a line that a service logs
+_STYLES = {"WARNING": "yellow", "ERROR": "red", "CRITICAL": "red"}
 _DEFAULT = "127.0.0.1:7400"
 _STOP_RUNNER = 60.0  # seconds: its grace, what it does to processes that do not end, and the last events
 _STOP_ORCHESTRATOR = 20.0  # seconds
@@ -259,8 +261,12 @@ def announcement(
 
 
 def _say(name: str, line: str) -> None:
-    """A line of a service, with its name in front."""
-    print(f"{name:<12} | {line}", file=sys.stderr, flush=True)
+    """A line of a service, with its name in front. On a terminal what is as usual steps back behind what is not."""
+    text = f"{name:<12} | {line}"
+    if paint.wanted(sys.stderr):
+        level = _LEVEL.search(line)
+        text = paint.painted(paint.visible(text), _STYLES.get(level[1] if level else "", "dim"))
+    print(text, file=sys.stderr, flush=True)
 
 
 def main() -> None:

@@ -4,16 +4,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from athanor.cli import arguments, ids, options, output, session, shapes, words
+from athanor.cli import arguments, ids, options, output, paint, session, shapes, words
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from athanor import client
     from athanor.client import AsyncClient
 
+_REFRESH = 0.1  # seconds
+
 
 def watch(
-    experiment: Annotated[str, typer.Option("--experiment", help="Only of this experiment.")] = "",
-    instance: Annotated[str, typer.Option("--instance", help="Only of this instance.")] = "",
+    experiment: options.OfExperiment = "",
+    instance: options.OfInstance = "",
     everything: Annotated[bool, typer.Option("--all", "-a", help="Also those that have ended already.")] = False,
     label: options.Label = None,
     target: options.Target = None,
@@ -25,9 +29,19 @@ def watch(
     was away it begins again, and says so.
     """
     labels = arguments.labels(label or [])
-    view = _View(json)
 
     async def work(client: "AsyncClient") -> None:
+        import asyncio
+
+        view = _View(json)
+        ticker = asyncio.create_task(view.keep_drawn(), name="draw the status line")
+        try:
+            await follow(client, view)
+        finally:
+            ticker.cancel()
+            view.close()
+
+    async def follow(client: "AsyncClient", view: "_View") -> None:
         watch = client.runs.watch_all(
             experiment=experiment,
             instance_id=await ids.instance(client, instance) if instance else "",
@@ -42,7 +56,7 @@ def watch(
                 for run_id in view.missed(item):
                     view.show(await _now(client, run_id))
 
-    session.run(target, work)
+    session.run(target, work, on_interrupt=session.left)
 
 
 async def _now(client: "AsyncClient", run_id: str) -> "client.RunsItem":
@@ -56,13 +70,29 @@ async def _now(client: "AsyncClient", run_id: str) -> "client.RunsItem":
 
 
 class _View:
-    """Lines, each written at once; what has been said already is not said again after an interruption."""
+    """Lines; what has been said already is not said again after an interruption. On a terminal how many run, and how
+    many wait, stays below.
+    """
 
     def __init__(self, json: bool) -> None:
         self._json = json
         self._said: dict[str, str] = {}
-        self._live = set[str]()  # of what was said
+        self._live: dict[str, str] = {}  # the state of each of those that was said and has not ended
         self._unseen = set[str]()  # of those, what was not given again since it began again
+        self._footer = None if json or not output.is_terminal() else _Footer()
+
+    async def keep_drawn(self) -> None:
+        """Draw what is gathered, for as long as it is watched."""
+        import asyncio
+
+        while self._footer:
+            self._footer.draw(list(self._live.values()))
+            await asyncio.sleep(_REFRESH)
+
+    def close(self) -> None:
+        """Leave the terminal as it is to be."""
+        if self._footer:
+            self._footer.close()
 
     def show(self, item: "client.RunsItem") -> None:
         from athanor import client
@@ -75,16 +105,18 @@ class _View:
                 self._unseen = set(self._live)
             case client.RunChanged(run):
                 self._unseen.discard(run.id)
-                self._live.discard(run.id) if run.ended else self._live.add(run.id)
+                self._live.pop(run.id, None)
+                if not run.ended:
+                    self._live[run.id] = run.state.value
                 text = f"{run.id}  {run.experiment}  {words.state(run)}  {_detail(run)}".rstrip()
                 if self._said.get(run.id) != text:
                     self._said[run.id] = text
-                    _line(text)
+                    self._line(text, words.STYLES.get(run.state.value, ""))
             case client.RunDeleted(id):
                 self._unseen.discard(id)
-                self._live.discard(id)
+                self._live.pop(id, None)
                 if self._said.pop(id, None) is not None:
-                    _line(f"{id}  deleted")
+                    self._line(f"{id}  deleted", "dim")
             case _:
                 pass
 
@@ -98,6 +130,34 @@ class _View:
         if event.failures == 1:
             output.note(f"athanor: {event.error}; waiting for it, runs go on")
 
+    def _line(self, text: str, style: str) -> None:
+        if self._footer:
+            self._footer.scroll.add(text, style)
+        else:
+            print(paint.painted(text, style) if paint.wanted() else text, flush=True)
+
+
+class _Footer:
+    """What stays on a terminal below the lines."""
+
+    def __init__(self) -> None:
+        from rich.status import Status
+
+        from athanor.cli import live
+
+        console = output.console()
+        self.scroll = live.Scroll(console)
+        self._status = Status("", console=console)
+        self._status.start()
+
+    def draw(self, states: "Sequence[str]") -> None:
+        self.scroll.flush()
+        self._status.update(f"{states.count('RUNNING')} running, {states.count('PENDING')} pending; Ctrl-C ends this")
+
+    def close(self) -> None:
+        self.scroll.flush()
+        self._status.stop()
+
 
 def _detail(run: "client.RunRecord") -> str:
     """How it ended; of progress nothing, because nobody tells of it here."""
@@ -105,9 +165,5 @@ def _detail(run: "client.RunRecord") -> str:
         return ""
     took = words.elapsed(run)
     counts = words.count(run.result_count, "result")
-    failure = f": {words.failure(run.failure)}" if run.failure else ""
+    failure = f": {words.one_line(words.failure(run.failure))}" if run.failure else ""
     return (f"after {took}, " if took else "") + counts + failure
-
-
-def _line(text: str) -> None:
-    print(output.visible(text) if output.is_terminal() else text, flush=True)

@@ -1,6 +1,8 @@
 """Times, durations and states in words for people."""
 
+import unicodedata
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,9 +22,22 @@ def moment(value: datetime | None) -> str:
     return "" if value is None else value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
+def recent(value: datetime | None, now: datetime | None = None) -> str:
+    """A time of this machine's time zone, as short as it can be: of today without the day."""
+    if value is None:
+        return ""
+    here, today = value.astimezone(), (now or datetime.now(UTC)).astimezone().date()
+    return here.strftime("%H:%M:%S" if here.date() == today else "%Y-%m-%d %H:%M")
+
+
 def clock(value: datetime) -> str:
     """A time of day of this machine's time zone; who reads it knows the day."""
-    return value.astimezone().strftime("%H:%M:%S")
+    return _clock(int(value.timestamp()))
+
+
+@lru_cache(maxsize=64)  # a log has thousands of lines of one second
+def _clock(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).astimezone().strftime("%H:%M:%S")
 
 
 def ago(value: datetime | None, now: datetime | None = None) -> str:
@@ -109,3 +124,21 @@ def elapsed(run: "RunRecord") -> str:
     if run.start_time is None:
         return ""
     return duration((run.end_time or datetime.now(UTC)) - run.start_time)
+
+
+def one_line(text: str) -> str:
+    """`text` without its line breaks."""
+    return " ".join(text.split())
+
+
+def width(text: str) -> int:
+    """How many columns of a terminal `text` takes: a Chinese or Japanese character two, a combining one none."""
+    if text.isascii():
+        return len(text)
+    return sum(_columns(character) for character in text)
+
+
+def _columns(character: str) -> int:
+    if unicodedata.combining(character) or unicodedata.category(character) in ("Cf", "Me", "Mn"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in ("W", "F") else 1

@@ -1,7 +1,7 @@
 """What people write on the command line, read."""
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import typer
@@ -100,3 +100,36 @@ def test_other_texts_are_no_durations(text):
 
 def test_no_duration():
     assert arguments.duration(None) is None
+
+
+NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("90", NOW - timedelta(seconds=90)),
+        ("1h30m", NOW - timedelta(minutes=90)),
+        ("2026-01-31T11:00:00Z", NOW - timedelta(hours=1)),
+        ("2026-01-31T11:00:00+01:00", NOW - timedelta(hours=2)),
+    ],
+)
+def test_a_moment(text, moment):
+    assert arguments.moment(text, NOW) == moment
+
+
+def test_a_moment_without_a_time_zone_is_of_this_machine():
+    assert arguments.moment("2026-01-31 11:00", NOW) == datetime(2026, 1, 31, 11).astimezone()
+
+
+@pytest.mark.parametrize("text", ["", "yesterday", "10 m", "2026-13-01", "99999999d"])
+def test_what_is_no_moment_is_said(text):
+    with pytest.raises(
+        typer.BadParameter, match="write how long ago, like 90s or 1h30m, or a time like 2026-01-31T12:00"
+    ):
+        arguments.moment(text, NOW)
+
+
+def test_a_duration_that_is_too_long_is_said():
+    with pytest.raises(typer.BadParameter, match="99999999999999h is too long"):
+        arguments.duration("99999999999999h")

@@ -38,6 +38,16 @@ def test_an_orchestrator_that_is_away_comes_with_what_was_tried_and_what_to_do()
     ("error", "status", "words"),
     [
         (errors.DeadlineExceededError("h:1", 30), exits.UNREACHABLE, "within 30 s"),
+        (
+            errors.WaitTimeoutError("r1", 90),
+            exits.UNREACHABLE,
+            "run r1 has not ended within 90 s; it goes on\n`athanor logs -f r1` follows it.",
+        ),
+        (
+            errors.MissingExtraError("pyarrow", "parquet"),
+            exits.USAGE,
+            "pyarrow is not installed: pip install 'athanor[parquet]'",
+        ),
         (errors.ProtocolError("odd"), exits.UNREACHABLE, "odd"),
         (errors.TargetError("must be HOST:PORT"), exits.USAGE, "HOST:PORT"),
         (
@@ -75,4 +85,5 @@ def test_exit_statuses_are_pinned():
         "REFUSED": 5,
         "BUG": 70,
         "INTERRUPTED": 130,
+        "UNREAD": 141,
     }

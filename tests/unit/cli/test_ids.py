@@ -47,10 +47,16 @@ async def test_only_what_is_needed_is_fetched():
 
 
 async def test_a_beginning_that_several_share_is_refused_with_their_names():
-    with pytest.raises(typer.BadParameter, match="2 runs begin with '019a0001'") as caught:
+    with pytest.raises(typer.BadParameter) as caught:
         await ids.run(Client([NEWER, NEW, OLD]), "019a0001")
-    assert NEW in str(caught.value)
-    assert OLD not in str(caught.value)
+    text = f"2 runs begin with '019a0001', give more of the id:\n  {NEWER}  e PENDING\n  {NEW}  e PENDING"
+    assert str(caught.value) == text
+
+
+async def test_of_many_that_share_a_beginning_some_are_named():
+    with pytest.raises(typer.BadParameter) as caught:
+        await ids.run(Client([f"019a{9 - n}" for n in range(9)]), "019a")
+    assert str(caught.value).splitlines()[-1] == "  and 4 more"
 
 
 async def test_a_beginning_of_nothing_is_not_found():

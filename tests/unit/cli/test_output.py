@@ -16,6 +16,19 @@ def test_a_table_in_a_pipe_is_plain_and_whole(capsys):
     assert capsys.readouterr().out == f"ID  NAME\n1   {long}\n22  two lines\n"
 
 
+def test_columns_of_wide_characters_stand_in_line_in_a_pipe(capsys):
+    output.table(("NAME", "N"), [("研究", "1"), ("abc", "2")])
+    assert capsys.readouterr().out == "NAME  N\n研究  1\nabc   2\n"
+
+
+def test_a_listing_says_that_it_was_cut_where_nobody_asked_for_it(capsys):
+    for shown, limit in ((50, 50), (3, 2), (51, 50)):
+        output.more(shown, limit, "run")
+    said = capsys.readouterr()
+    assert said.err == "athanor: there are more runs than these 50; --limit N shows N of them\n"
+    assert said.out == ""
+
+
 def test_named_values_leave_out_what_is_empty(capsys):
     output.fields([("id", "1"), ("nothing", ""), ("longer", "a\nb")])
     assert capsys.readouterr().out == "id      1\nlonger  a\n        b\n"

@@ -108,3 +108,22 @@ def test_exit_statuses_in_words():
     assert supervise.ended(3) == "exit status 3"
     assert supervise.ended(-9) == "killed by SIGKILL"
     assert supervise.ended(-99) == "killed by signal 99"
+
+
+@pytest.mark.parametrize(
+    ("line", "style"),
+    [
+        ("2026-11-24 15:23:00,862 INFO athanor_orchestrator: up", "2"),
+        ("2026-11-24 15:23:00,862 WARNING athanor_runner: full", "33"),
+        ("2026-11-24 15:23:00,862 ERROR athanor_runner: broken", "31"),
+        ("something printed", "2"),
+    ],
+)
+def test_on_a_terminal_what_a_service_says_as_usual_steps_back(monkeypatch, capsys, line, style):
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    system._say("runner", line)
+    assert capsys.readouterr().err == f"\x1b[{style}mrunner       | {line}\x1b[0m\n"
+    monkeypatch.setenv("NO_COLOR", "1")
+    system._say("runner", line)
+    assert capsys.readouterr().err == f"runner       | {line}\n"

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 from athanor import client
-from athanor.cli import lines, output, views
+from athanor.cli import lines, live, output, views
 
 AT = (3, 1, datetime(2026, 1, 1, tzinfo=UTC))
 RUN = client.RunRecord("r", "i", "hello", client.RunState.RUNNING)
@@ -77,7 +77,7 @@ def test_the_live_view_draws_log_lines_over_one_line_of_progress(monkeypatch):
 
     screen = Console(file=StringIO(), force_terminal=True, width=100, color_system=None, markup=False)
     monkeypatch.setattr(output, "console", lambda: screen)
-    view = views.LiveView()
+    view = live.LiveView()
     view.show(client.RunUpdated(RUN))
     for n in range(1000):
         view.show(client.LogEntry(*AT, client.LogLevel.INFO, f"line {n} [bold]\x1b[31m"))
@@ -102,5 +102,7 @@ def test_the_end_of_a_run_in_words():
     assert "came too late" in lines.summary(late)
 
 
-def test_a_long_result_is_cut_in_a_line():
-    assert len(lines.result(client.Result(*AT, "k", '"' + "x" * 5000 + '"'))) < 250
+def test_a_long_result_is_cut_on_a_terminal_and_whole_in_a_pipe():
+    long = client.Result(*AT, "k", "1" * 5000)
+    assert len(lines.result(long, cut=True)) < 250
+    assert len(lines.result(long)) > 5000

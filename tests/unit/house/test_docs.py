@@ -196,7 +196,7 @@ def check_athanor(arguments: list[str]) -> None:
         elif hasattr(command, "commands"):
             assert word in command.commands, f"there is no command {word}"
             command = command.commands[word]
-    assert not hasattr(command, "commands") or {"--help", "--version"} & set(arguments)
+    assert not hasattr(command, "commands") or {"--help", "--version", "--install-completion"} & set(arguments)
 
 
 def take_option(command: Any, word: str, words: Iterator[str]) -> None:

@@ -24,7 +24,7 @@ ALLOWED = {
     "athanor.client.compare": ["athanor.client", "pandas", "polars", "matplotlib"],
     "athanor.client._frames": ["athanor.client", "pandas", "polars"],
     "athanor.client._plot": ["athanor.client", "matplotlib"],
-    "athanor.cli": ["athanor.cli", "athanor.client", "typer", "click", "rich"],
+    "athanor.cli": ["athanor.cli", "athanor.client", "typer", "click", "rich", "ruamel"],
     "athanor_orchestrator": ["athanor_orchestrator", "athanor.v1", "athanor.runner", "grpc", "grpc_health", "google"],
     "athanor_orchestrator.rpc": [
         *("athanor_orchestrator.rpc", "athanor_orchestrator.engine"),

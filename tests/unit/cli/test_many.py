@@ -1,0 +1,71 @@
+"""Several runs that are followed at once."""
+
+from datetime import UTC, datetime
+from io import StringIO
+from typing import Any, cast
+
+import pytest
+from athanor import client
+from athanor.cli import exits, launch, many, output
+from athanor.client import RunRecord, RunState
+from rich.console import Console
+
+AT = (3, 1, datetime(2026, 1, 1, tzinfo=UTC))
+PENDING, RUNNING = RunState.PENDING, RunState.RUNNING
+COMPLETED, FAILED, CANCELLED = RunState.COMPLETED, RunState.FAILED, RunState.CANCELLED
+
+
+def runs(*states: RunState) -> list[RunRecord]:
+    return [RunRecord(f"r{number}", "i", "hello", state) for number, state in enumerate(states)]
+
+
+@pytest.mark.parametrize(
+    ("states", "status"),
+    [
+        ([COMPLETED, COMPLETED], exits.OK),
+        ([COMPLETED, CANCELLED], exits.CANCELLED),
+        ([CANCELLED, FAILED, COMPLETED], exits.FAILED),
+    ],
+)
+def test_the_worst_is_the_exit_status(states, status):
+    assert many.exit_status(runs(*states)) == status
+
+
+def test_the_summary_counts_the_outcomes():
+    text = many.summary(runs(COMPLETED, FAILED, COMPLETED, CANCELLED))
+    assert text.splitlines()[0] == "4 runs: 1 FAILED, 1 CANCELLED, 2 COMPLETED"
+    assert "athanor runs list --instance i" in text
+
+
+def test_where_there_is_no_room_for_all_those_that_go_on_are_shown_in_their_order():
+    some = runs(COMPLETED, PENDING, RUNNING, FAILED, RUNNING, PENDING)
+    assert many.first_of(some, 6) == [0, 1, 2, 3, 4, 5]
+    assert many.first_of(some, 3) == [1, 2, 4]
+    assert many.first_of(some, 1) == [2]
+
+
+def test_each_run_has_a_seed_of_its_own():
+    start = launch.Start(7, {}, {}, 3, False, False)
+    assert [start.seed_of(index) for index in range(3)] == [7, 8, 9]
+    assert launch.Start(2**64 - 1, {}, {}, 2, False, False).seed_of(1) == 0
+    assert launch.Start(None, {}, {}, 2, False, False).seed_of(1) is None
+
+
+def test_a_line_for_each_run_below_what_is_to_be_read(monkeypatch):
+    screen = Console(file=StringIO(), force_terminal=True, width=80, height=9, color_system=None, markup=False)
+    monkeypatch.setattr(output, "console", lambda: screen)
+    board = many.Board(runs(*[PENDING] * 8))
+    view = board.view(1)
+    view.show(client.RunUpdated(RunRecord("r1", "i", "hello", RUNNING, start_time=datetime.now(UTC))))
+    view.show(client.LogEntry(*AT, client.LogLevel.INFO, "not shown"))
+    view.show(client.LogEntry(*AT, client.LogLevel.WARN, "odd \x1b[31m"))
+    view.show(client.Result(*AT, "score", "0.5"))
+    view.show(client.ProgressUpdated(client.Progress(3, 9, "fit")))
+    board.refresh()
+    drawn = cast(Any, screen.file).getvalue()
+    board.close()
+    assert "#2 " in drawn
+    assert "warn  odd \\x1b[31m" in drawn
+    assert "not shown" not in drawn
+    assert "1 result  3/9 fit" in drawn
+    assert "and 3 more, 1 RUNNING, 7 PENDING in all" in drawn
