@@ -4,7 +4,24 @@ from typing import Annotated
 
 import typer
 
-from athanor.cli import exits, experiments, instances, launch, logs, options, results, runners, runs, session, up
+from athanor.cli import (
+    compare,
+    diff,
+    doctor,
+    exits,
+    experiments,
+    export,
+    instances,
+    launch,
+    logs,
+    new,
+    options,
+    results,
+    runners,
+    runs,
+    session,
+    up,
+)
 
 # Plain help: rich would double the time that it takes, and decorate it in a pipe too.
 app = typer.Typer(
@@ -43,6 +60,11 @@ app.command()(up.up)
 app.command()(launch.run)
 app.command()(logs.logs)
 app.command()(results.results)
+app.command()(compare.compare)
+app.command()(export.export)
+app.command()(new.new)
+app.command()(doctor.doctor)
+instances.app.command()(diff.diff)
 app.add_typer(experiments.app, name="experiments")
 app.add_typer(instances.app, name="instances")
 app.add_typer(runs.app, name="runs")

@@ -11,7 +11,7 @@ def explain(error: errors.AthanorError) -> tuple[str, int]:
             return f"{error}\n{error.advice}".rstrip(), exits.UNREACHABLE
         case errors.DeadlineExceededError() | errors.ProtocolError():
             return str(error), exits.UNREACHABLE
-        case errors.TargetError():
+        case errors.TargetError() | errors.MissingExtraError():
             return str(error), exits.USAGE
         case errors.ConfigurationInvalidError():
             lines = [f"the configuration does not fit {error.experiment or 'the experiment'}:"]

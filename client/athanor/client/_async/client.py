@@ -2,7 +2,7 @@
 
 import time
 from types import TracebackType
-from typing import Self
+from typing import Any, Final, Self
 
 from athanor.client import _channel
 from athanor.client._async import transport
@@ -16,6 +16,8 @@ from athanor.v1.experiment_service_pb2_grpc import ExperimentServiceStub
 from athanor.v1.instance_service_pb2_grpc import InstanceServiceStub
 from athanor.v1.run_service_pb2_grpc import RunServiceStub
 from athanor.v1.runner_service_pb2_grpc import RunnerServiceStub
+
+_SERVING: Final = b"\x08\x01"  # a HealthCheckResponse with the status SERVING
 
 
 class AsyncClient:
@@ -46,9 +48,20 @@ class AsyncClient:
         self.instances = AsyncInstances(self, caller, InstanceServiceStub(channel), connect_for=retry_for)
         self.runs = AsyncRuns(self, caller, RunServiceStub(channel), channel, connect_for=retry_for)
         self.runners = AsyncRunners(self, caller, RunnerServiceStub(channel))
+        self._caller = caller
+        # The standard health service has messages of one field each: too little to need their stubs.
+        self._check_health: Any = channel.unary_unary("/grpc.health.v1.Health/Check")
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.target!r})"
+
+    async def healthy(self, *, timeout: float | None = None) -> bool:
+        """Return whether the orchestrator can work just now: False while its database takes nothing, or it is stopping.
+
+        Raises UnavailableError when none answers.
+        """
+        response = await self._caller.call(self._check_health, b"", timeout=timeout)
+        return response == _SERVING
 
     async def aclose(self) -> None:
         """Close the connection. Calls under way are cancelled; runs go on."""

@@ -4,7 +4,7 @@
 
 import time
 from types import TracebackType
-from typing import Self
+from typing import Any, Final, Self
 
 from athanor.client import _channel
 from athanor.client._sync import transport
@@ -18,6 +18,8 @@ from athanor.v1.experiment_service_pb2_grpc import ExperimentServiceStub
 from athanor.v1.instance_service_pb2_grpc import InstanceServiceStub
 from athanor.v1.run_service_pb2_grpc import RunServiceStub
 from athanor.v1.runner_service_pb2_grpc import RunnerServiceStub
+
+_SERVING: Final = b"\x08\x01"  # a HealthCheckResponse with the status SERVING
 
 
 class Client:
@@ -48,9 +50,20 @@ class Client:
         self.instances = Instances(self, caller, InstanceServiceStub(channel), connect_for=retry_for)
         self.runs = Runs(self, caller, RunServiceStub(channel), channel, connect_for=retry_for)
         self.runners = Runners(self, caller, RunnerServiceStub(channel))
+        self._caller = caller
+        # The standard health service has messages of one field each: too little to need their stubs.
+        self._check_health: Any = channel.unary_unary("/grpc.health.v1.Health/Check")
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.target!r})"
+
+    def healthy(self, *, timeout: float | None = None) -> bool:
+        """Return whether the orchestrator can work just now: False while its database takes nothing, or it is stopping.
+
+        Raises UnavailableError when none answers.
+        """
+        response = self._caller.call(self._check_health, b"", timeout=timeout)
+        return response == _SERVING
 
     def close(self) -> None:
         """Close the connection. Calls under way are cancelled; runs go on."""
