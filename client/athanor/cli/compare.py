@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from athanor.cli import chosen, ids, jsontext, options, output, session, words
+from athanor.cli import chosen, exits, ids, jsontext, options, output, session, words
 
 if TYPE_CHECKING:
     from athanor.client import AsyncClient, RunRecord
@@ -68,7 +68,7 @@ def compare(
         with output.busy("reading results"):
             found = await chosen.runs(client, runs or [], experiment, limit)
             if not found:
-                session.fail(f"{_searched(runs, experiment)} no runs yet; `athanor run` starts one", 5)
+                session.fail(f"{_searched(runs, experiment)} no runs yet; `athanor run` starts one", exits.REFUSED)
             names = await _names(client, found)
             return await _compared(client, found, confidence, names), names
 
@@ -76,7 +76,7 @@ def compare(
     try:
         metrics = wanted(comparison.metrics, result or [])
     except LookupError as error:
-        session.fail(str(error.args[0]), 5)
+        session.fail(str(error.args[0]), exits.REFUSED)
     if json:
         output.document(document(comparison, metrics))
     else:
@@ -211,7 +211,7 @@ def _show(comparison: "Comparison", metrics: Sequence[str], names: Mapping[str, 
     elif not comparison.paths and len(comparison.rows) > 1:
         output.note("Their configurations are the same.")
     if left := len(numbers) - len(shown):
-        which = f"e.g. --result '{next(name for name in metrics if name not in shown_names)}'"
+        which = f"e.g. --result '{[name for name in metrics if name not in shown_names][-1]}'"
         output.note(f"{words.count(left, 'more number')} did not fit: choose with --result ({which}), or use --json.")
 
 
@@ -238,7 +238,10 @@ async def _names(client: "AsyncClient", found: "Sequence[RunRecord]") -> dict[st
 
 
 def _searched(runs: Sequence[str] | None, experiment: str) -> str:
-    return f"{', '.join(runs)} has" if runs else f"the experiment {experiment!r} has"
+    """Who has none, with its verb."""
+    if not runs:
+        return f"the experiment {experiment!r} has"
+    return f"{', '.join(runs)} {'has' if len(runs) == 1 else 'have'}"
 
 
 def _is_of(metric: str, name: str) -> bool:
@@ -265,5 +268,5 @@ def _number(value: int | float | None) -> str:
 
 
 def _figure(value: float) -> str:
-    """What was computed of repeats."""
-    return f"{value:.4g}" if output.is_terminal() else jsontext.dumps(value)
+    """What was computed of repeats; every digit of it is left to --json."""
+    return f"{value:.4g}"

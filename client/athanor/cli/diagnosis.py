@@ -52,7 +52,7 @@ def orchestrator(target: str, milliseconds: float, serving: bool) -> Finding:
     """One that has answered."""
     if not serving:
         text = f"{target} answers, but does not serve: its database takes nothing just now, or it is being stopped"
-        return Finding(Mark.WARN, "orchestrator", f"{text}. Its log says which; runs that are under way go on")
+        return Finding(Mark.FAIL, "orchestrator", f"{text}. Its log says which; runs that are under way go on")
     return Finding(Mark.OK, "orchestrator", f"{target} serves, and answers in {milliseconds:.1f} ms")
 
 
@@ -145,21 +145,19 @@ def _waiting(item: "RunRecord", fleet: Fleet, subject: str) -> Finding:
         return _nobody_has(name, fleet, subject)
     taking = [one for one in having if not one.draining]
     if not taking:
-        text = (
-            f"waits: {_all(having)} that {'has' if len(having) == 1 else 'have'} {name!r} takes no new runs (draining)"
-        )
-        return Finding(Mark.FAIL, subject, text, f"athanor runners undrain {having[0].id}")
-    slots = sum(one.slots for one in taking)
+        text = f"waits: {_with(having, 'that has', 'that have')} {name!r} {_verb(having, 'takes', 'take')} no new runs"
+        return Finding(Mark.FAIL, subject, f"{text} (draining)", f"athanor runners undrain {having[0].id}")
+    who = f"{_with(taking, 'with', 'with')} {name!r}"
     if all(len(one.run_ids) >= one.slots for one in taking):
-        text = (
-            f"waits for a slot: {_all(taking)} with {name!r} execute {slots} of {slots} runs; it is taken in its turn"
-        )
-        return Finding(Mark.WARN, subject, text, "athanor runs list --state running")
+        held, slots = sum(len(one.run_ids) for one in taking), sum(one.slots for one in taking)
+        text = f"waits for a slot: {who} {_verb(taking, 'executes', 'execute')} {held} of {slots} runs"
+        return Finding(Mark.WARN, subject, f"{text}; it is taken in its turn", "athanor runs list --state running")
     since = item.next_attempt_time or item.create_time or fleet.now
     if fleet.now - since < _SOON:
-        return Finding(Mark.OK, subject, "has just been started: a runner takes it any moment")
-    text = f"waits, although {_all(taking)} with {name!r} have room: they decline it. Their log says why: no room on"
-    return Finding(Mark.WARN, subject, f"{text} the disk, or code that changes just now", "athanor runners list")
+        return Finding(Mark.OK, subject, "waits for a moment: there is room for it")
+    text = f"waits, although {who} {_verb(taking, 'has room: it declines', 'have room: they decline')} the run"
+    why = "The runner's log says why: no room on its disk, or code that it does not have any more"
+    return Finding(Mark.WARN, subject, f"{text}. {why}", "athanor runners list")
 
 
 def _nobody_has(name: str, fleet: Fleet, subject: str) -> Finding:
@@ -190,7 +188,10 @@ def _runner(one: "RunnerRecord", now: datetime) -> Finding:
     held = words.count(len(one.run_ids), "run")
     if not one.connected:
         if one.run_ids:
-            text = f"is away, last seen {_ago(one, now)}, with {held}, which go on there"
+            on = "it goes on there" if len(one.run_ids) == 1 else "they go on there"
+            text = (
+                f"is away, last seen {_ago(one, now)}, with {held}: {on}. If the machine does not come back, give it up"
+            )
             return Finding(Mark.WARN, subject, text, f"athanor runners forget {one.id}")
         return Finding(Mark.OK, subject, f"is away, last seen {_ago(one, now)}, with no run")
     text = f"connected, {len(one.run_ids)} of {one.slots} slots taken, heard {_ago(one, now)}"
@@ -205,8 +206,15 @@ def _ago(one: "RunnerRecord", now: datetime) -> str:
     return words.ago(one.last_seen_time, now)
 
 
-def _all(some: "Sequence[RunnerRecord]") -> str:
-    return f"the runner {some[0].display_name or some[0].id}" if len(some) == 1 else f"all {len(some)} runners"
+def _with(some: "Sequence[RunnerRecord]", one: str, several: str) -> str:
+    """The runners by name, or by number, with what joins them to what follows."""
+    if len(some) == 1:
+        return f"the runner {some[0].display_name or some[0].id} {one}"
+    return f"all {len(some)} runners {several}"
+
+
+def _verb(some: "Sequence[RunnerRecord]", one: str, several: str) -> str:
+    return one if len(some) == 1 else several
 
 
 def _why_last(item: "RunRecord") -> str:

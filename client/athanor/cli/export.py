@@ -75,7 +75,8 @@ def export(
     kept = list[str]()
 
     async def work(client: "AsyncClient") -> list[Exported]:
-        found = [await client.runs.get(await ids.run(client, text)) for text in dict.fromkeys(runs)]
+        run_ids = dict.fromkeys([await ids.run(client, text) for text in runs])
+        found = [await client.runs.get(id) for id in run_ids]
         paths = [to.replace(_RUN, run.id) for run in found]
         if not force:
             _refuse_existing(paths)

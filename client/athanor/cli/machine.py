@@ -37,7 +37,9 @@ def data_folder(folder: Path, free: int | None = None) -> Finding:
     while not there.exists() and there != there.parent:
         there = there.parent
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        return Finding(Mark.FAIL, "data folder", f"{there} cannot be written to", "athanor up --data FOLDER")
+        return Finding(
+            Mark.FAIL, "data folder", f"{there} is no folder that can be written to", "athanor up --data FOLDER"
+        )
     room = shutil.disk_usage(there).free if free is None else free
     text = f"{folder}{'' if there == folder else ' (not made yet)'}, {_size(room)} free"
     if room < _TOO_LITTLE:
