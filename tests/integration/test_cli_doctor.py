@@ -199,7 +199,7 @@ def test_a_run_waits_for_its_next_attempt(system: System, folder: Path) -> None:
     status, found = doctor(system)
     waiting = found[f"run {run}"]
     assert (status, waiting["mark"], waiting["command"]) == (0, "warn", f"athanor runs show {run}")
-    assert "never works); the next one starts in " in waiting["text"]
+    assert "never works (exit status 1); the next one starts in " in waiting["text"]
     system.cancel_run(run)
 
 

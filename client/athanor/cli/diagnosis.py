@@ -219,7 +219,7 @@ def _verb(some: "Sequence[RunnerRecord]", one: str, several: str) -> str:
 
 def _why_last(item: "RunRecord") -> str:
     failure = next((one.failure for one in reversed(item.attempts) if one.failure), None) or item.failure
-    return f" ({words.failure(failure)})" if failure else ""
+    return f" with {words.failure(failure)}" if failure else ""
 
 
 def _last(text: str) -> str:

@@ -93,7 +93,7 @@ def test_between_two_attempts():
     waiting = replace(RUN, attempts=attempts, next_attempt_time=NOW + timedelta(minutes=5))
     assert said(diagnosis.run(waiting, fleet(RUNNER))) == (
         "warn",
-        f"an attempt failed ({failure.kind.value}: ValueError: no); the next one starts in 5m 0s, not before",
+        f"an attempt failed with {failure.kind.value}: ValueError: no; the next one starts in 5m 0s, not before",
         "athanor runs show r",
     )
     over = replace(waiting, next_attempt_time=NOW - timedelta(minutes=5))

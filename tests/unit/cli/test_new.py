@@ -79,8 +79,8 @@ def test_all_of_it_or_nothing(tmp_path):
             "'athanor @ git+https://example.org/athanor@abc#subdirectory=client' ",
         ),
         (
-            '{"url": "https://example.org/athanor.whl", "archive_info": {}}',
-            "'athanor @ https://example.org/athanor.whl' ",
+            '{"url": "https://example.org/athanor/archive", "archive_info": {}}',
+            "'athanor @ https://example.org/athanor/archive' ",
         ),
     ],
 )
