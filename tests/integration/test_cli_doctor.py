@@ -69,6 +69,7 @@ def test_all_is_well(system: System, folder: Path) -> None:
     assert {one["mark"] for one in found.values()} == {"ok"}
     assert "sleeper" in found["experiments"]["text"]
     assert f"{system.target} serves, and answers in " in found["orchestrator"]["text"]
+    assert found["orchestrator"]["text"].endswith(" ms: version 0.1.0, on SQLite")
 
     told = system.cli("doctor")
     assert told.stderr == "All is well.\n"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from athanor.cli import words
 
 if TYPE_CHECKING:
-    from athanor.client import DiscoveryError, ExperimentRecord, RunnerRecord, RunRecord
+    from athanor.client import DiscoveryError, ExperimentRecord, OrchestratorRecord, RunnerRecord, RunRecord
 
 _DEFAULT = "127.0.0.1:7400"
 _SOON = timedelta(seconds=10)  # in which a run is given out where there is room; a runner that declines takes 30 s more
@@ -48,12 +48,13 @@ class Fleet:
         return [one for one in self.runners if one.connected]
 
 
-def orchestrator(target: str, milliseconds: float, serving: bool) -> Finding:
-    """One that has answered."""
+def orchestrator(target: str, milliseconds: float, serving: bool, what: "OrchestratorRecord | None" = None) -> Finding:
+    """One that has answered; `what` it is, unless it is too old to say."""
     if not serving:
         text = f"{target} answers, but does not serve: its database takes nothing just now, or it is being stopped"
         return Finding(Mark.FAIL, "orchestrator", f"{text}. Its log says which; runs that are under way go on")
-    return Finding(Mark.OK, "orchestrator", f"{target} serves, and answers in {milliseconds:.1f} ms")
+    told = f": version {what.version}, on {what.database}" if what else ""
+    return Finding(Mark.OK, "orchestrator", f"{target} serves, and answers in {milliseconds:.1f} ms{told}")
 
 
 def unreachable(reason: str, target: str, *, local: bool, taken: bool) -> Finding:

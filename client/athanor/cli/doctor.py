@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +13,7 @@ from athanor.cli import diagnosis, exits, ids, machine, options, output, session
 from athanor.cli.diagnosis import Finding, Fleet, Mark
 
 if TYPE_CHECKING:
-    from athanor.client import AsyncClient, RunRecord
+    from athanor.client import AsyncClient, OrchestratorRecord, RunRecord
 
 _STYLES = {Mark.OK: "green", Mark.WARN: "yellow", Mark.FAIL: "bold red"}
 _MOST = 1000  # runs that wait, looked at in one go
@@ -85,7 +86,11 @@ async def _orchestrator(client: "AsyncClient", local: bool) -> tuple[bool, Findi
     except AthanorError as error:
         taken = local and system.taken(client.target) is not None
         return False, diagnosis.unreachable(str(error), client.target, local=local, taken=taken)
-    return True, diagnosis.orchestrator(client.target, 1000 * (time.perf_counter() - began), serving)
+    milliseconds = 1000 * (time.perf_counter() - began)
+    what: OrchestratorRecord | None = None
+    with suppress(AthanorError):  # an older one does not have that call
+        what = await client.orchestrator(timeout=_PATIENCE)
+    return True, diagnosis.orchestrator(client.target, milliseconds, serving, what)
 
 
 async def _waiting(client: "AsyncClient") -> "Sequence[RunRecord]":

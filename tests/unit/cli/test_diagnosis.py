@@ -14,6 +14,7 @@ from athanor.client import (
     ExperimentRecord,
     Failure,
     FailureKind,
+    OrchestratorRecord,
     RunnerRecord,
     RunPolicy,
     RunRecord,
@@ -180,6 +181,8 @@ def test_experiments():
 
 def test_the_orchestrator():
     assert said(diagnosis.orchestrator("h:1", 1.23, True)) == ("ok", "h:1 serves, and answers in 1.2 ms", "")
+    told = diagnosis.orchestrator("h:1", 1.23, True, OrchestratorRecord("0.1.0", "SQLite")).text
+    assert told == "h:1 serves, and answers in 1.2 ms: version 0.1.0, on SQLite"
     assert diagnosis.orchestrator("h:1", 1.23, False).mark is Mark.FAIL
     local = {"local": True, "taken": False}
     assert said(diagnosis.unreachable("no", "127.0.0.1:7400", **local)) == (
