@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from athanor.v1 import run_pb2
 
-from tests.support.system import System, wait_until
+from tests.support.screen import draw
+from tests.support.system import BIN, System, wait_until
 
 EXPERIMENTS = """
 import time
@@ -79,6 +80,19 @@ def test_all_is_well(system: System, folder: Path) -> None:
     status, found = doctor(system, run[:30])
     assert (status, found[f"run {run}"]["mark"]) == (0, "warn")
     assert "has ended, FAILED" in found[f"run {run}"]["text"]
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_a_terminal_has_marks_in_colour_and_what_helps_below(tmp_path: Path, columns: int) -> None:
+    with System(tmp_path) as system:
+        screen = draw(
+            [str(BIN / "athanor"), "doctor", "--target", "127.0.0.1:9"], columns=columns, cwd=tmp_path, env=system.env
+        )
+    assert screen.status == 1
+    assert all(len(line) <= columns for line in screen.lines)
+    assert "\x1b[1;31mfail\x1b[0m" in screen.raw
+    assert "\x1b[32mok  \x1b[0m" in screen.raw
+    assert [line.strip() for line in screen.lines[-2:]] == ["→ athanor up --listen 127.0.0.1:9", "1 fail."]
 
 
 def test_nobody_is_there(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from athanor.v1 import run_pb2
 
-from tests.support.system import System
+from tests.support.screen import Screen, draw
+from tests.support.system import BIN, System
 
 EXPERIMENTS = """
 import time
@@ -109,6 +110,47 @@ def test_an_instance_stands_for_its_runs(system: System, compared: tuple[str, st
     assert [run["id"] for run in system.cli_json("compare", bad, run_ids[0][:30])["runs"]] == [run_ids[3], run_ids[0]]
     newest = system.cli_json("compare", "--experiment", "fits", "--limit", "2")["runs"]
     assert [run["id"] for run in newest] == run_ids[2:]
+
+
+def on_terminal(system: System, columns: int, *arguments: str) -> Screen:
+    env = system.env | {"ATHANOR_TARGET": system.target}
+    return draw([str(BIN / "athanor"), *arguments], columns=columns, cwd=system.folder, env=env)
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_a_terminal_has_what_fits(system: System, compared: tuple[str, str, list[str]], columns: int) -> None:
+    *_, run_ids = compared
+    screen = on_terminal(system, columns, "compare", *run_ids)
+    assert screen.status == 0
+    assert all(len(line) <= columns for line in screen.lines)
+    table = [line for line in screen.lines if line]
+    assert table[-10].split() == ["RUN", "STATE", "method", "layers.1", "loss", "score.f1"]
+    assert table[-9].split()[1:5] == ["COMPLETED", "good", "32", "0.333333"]
+    assert "REPEATS OF" in table[-5]
+    assert table[-1].split()[:2] == ["bad", "one"]
+    assert screen.raw.endswith("\r\n")
+
+    narrow = on_terminal(system, 50, "compare", *run_ids)
+    assert "1 more number did not fit: choose with --result (e.g. --result 'loss'), or use --json." in " ".join(
+        narrow.lines
+    )
+
+
+def test_differences_are_coloured(system: System, compared: tuple[str, str, list[str]]) -> None:
+    good, bad, _ = compared
+    screen = on_terminal(system, 80, "instances", "diff", good, bad)
+    assert [line.split()[0] for line in screen.lines] == ["-", "+", "~", "-"]
+    assert '\x1b[33m  ~ method: "good" → "bad"\x1b[0m' in screen.raw
+    assert "\x1b[31m  - layers.1: 32\x1b[0m" in screen.raw
+
+
+def test_an_export_has_a_bar_on_a_terminal(
+    system: System, compared: tuple[str, str, list[str]], tmp_path: Path
+) -> None:
+    *_, run_ids = compared
+    screen = on_terminal(system, 80, "export", run_ids[0], "-o", str(tmp_path / "x.csv"))
+    assert "4/4" in screen.raw
+    assert "".join(screen.lines[-2:]).endswith(f"wrote 4 results of run {run_ids[0]} to {tmp_path}/x.csv")
 
 
 def test_what_cannot_be_compared(system: System, compared: tuple[str, str, list[str]]) -> None:

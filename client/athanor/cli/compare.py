@@ -33,7 +33,7 @@ def compare(
     runs: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[RUN|INSTANCE]...",
+            metavar="RUN|INSTANCE",
             help="Ids of runs, or of instances (then all of their runs), or the beginnings of them.",
         ),
     ] = None,
@@ -55,7 +55,10 @@ def compare(
     deviation and the confidence interval of the mean. Of a key that repeats the last value counts. A terminal shows as
     many numbers as fit side by side; a pipe, and --json, get all of them.
 
-    For example: athanor compare 0198c5 0198c7, or: athanor compare --experiment digits --result summary.accuracy
+    \b
+    For example:
+      athanor compare 0198c5 0198c7
+      athanor compare --experiment digits --result summary
     """
     if not runs and not experiment:
         raise typer.BadParameter("name what to compare: runs, instances, or --experiment NAME")

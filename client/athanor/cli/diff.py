@@ -24,7 +24,9 @@ def diff(
     `-` is only in A, `+` only in B, `~` in both with different values. The exit status is 0 whether they differ or not:
     with --json `differences` is empty when they do not.
 
-    For example: athanor instances diff 0198c5 0198c7
+    \b
+    For example:
+      athanor instances diff 0198c5 0198c7
     """
 
     async def work(client: "AsyncClient") -> "tuple[InstanceRecord, InstanceRecord]":

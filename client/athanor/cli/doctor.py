@@ -23,7 +23,7 @@ _PATIENCE = 5.0  # seconds for the first answer
 def doctor(
     run: Annotated[
         str | None,
-        typer.Argument(metavar="[RUN]", help="Id of a run, or the beginning of it. [default: all that wait]"),
+        typer.Argument(metavar="RUN", help="Id of a run, or the beginning of it. [default: all that wait]"),
     ] = None,
     target: options.Target = None,
     json: options.Json = False,
@@ -33,7 +33,10 @@ def doctor(
     Each line has a mark: ok; warn, worth knowing, it may pass by itself; fail, nothing comes of it unless somebody
     does something. Below it stands the command that helps. Exit status 0 without any fail, else 1.
 
-    For example: athanor doctor, or: athanor doctor 0198c5
+    \b
+    For example:
+      athanor doctor
+      athanor doctor 0198c5
     """
 
     async def work(client: "AsyncClient") -> list[Finding]:

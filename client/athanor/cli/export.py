@@ -48,7 +48,7 @@ class Exported:
 
 
 def export(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Ids of the runs, or the beginnings of them.")],
+    runs: Annotated[list[str], typer.Argument(metavar="RUN", help="Ids of the runs, or the beginnings of them.")],
     to: Annotated[
         str,
         typer.Option(
@@ -69,7 +69,10 @@ def export(
     and for good when the export is interrupted, it is NAME.partial.SUFFIX. Several runs need a name with {run} in it.
     With --json what was written is told as JSON. Exit status 1: the file could not be written.
 
-    For example: athanor export 0198c5 -o results.csv, or: athanor export 0198c5 0198c7 --what events -o '{run}.parquet'
+    \b
+    For example:
+      athanor export 0198c5 -o results.csv
+      athanor export 0198c5 0198c7 --what events -o '{run}.parquet'
     """
     _check(runs, to, format, json)
     kept = list[str]()

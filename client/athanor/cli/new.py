@@ -32,7 +32,11 @@ def new(
 ) -> None:
     """Make a folder NAME with an experiment that runs as it is, its test, a README and a pyproject.toml.
 
-    Nothing that exists is written over. For example: athanor new coin_toss
+    Nothing that exists is written over.
+
+    \b
+    For example:
+      athanor new coin_toss
     """
     if problem := name_problem(name) or _taken(name):
         raise typer.BadParameter(problem, param_hint="NAME")
