@@ -76,6 +76,7 @@ def up(system: System, command: str, made: Path, name: str) -> Child:
     child = system.start(name, "bash", "-c", script)
     system.use(child.wait_for_line(r"^Athanor is ready at (\S+)$")[1])
     child.wait_for_line(r"^  experiments  .*\bcoin_toss\b")
+    child.wait_for_line(r"^  athanor run coin_toss$")
     child.wait_for_line(r"^Ctrl-C stops it\.$")
     return child
 

@@ -1,5 +1,6 @@
 """What is to be said about a system as it stands: pure functions from what was found to findings."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,6 +12,7 @@ from athanor.cli import words
 if TYPE_CHECKING:
     from athanor.client import DiscoveryError, ExperimentRecord, OrchestratorRecord, RunnerRecord, RunRecord
 
+_PLACE = re.compile(r'File "([^"\n]+)", line (\d+)')
 _DEFAULT = "127.0.0.1:7400"
 _SOON = timedelta(seconds=10)  # in which a run is given out where there is room; a runner that declines takes 30 s more
 
@@ -223,5 +225,8 @@ def _why_last(item: "RunRecord") -> str:
     return f" with {words.failure(failure)}" if failure else ""
 
 
-def _last(text: str) -> str:
-    return text.strip().rpartition("\n")[2]
+def _last(traceback: str) -> str:
+    """What was raised, and where that was."""
+    places = _PLACE.findall(traceback)
+    where = f" ({places[-1][0].rpartition('/')[2]}, line {places[-1][1]})" if places else ""
+    return traceback.strip().rpartition("\n")[2] + where

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _STYLES = {Mark.OK: "green", Mark.WARN: "yellow", Mark.FAIL: "bold red"}
 _MOST = 1000  # runs that wait, looked at in one go
+_WHOLE, _BEGINNING = 36, 13  # characters of an id, and of what nearly always tells it from others
 _PATIENCE = 5.0  # seconds for the first answer
 
 
@@ -152,8 +153,13 @@ def _draw(findings: Sequence[Finding]) -> None:
         text = Text(output.visible(one.text))
         if one.command:
             text.append(f"\n→ {one.command}", style="bold")
-        grid.add_row(Text(one.mark.value, style=_STYLES[one.mark]), output.visible(one.subject), text)
+        grid.add_row(Text(one.mark.value, style=_STYLES[one.mark]), output.visible(_short(one.subject)), text)
     output.console().print(grid)
+
+
+def _short(subject: str) -> str:
+    """A subject that is a run with the beginning of its id: all of it would take the width of a terminal."""
+    return " ".join(word[:_BEGINNING] if len(word) == _WHOLE else word for word in subject.split(" "))
 
 
 def _document(one: Finding) -> dict[str, str | None]:

@@ -167,12 +167,12 @@ def test_experiments():
     ]
     [none] = diagnosis.experiments(fleet(RUNNER, experiments=[gone]))
     assert (none.mark, none.command) == (Mark.FAIL, "athanor up --path FOLDER")
-    broken = [DiscoveryError("1", "bad", "Traceback\nSyntaxError: no")]
+    broken = [DiscoveryError("1", "bad", 'Traceback\n  File "/x/bad.py", line 7\n    no no\nSyntaxError: no')]
     [_, error] = diagnosis.experiments(fleet(RUNNER, experiments=[known], broken=broken))
     assert (error.subject, *said(error)) == (
         "module bad",
         "warn",
-        "could not be loaded: SyntaxError: no",
+        "could not be loaded: SyntaxError: no (bad.py, line 7)",
         "athanor experiments list --json",
     )
     mixed = replace(known, other_versions=(CodeVersion("x"),))
