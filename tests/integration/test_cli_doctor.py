@@ -108,6 +108,15 @@ def test_nobody_is_there(tmp_path: Path) -> None:
         assert told.stderr == "1 fail.\n"
 
 
+def test_one_of_several_is_away(system: System) -> None:
+    system.start_runner("lab")
+    system.wait_for_experiment("hello")
+    done = system.cli("doctor", "--target", f"127.0.0.1:9,{system.target}")
+    lines = [line for line in done.stdout.splitlines() if "orchestrator" in line]
+    assert [line.split()[0] for line in lines] == ["warn", "ok"]
+    assert done.stderr == "1 warning.\n"
+
+
 def test_somebody_else_is_there(tmp_path: Path) -> None:
     with System(tmp_path) as system, socket.create_server(("127.0.0.1", 0)) as other:
         # One that talks, and not HTTP/2.

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -69,6 +69,13 @@ def unreachable(reason: str, target: str, *, local: bool, taken: bool) -> Findin
         return Finding(Mark.FAIL, "orchestrator", text, "athanor up --listen 127.0.0.1:7401")
     command = "athanor up" if target == _DEFAULT else f"athanor up --listen {target}"
     return Finding(Mark.FAIL, "orchestrator", f"{reason}. Runs that are under way go on without it", command)
+
+
+def orchestrators(findings: Sequence[Finding], serving: bool) -> list[Finding]:
+    """Of several that share a database: one that is away is worth knowing while another serves."""
+    if len(findings) == 1 or not serving:
+        return list(findings)
+    return [replace(one, mark=Mark.WARN) if one.mark is Mark.FAIL else one for one in findings]
 
 
 def runners(fleet: Fleet) -> list[Finding]:

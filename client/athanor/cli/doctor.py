@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 _STYLES = {Mark.OK: "green", Mark.WARN: "yellow", Mark.FAIL: "bold red"}
 _MOST = 1000  # runs that wait, looked at in one go
 _WHOLE, _BEGINNING = 36, 13  # characters of an id, and of what nearly always tells it from others
-_PATIENCE = 5.0  # seconds for the first answer
+_PATIENCE = 5.0  # seconds for an answer
+_RETRY_FOR = 1.0  # seconds: who looks wants to know how it is now
 
 
 def doctor(
@@ -53,15 +54,17 @@ def doctor(
 
 
 async def _examine(client: "AsyncClient", text: str | None) -> list[Finding]:
+    addresses = client.target.split(",")
     findings = machine.software()
-    if local := is_local(client.target):
+    if any(map(is_local, addresses)):
         from athanor.cli import system
 
         data = os.environ.get("ATHANOR_DATA")
         findings.append(machine.data_folder(Path(data) if data else system.default_data_folder()))
-    answered, finding = await _orchestrator(client, local)
-    findings.append(finding)
-    if not answered:
+    asked = [await _orchestrator(address) for address in addresses]
+    told = [finding for _, finding in asked]
+    findings += diagnosis.orchestrators(told, any(one.mark is Mark.OK for one in told))
+    if not any(answered for answered, _ in asked):
         return findings
     fleet = Fleet(
         runners=await client.runners.list().all(),
@@ -76,25 +79,27 @@ async def _examine(client: "AsyncClient", text: str | None) -> list[Finding]:
     return findings + _of_waiting(await _waiting(client), fleet)
 
 
-async def _orchestrator(client: "AsyncClient", local: bool) -> tuple[bool, Finding]:
-    """Ask whether it serves; the second time for how long that takes, connected."""
+async def _orchestrator(address: str) -> tuple[bool, Finding]:
+    """Ask one whether it serves; the second time for how long that takes, connected."""
     import time
 
     from athanor.cli import system
-    from athanor.client import AthanorError
+    from athanor.client import AsyncClient, AthanorError
 
-    try:
-        serving = await client.healthy(timeout=_PATIENCE)
-        began = time.perf_counter()
-        serving = await client.healthy(timeout=_PATIENCE)
-    except AthanorError as error:
-        taken = local and system.taken(client.target) is not None
-        return False, diagnosis.unreachable(str(error), client.target, local=local, taken=taken)
-    milliseconds = 1000 * (time.perf_counter() - began)
-    what: OrchestratorRecord | None = None
-    with suppress(AthanorError):  # an older one does not have that call
-        what = await client.orchestrator(timeout=_PATIENCE)
-    return True, diagnosis.orchestrator(client.target, milliseconds, serving, what)
+    async with AsyncClient(address, timeout=_PATIENCE, retry_for=_RETRY_FOR) as client:
+        try:
+            serving = await client.healthy()
+            began = time.perf_counter()
+            serving = await client.healthy()
+        except AthanorError as error:
+            local = is_local(address)
+            taken = local and system.taken(address) is not None
+            return False, diagnosis.unreachable(str(error), address, local=local, taken=taken)
+        milliseconds = 1000 * (time.perf_counter() - began)
+        what: OrchestratorRecord | None = None
+        with suppress(AthanorError):  # an older one does not have that call
+            what = await client.orchestrator()
+    return True, diagnosis.orchestrator(address, milliseconds, serving, what)
 
 
 async def _waiting(client: "AsyncClient") -> "Sequence[RunRecord]":
@@ -112,10 +117,10 @@ def _of_waiting(waiting: "Sequence[RunRecord]", fleet: Fleet) -> list[Finding]:
     return found
 
 
-def is_local(target: str) -> bool:
-    """Whether there is one address, and it is this machine's own."""
-    host = target.rpartition(":")[0]
-    return "," not in target and (host in ("localhost", "[::1]") or host.startswith("127."))
+def is_local(address: str) -> bool:
+    """Whether it is this machine's own."""
+    host = address.rpartition(":")[0]
+    return host in ("localhost", "[::1]") or host.startswith("127.")
 
 
 def lines(findings: Sequence[Finding]) -> list[tuple[Finding, str, str]]:
