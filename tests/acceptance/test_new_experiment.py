@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -153,3 +154,15 @@ def test_it_says_what_it_made(tmp_path: Path) -> None:
     files = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
     assert json.loads(done.stdout) == {"folder": str(folder), "files": files}
     shutil.rmtree(folder)
+
+
+def test_its_templates_are_in_the_distribution(tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=ROOT / "client", check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("athanor-*.whl")
+    folder = "athanor/cli/templates/experiment"
+    there = {path.name for path in (ROOT / "client" / folder).iterdir()}
+    with zipfile.ZipFile(wheel) as archive:
+        packed = {name.rpartition("/")[2] for name in archive.namelist() if name.startswith(f"{folder}/")}
+    assert packed == there
+    assert len(packed) == 5
