@@ -229,4 +229,5 @@ def test_a_run_waits_for_its_next_attempt(system: System, folder: Path) -> None:
 
 def test_there_is_no_such_run(system: System) -> None:
     done = system.cli("doctor", "zz", check=False)
-    assert (done.returncode, done.stderr) == (5, "athanor: there is no run whose id begins with 'zz'\n")
+    assert done.returncode == 5
+    assert done.stderr.startswith("athanor: there is no run whose id begins with 'zz'")
