@@ -22,6 +22,7 @@ SERVICES = {
     "athanor.v1.InstanceService",
     "athanor.v1.RunService",
     "athanor.v1.RunnerService",
+    "athanor.v1.OrchestratorService",
     "athanor.runner.v1.DispatchService",
 }
 

@@ -9,6 +9,7 @@ import pytest
 from athanor.client import (
     AlreadyExistsError,
     AsyncClient,
+    Client,
     ConfigurationInvalidError,
     ConflictError,
     Event,
@@ -19,6 +20,7 @@ from athanor.client import (
     LogEntry,
     LogLevel,
     NotFoundError,
+    OrchestratorRecord,
     PositionOutOfRangeError,
     RunLiveError,
     RunPolicy,
@@ -247,3 +249,19 @@ async def test_a_watch_goes_on_over_restarts_of_the_orchestrator(database_url: s
         assert seen == list(range(1, 603))
         assert len(interruptions) >= 3
     await orchestrator.stop()
+
+
+async def test_which_orchestrator_answers_and_whether_it_can_work(database_url: str) -> None:
+    def blocking(target: str) -> tuple[OrchestratorRecord, bool]:
+        with Client(target) as client:
+            return client.orchestrator(), client.healthy()
+
+    kind = "SQLite" if database_url.startswith("sqlite") else "PostgreSQL"
+    async with serving(database_url) as api, client_of(api) as client:
+        assert await client.orchestrator() == OrchestratorRecord("0.1.0", kind)
+        assert await client.healthy()
+        assert await asyncio.to_thread(blocking, client.target) == (OrchestratorRecord("0.1.0", kind), True)
+
+        await api.orchestrator._health.say(False)
+        assert not await client.healthy()
+        assert (await client.orchestrator()).database == kind

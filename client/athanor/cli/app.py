@@ -7,11 +7,16 @@ import typer
 from typer.core import TyperGroup
 
 from athanor.cli import (
+    compare,
+    diff,
+    doctor,
     exits,
     experiments,
+    export,
     instances,
     launch,
     logs,
+    new,
     options,
     output,
     results,
@@ -76,6 +81,11 @@ app.command()(launch.run)
 app.command()(logs.logs)
 app.command()(results.results)
 app.command()(top.top)
+app.command()(compare.compare)
+app.command()(export.export)
+app.command()(new.new)
+app.command()(doctor.doctor)
+instances.app.command()(diff.diff)
 app.add_typer(experiments.app, name="experiments")
 app.add_typer(instances.app, name="instances")
 app.add_typer(runs.app, name="runs")

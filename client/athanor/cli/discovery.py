@@ -26,6 +26,8 @@ async def discovered(target: str) -> tuple[list[str], list[str]]:
                 await asyncio.sleep(_SETTLED)
                 with suppress(AthanorError):
                     known = await client.experiments.list().all()
+                    # What is from a folder belongs to no distribution: a person's own come first.
+                    known.sort(key=lambda item: bool(item.code.distribution))
                     experiments = [item.name for item in known if item.available_runner_count]
                     broken = [item.module for item in await client.experiments.discovery_errors()]
     return experiments, broken

@@ -242,7 +242,10 @@ class _System:
 def announcement(
     address: str, data: Path, experiments: Sequence[str], broken: Sequence[str], paths: Sequence[Path]
 ) -> list[str]:
-    """The lines that say that the system works, what it has, and what to do next."""
+    """The lines that say that the system works, what it has, and what to do next.
+
+    `experiments` begin with those of `paths`.
+    """
     target = reachable(address)
     lines = [f"Athanor is ready at {address}", f"  data         {data}"]
     if experiments:
@@ -255,7 +258,10 @@ def announcement(
     lines.append("In another terminal:")
     if target != _DEFAULT:
         lines.append(f"  export ATHANOR_TARGET={target}")
-    first = "hello" if "hello" in experiments else (experiments[0] if experiments else "EXPERIMENT")
+    if "hello" in experiments and not paths:
+        first = "hello"
+    else:
+        first = experiments[0] if experiments else "EXPERIMENT"
     lines += [f"  athanor run {first}", "  athanor experiments list", "Ctrl-C stops it."]
     return lines
 

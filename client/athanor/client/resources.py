@@ -252,6 +252,14 @@ class Verification:
 
 
 @dataclass(frozen=True)
+class OrchestratorRecord:
+    """The orchestrator that answered."""
+
+    version: str  # of its software
+    database: str  # what keeps its data: SQLite, PostgreSQL
+
+
+@dataclass(frozen=True)
 class RunnerRecord:
     """A service that executes runs."""
 

@@ -14,10 +14,17 @@ import logging
 from typing import Any, cast
 
 from athanor.runner.v1 import dispatch_service_pb2, dispatch_service_pb2_grpc
-from athanor.v1 import experiment_service_pb2, instance_service_pb2, run_service_pb2, runner_service_pb2
+from athanor.v1 import (
+    experiment_service_pb2,
+    instance_service_pb2,
+    orchestrator_service_pb2,
+    run_service_pb2,
+    runner_service_pb2,
+)
 from google.protobuf.descriptor import ServiceDescriptor
 from grpc import aio
 
+from athanor_orchestrator import __version__
 from athanor_orchestrator.domain.clock import Clock, SystemClock
 from athanor_orchestrator.engine.catalogue import Catalogue
 from athanor_orchestrator.engine.deletion import Deletion
@@ -36,6 +43,7 @@ from athanor_orchestrator.rpc.dispatch import DispatchServicer
 from athanor_orchestrator.rpc.experiments import ExperimentServicer
 from athanor_orchestrator.rpc.instances import InstanceServicer
 from athanor_orchestrator.rpc.interceptor import ErrorInterceptor
+from athanor_orchestrator.rpc.orchestrator import OrchestratorServicer
 from athanor_orchestrator.rpc.runners import RunnerServicer
 from athanor_orchestrator.rpc.runs import RunServicer
 from athanor_orchestrator.rpc.watch import Watches
@@ -113,6 +121,9 @@ class Orchestrator:
                 Runs(database), RunLog(database), Verification(database), self.watches
             ),
             _service(runner_service_pb2, "RunnerService"): RunnerServicer(Fleet(database, timings)),
+            _service(orchestrator_service_pb2, "OrchestratorService"): OrchestratorServicer(
+                __version__, self.settings.database_name
+            ),
         }
         for descriptor, servicer in mounted.items():
             self._server.add_generic_rpc_handlers((handlers.mount(descriptor, servicer),))

@@ -44,6 +44,11 @@ class Settings:
         """The address of the database."""
         return self.database_url or f"sqlite:///{self.data.absolute() / 'athanor.db'}"
 
+    @property
+    def database_name(self) -> str:
+        """Return what the database is called, for people."""
+        return "SQLite" if self.storage_url.startswith("sqlite") else "PostgreSQL"
+
 
 def parse(arguments: Sequence[str], environ: Mapping[str, str]) -> Settings:
     """Read flags and environment. Raises SettingsError; leaves by SystemExit for --help and unknown flags."""

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 from athanor.cli import discovery, supervise, system
+from athanor.client import CodeVersion, ExperimentRecord
 
 SETTINGS = system.Settings("127.0.0.1:7400", Path("/data"))
 
@@ -56,6 +57,12 @@ def test_the_announcement_says_what_to_do_next():
     assert "ATHANOR_TARGET" not in text
 
 
+def test_the_announcement_proposes_an_experiment_of_the_person_s_own():
+    text = "\n".join(system.announcement("127.0.0.1:7400", Path("/d"), ["mine", "hello"], [], [Path("/mine")]))
+    assert "athanor run mine" in text
+    assert "athanor run hello" not in text
+
+
 def test_the_announcement_at_another_address_or_with_nothing_found():
     text = "\n".join(system.announcement("0.0.0.0:9", Path("/d"), [], ["broken.py"], [Path("/mine")]))
     assert "export ATHANOR_TARGET=127.0.0.1:9" in text
@@ -74,7 +81,14 @@ async def test_the_announcement_waits_until_everything_has_been_reported(monkeyp
 
         async def all(self):
             names[:] = next(reports, names)
-            return [SimpleNamespace(name=name, available_runner_count=1) for name in names]
+            from_folder = CodeVersion()
+            installed = CodeVersion(distribution="athanor-experiments==0.1.0")
+            return [
+                ExperimentRecord(
+                    name, "", "", code=from_folder if name == "sweep" else installed, available_runner_count=1
+                )
+                for name in names
+            ]
 
         async def discovery_errors(self):
             return [SimpleNamespace(module="broken")] if "hello" in names else []
@@ -90,7 +104,7 @@ async def test_the_announcement_waits_until_everything_has_been_reported(monkeyp
             return None
 
     monkeypatch.setattr(discovery, "AsyncClient", Client)
-    assert await discovery.discovered("t:1") == (["hello", "noisy", "sweep"], ["broken"])
+    assert await discovery.discovered("t:1") == (["sweep", "hello", "noisy"], ["broken"]), "a person's own come first"
 
 
 def test_the_data_folder(monkeypatch):

@@ -14,7 +14,7 @@ AsyncClient AsyncExperiments AsyncInstances AsyncRunners AsyncRuns AsyncExperime
 AsyncListing AsyncRunWatch AsyncLogWatch AsyncBatchWatch AsyncChangeWatch
 Interruption Page
 Attempt AttemptFinding CodeVersion DiscoveryError ExperimentRecord Failure InstanceRecord LogFault Progress RunPolicy
-RunRecord RunnerRecord Validation Verification
+OrchestratorRecord RunRecord RunnerRecord Validation Verification
 AttemptOutcome EventKind FailureKind LogFaultKind LogLevel RunState Verdict
 AttemptEnded AttemptStarted BatchItem CheckpointSaved Event EventBatch EventFilter LogEntry ProgressUpdated Result
 RunUpdated StateChanged StopStep UnknownEvent WatchItem

@@ -14,13 +14,25 @@ from typing import Any
 import pytest
 import typer
 from athanor.cli.app import app
-from athanor.v1 import experiment_service_pb2, instance_service_pb2, run_service_pb2, runner_service_pb2
+from athanor.v1 import (
+    experiment_service_pb2,
+    instance_service_pb2,
+    orchestrator_service_pb2,
+    run_service_pb2,
+    runner_service_pb2,
+)
 from google.protobuf import descriptor_pool, json_format, message_factory
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGES = [path for part in ("*.md", "docs/**/*.md", "experiments/**/*.md") for path in sorted(ROOT.glob(part))]
 SERVICES = {"athanor-orchestrator": "athanor_orchestrator", "athanor-runner": "athanor_runner"}
-CONTRACT = (experiment_service_pb2, instance_service_pb2, run_service_pb2, runner_service_pb2)
+CONTRACT = (
+    experiment_service_pb2,
+    instance_service_pb2,
+    orchestrator_service_pb2,
+    run_service_pb2,
+    runner_service_pb2,
+)
 # Programs of others, which these pages use as they are.
 EXTERNAL = (
     "grpcurl",

@@ -1,11 +1,18 @@
 """Every method of the contract is there, and malformed requests do not reach it."""
 
 import pytest
-from athanor.v1 import experiment_service_pb2, instance_service_pb2, run_service_pb2, runner_service_pb2
+from athanor.v1 import (
+    experiment_service_pb2,
+    instance_service_pb2,
+    orchestrator_service_pb2,
+    run_service_pb2,
+    runner_service_pb2,
+)
 from athanor_orchestrator.domain.errors import InvalidFields
 from athanor_orchestrator.rpc.experiments import ExperimentServicer
 from athanor_orchestrator.rpc.handlers import mount
 from athanor_orchestrator.rpc.instances import InstanceServicer
+from athanor_orchestrator.rpc.orchestrator import OrchestratorServicer
 from athanor_orchestrator.rpc.runners import RunnerServicer
 from athanor_orchestrator.rpc.runs import RunServicer
 
@@ -14,6 +21,7 @@ SERVICES = [
     (instance_service_pb2, "InstanceService", InstanceServicer),
     (run_service_pb2, "RunService", RunServicer),
     (runner_service_pb2, "RunnerService", RunnerServicer),
+    (orchestrator_service_pb2, "OrchestratorService", OrchestratorServicer),
 ]
 
 

@@ -2,7 +2,7 @@
 
 import time
 from types import TracebackType
-from typing import Self
+from typing import Any, Final, Self
 
 from athanor.client import _channel
 from athanor.client._async import transport
@@ -12,10 +12,15 @@ from athanor.client._async.instances import AsyncInstances
 from athanor.client._async.orchestrators import Orchestrators
 from athanor.client._async.runners import AsyncRunners
 from athanor.client._async.runs import AsyncRuns
+from athanor.client.resources import OrchestratorRecord
+from athanor.v1 import orchestrator_service_pb2 as pb
 from athanor.v1.experiment_service_pb2_grpc import ExperimentServiceStub
 from athanor.v1.instance_service_pb2_grpc import InstanceServiceStub
+from athanor.v1.orchestrator_service_pb2_grpc import OrchestratorServiceStub
 from athanor.v1.run_service_pb2_grpc import RunServiceStub
 from athanor.v1.runner_service_pb2_grpc import RunnerServiceStub
+
+_SERVING: Final = b"\x08\x01"  # a HealthCheckResponse with the status SERVING
 
 
 class AsyncClient:
@@ -46,9 +51,26 @@ class AsyncClient:
         self.instances = AsyncInstances(self, caller, InstanceServiceStub(channel), connect_for=retry_for)
         self.runs = AsyncRuns(self, caller, RunServiceStub(channel), channel, connect_for=retry_for)
         self.runners = AsyncRunners(self, caller, RunnerServiceStub(channel))
+        self._caller = caller
+        self._stub = OrchestratorServiceStub(channel)
+        # The standard health service has messages of one field each: too little to need their stubs.
+        self._check_health: Any = channel.unary_unary("/grpc.health.v1.Health/Check")
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.target!r})"
+
+    async def orchestrator(self, *, timeout: float | None = None) -> OrchestratorRecord:
+        """Return which orchestrator answers. Raises UnimplementedError when it is too old to say."""
+        response = await self._caller.call(self._stub.GetOrchestrator, pb.GetOrchestratorRequest(), timeout=timeout)
+        return OrchestratorRecord(response.orchestrator.version, response.orchestrator.database)
+
+    async def healthy(self, *, timeout: float | None = None) -> bool:
+        """Return whether the orchestrator can work just now: False while its database takes nothing, or it is stopping.
+
+        Raises UnavailableError when none answers.
+        """
+        response = await self._caller.call(self._check_health, b"", timeout=timeout)
+        return response == _SERVING
 
     async def aclose(self) -> None:
         """Close the connection. Calls under way are cancelled; runs go on."""
