@@ -7,7 +7,8 @@
 
 A *metric* is a number among a run's results, named by its key; a number inside of a nested value by its path,
 `usage.tokens` under the key `usage`. Of a key that repeats the last value counts: such a key is a curve, and the last
-is where it got to. True and false are no numbers, and lists are not taken apart.
+is where it got to. True and false are no numbers, lists are not taken apart, and what no float holds, not even roughly
+(1e999), is left out. Where metrics are chosen, a key stands for all that is in it.
 
 *Repeats* are runs of one instance with the same configuration: an instance that was changed between two runs is another
 measurement. Only those that have completed enter mean and interval; where a run that failed or still goes on has got
@@ -19,13 +20,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from athanor.client import _frames, _plot, paths
-from athanor.client import _html as html
+from athanor.client import _frames, _plot, _text, _words, paths
 from athanor.client._frames import Kind
-from athanor.client._statistics import Summary, summarize
+from athanor.client._statistics import Summary, check_confidence, summarize
 from athanor.client.enums import RunState
 from athanor.client.events import Result
 from athanor.client.resources import RunRecord
+from athanor.client.results import Results
 
 if TYPE_CHECKING:
     import pandas
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Number: TypeAlias = int | float
+
+_PANELS = 8  # of a figure in which nobody has chosen
+_NAMED = 10  # metrics that an error names
 
 
 @dataclass(frozen=True)
@@ -64,14 +68,26 @@ class Comparison:
     metrics: tuple[str, ...]
     groups: tuple[Group, ...]  # in the order of their first runs
     confidence: float  # of the intervals
+    named: bool = False  # names of instances were given, and are in the labels of groups
+
+    @property
+    def repeated(self) -> bool:
+        """Whether any group has more than one run."""
+        return any(len(group.rows) > 1 for group in self.groups)
+
+    @property
+    def of_several(self) -> bool:
+        """Whether the runs are of several experiments."""
+        return len({row.run.experiment for row in self.rows}) > 1
 
     def to_pandas(self) -> "pandas.DataFrame":
         """Return a pandas frame with a row for each run.
 
-        Columns: `id`, `instance`, `experiment`, `state`, `duration`, `seed`; `configuration.PATH` for each path that
-        differs; and for each metric `result.METRIC`, the run's own number, and over its repeats `count.METRIC`,
-        `mean.METRIC`, `std.METRIC` (n - 1), `low.METRIC` and `high.METRIC` (the interval's ends), missing where there
-        are too few. Numbers are exact, as in `Results.to_pandas`. Raises MissingExtraError without pandas.
+        Columns: `id`, `instance`, `group` (the label of its group), `experiment`, `state`, `duration`, `seed`;
+        `configuration.PATH` for each path that differs; and for each metric `result.METRIC`, the run's own number, and
+        over its repeats `count.METRIC`, `mean.METRIC`, `std.METRIC` (n - 1), `low.METRIC` and `high.METRIC` (the
+        interval's ends), missing where there are too few. Numbers are exact, as in `Results.to_pandas`. Raises
+        MissingExtraError without pandas.
         """
         return _frames.to_pandas(self._columns())
 
@@ -82,20 +98,25 @@ class Comparison:
     def plot(self, metric: str | Sequence[str] | None = None, *, axes: "Axes | None" = None) -> "Figure":
         """Draw metrics: each run a point, each group its mean with the confidence interval, a panel for each metric.
 
-        `metric` is one, or several; all of them when it is not given. The figure is not pyplot's: a notebook shows it
-        as the value of a cell, a script saves it with `savefig`. `axes` draws a single metric into a figure of yours.
-        Raises ValueError when there is no such metric, MissingExtraError without matplotlib.
+        `metric` is one, or several, by name or by key; when it is not given, those that most runs have, eight of them
+        at most. The figure is not pyplot's: a notebook shows it as the value of a cell, a script saves it with
+        `savefig`. `axes` draws a single metric into a figure of yours. Raises ValueError when there is no such metric,
+        MissingExtraError without matplotlib.
         """
         if metric is None:
-            chosen = self.metrics
+            chosen = self._most_common(_PANELS)
         else:
-            chosen = (metric,) if isinstance(metric, str) else tuple(metric)
+            chosen = select(self.metrics, [metric] if isinstance(metric, str) else metric)
         if not chosen:
             raise ValueError("there is nothing to plot: these runs have no numeric results")
-        for name in chosen:
-            if name not in self.metrics:
-                raise ValueError(f"there is no metric {name!r}; there are {', '.join(self.metrics) or 'none'}")
-        return _plot.draw([self._panel(name) for name in chosen], axes)
+        left_out = len(self.metrics) - len(chosen) if metric is None else 0
+        return _plot.draw([self._panel(name) for name in chosen], self.confidence, left_out=left_out, axes=axes)
+
+    def _most_common(self, count: int) -> tuple[str, ...]:
+        """So many metrics at most, in their order: those that most runs have."""
+        has = {name: sum(name in row.metrics for row in self.rows) for name in self.metrics}
+        common = set(sorted(self.metrics, key=has.__getitem__, reverse=True)[:count])
+        return tuple(name for name in self.metrics if name in common)
 
     def _panel(self, metric: str) -> _plot.Panel:
         bars = list[_plot.Bar]()
@@ -104,12 +125,14 @@ class Comparison:
             completed = [row.metrics[metric] for row in having if _completed(row)]
             others = [row.metrics[metric] for row in having if not _completed(row)]
             bars.append(_plot.Bar(group.label, completed, others, group.summaries.get(metric)))
-        return _plot.Panel(metric, bars, self.confidence)
+        return _plot.Panel(metric, bars)
 
     def _columns(self) -> Iterator[_frames.Column]:
         runs = [row.run for row in self.rows]
         yield _frames.column("id", [run.id for run in runs], Kind.TEXT)
         yield _frames.column("instance", [run.instance_id for run in runs], Kind.TEXT)
+        labels = {row.run.id: group.label for group in self.groups for row in group.rows}
+        yield _frames.column("group", [labels[run.id] for run in runs], Kind.TEXT)
         yield _frames.column("experiment", [run.experiment for run in runs], Kind.TEXT)
         yield _frames.column("state", [run.state.value for run in runs], Kind.TEXT)
         yield _frames.column("duration", [run.duration for run in runs], Kind.DURATION)
@@ -127,7 +150,7 @@ class Comparison:
             yield _statistic(f"high.{metric}", [one and one.high for one in found])
 
     def __repr__(self) -> str:
-        return f"<Comparison: {len(self.rows)} runs, {len(self.paths)} paths differ, {len(self.metrics)} metrics>"
+        return _text.comparison_text(self)
 
     def _repr_html_(self) -> str:
         from athanor.client import notebook
@@ -137,45 +160,71 @@ class Comparison:
 
 def compare(
     runs: Iterable[RunRecord],
-    results: Mapping[str, Iterable[Result]],
+    results: Mapping[str, Results | Iterable[Result]],
     *,
+    metrics: Iterable[str] | None = None,
     confidence: float = 0.95,
     names: Mapping[str, str] | None = None,
 ) -> Comparison:
-    """Compare runs.
+    """Compare runs, of one experiment or of several, whatever their states.
 
     `runs` were got or listed with their configurations; one that is named twice counts once. `results` has the results
-    of each by its id, in order. `confidence` is that of the intervals. `names` gives instances by their ids names for
-    people. Raises LookupError for a run without its configuration, ValueError when `confidence` is not between 0 and 1.
+    of each by its id, in order. `metrics` chooses some, by name or by key; all of them when it is not given.
+    `confidence` is that of the intervals. `names` gives instances by their ids names for people.
+    Raises LookupError for a run without its configuration, ValueError when `confidence` is not between 0 and 1, or when
+    no run has one of the metrics.
     """
+    check_confidence(confidence)
     unique = list({run.id: run for run in runs}.values())
     differing = paths.differences([run.configuration for run in unique])
     found = [metrics_of(results.get(run.id, ())) for run in unique]
+    every = tuple(dict.fromkeys(name for one in found for name in one))
+    chosen = every if metrics is None else select(every, metrics)
     rows = tuple(
-        Row(run, {paths.dotted(path): values[index] for path, values in differing.items()}, metrics)
-        for index, (run, metrics) in enumerate(zip(unique, found, strict=True))
+        Row(
+            run,
+            {paths.dotted(path): values[index] for path, values in differing.items()},
+            {name: one[name] for name in chosen if name in one},
+        )
+        for index, (run, one) in enumerate(zip(unique, found, strict=True))
     )
     return Comparison(
         rows=rows,
         paths=tuple(map(paths.dotted, differing)),
-        metrics=tuple(dict.fromkeys(name for metrics in found for name in metrics)),
+        metrics=chosen,
         groups=tuple(_groups(rows, confidence, names or {})),
         confidence=confidence,
+        named=bool(names),
     )
 
 
-def metrics_of(results: Iterable[Result]) -> dict[str, Number]:
-    """Return the numbers among results by their names: the last of each, superseded ones left out.
-
-    A number that no float holds, not even roughly (1e999), is left out: nothing can be computed with it.
-    """
-    last = {result.key: result for result in results if not result.superseded}
+def metrics_of(results: Results | Iterable[Result]) -> dict[str, Number]:
+    """Return the numbers among results by their names: the last of each, superseded ones left out."""
+    records = results.records if isinstance(results, Results) else results
+    last = {result.key: result for result in records if not result.superseded}
     leaves = {
         paths.dotted((key, *path)): leaf
         for key, result in last.items()
         for path, leaf in paths.leaves(result.value, into_lists=False).items()
     }
     return {name: leaf for name, leaf in leaves.items() if _is_number(leaf)}
+
+
+def select(metrics: Sequence[str], asked: Iterable[str]) -> tuple[str, ...]:
+    """Return those metrics that are asked for, in that order, each by its name or by the key, or path, that it is in.
+
+    Raises ValueError when there is none for one of them.
+    """
+    chosen = dict[str, None]()
+    for name in asked:
+        # Who asks for the key `val.loss` may write it as it is, and not as names are written.
+        places = {name, paths.dotted((name,))}
+        found = [one for one in metrics if any(one == place or one.startswith(f"{place}.") for place in places)]
+        if not found:
+            more = f" and {len(metrics) - _NAMED} more" if len(metrics) > _NAMED else ""
+            raise ValueError(f"there is no metric {name!r}; there are {', '.join(metrics[:_NAMED]) or 'none'}{more}")
+        chosen |= dict.fromkeys(found)
+    return tuple(chosen)
 
 
 def _groups(rows: Sequence[Row], confidence: float, names: Mapping[str, str]) -> Iterator[Group]:
@@ -196,17 +245,28 @@ def _groups(rows: Sequence[Row], confidence: float, names: Mapping[str, str]) ->
 def _labels(firsts: Sequence[Row], names: Mapping[str, str]) -> list[str]:
     """Return the shortest words that tell groups apart: names of the instances, what differs, both; else their ids."""
     ids = [row.run.instance_id for row in firsts]
-    called = [names.get(id, id) if names else "" for id in ids]
-    differing = [", ".join(f"{path}={_short(value)}" for path, value in row.configuration.items()) for row in firsts]
-    both = [": ".join(filter(None, pair)) for pair in zip(called, differing, strict=True)]
-    for labels in (called, differing, both):
+    called = [names.get(id) or id for id in ids] if names else [""] * len(ids)
+    if len({row.run.experiment for row in firsts}) > 1:
+        differing = [_joined(row.run.experiment, _differing(row, missing=False)) for row in firsts]
+    else:
+        differing = [_differing(row, missing=True) for row in firsts]
+    for labels in (called, differing, list(map(_joined, called, differing))):
         if all(labels) and len(set(labels)) == len(labels):
             return labels
-    return [": ".join(filter(None, pair)) for pair in zip(ids, differing, strict=True)]
+    return list(map(_joined, ids, differing))
 
 
-def _short(value: Any) -> str:
-    return "(none)" if value is paths.MISSING else html.value(value, longest=20)
+def _differing(row: Row, *, missing: bool) -> str:
+    """What differs, in words; with `missing` also where it has nothing."""
+    return ", ".join(
+        f"{path}={'(none)' if value is paths.MISSING else _words.value(value, longest=20)}"
+        for path, value in row.configuration.items()
+        if missing or value is not paths.MISSING
+    )
+
+
+def _joined(one: str, other: str) -> str:
+    return ": ".join(filter(None, (one, other)))
 
 
 def _completed(row: Row) -> bool:
@@ -215,8 +275,9 @@ def _completed(row: Row) -> bool:
 
 def _identity(leaf: Any) -> Any:
     """What is equal exactly for leaves that are the same, as `paths.differences` has it, and hashable."""
-    kind = type(leaf) if isinstance(leaf, (bool, list, dict)) else None
-    return kind, leaf if isinstance(leaf, bool) or kind is None else None
+    if isinstance(leaf, list | dict):  # empty ones: what has something inside is no leaf
+        return "empty", isinstance(leaf, list)
+    return isinstance(leaf, bool), leaf
 
 
 def _is_number(leaf: Any) -> bool:

@@ -8,18 +8,17 @@ The first four show themselves as the value of a cell. `live` follows a run in t
 import json
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from athanor.client import _extras, paths
+from athanor.client import _extras, _text, _words, paths
 from athanor.client import _html as html
 from athanor.client._html import Html
-from athanor.client._statistics import Summary
 from athanor.client.events import AttemptStarted, LogEntry, ProgressUpdated, Result, RunUpdated, WatchItem
 from athanor.client.resources import InstanceRecord, Progress, RunRecord
 
 if TYPE_CHECKING:
-    from athanor.client.compare import Comparison, Group, Row
+    from athanor.client.compare import Comparison
     from athanor.client.results import Results
 
 _ROWS = 30  # of a table; what is left out is counted, and in the frames
@@ -52,7 +51,7 @@ def instance_html(instance: InstanceRecord) -> str:
     return html.block(
         html.line(html.bold(instance.name or instance.id), f" of {instance.experiment} ", html.code(instance.id)),
         html.line(html.faint(instance.description)) if instance.description else "",
-        html.line(html.count(instance.run_count, "run"), *last),
+        html.line(_words.count(instance.run_count, "run"), *last),
         _configuration(instance.configuration_json),
     )
 
@@ -60,33 +59,27 @@ def instance_html(instance: InstanceRecord) -> str:
 def results_html(results: "Results") -> str:
     """Results: a line for each key, with its newest value."""
     shown = list(results)[:_ROWS]
-    rows = [(key, len(results[key]), html.value(results.last(key))) for key in shown]
+    rows = [(key, len(results[key]), _words.value(results.last(key))) for key in shown]
     return html.block(
-        html.line(html.bold(html.count(len(results.records), "result")), f" under {html.count(len(results), 'key')}"),
+        html.line(
+            html.bold(_words.count(len(results.records), "result")), f" under {_words.count(len(results), 'key')}"
+        ),
         html.table(("key", "values", "last"), rows),
-        _left_out(len(results) - len(shown), "keys"),
+        _left_out(len(results) - len(shown), "key"),
     )
 
 
 def comparison_html(comparison: "Comparison") -> str:
-    """A comparison: a line for each run, then for each group of repeats."""
+    """A comparison: a line for each group of repeats, then for each run."""
     metrics = comparison.metrics[:_METRICS]
     differing = comparison.paths[:_PATHS]
-    header = ("run", "group", "state", "duration", *differing, *metrics)
-    labels = {row.run.id: group.label for group in comparison.groups for row in group.rows}
-    rows = [_comparison_row(row, labels[row.run.id], differing, metrics) for row in comparison.rows[:_ROWS]]
-    groups = [(group.label, *_group_cells(group, metrics)) for group in comparison.groups[:_ROWS]]
-    repeated = any(len(group.rows) > 1 for group in comparison.groups)
-    runs, differences = html.count(len(comparison.rows), "run"), html.count(len(comparison.paths), "difference")
     return html.block(
-        html.line(html.bold(runs), f", {differences}"),
-        html.table(header, rows),
-        _left_out(len(comparison.rows) - len(rows), "runs"),
-        html.line(f"mean ± {comparison.confidence * 100:g} % interval (completed runs)") if repeated else "",
-        html.table(("group", *metrics), groups) if repeated else "",
-        _left_out(len(comparison.groups) - len(groups), "groups") if repeated else "",
-        _left_out(len(comparison.metrics) - len(metrics), "metrics"),
-        _left_out(len(comparison.paths) - len(differing), "differences"),
+        html.line(html.bold(_text.heading(comparison))),
+        _repeats(comparison, metrics) if comparison.repeated else "",
+        _runs(comparison, differing, metrics),
+        _left_out(len(comparison.rows) - _ROWS, "run"),
+        _left_out(len(comparison.metrics) - len(metrics), "metric"),
+        _left_out(len(comparison.paths) - len(differing), "path"),
     )
 
 
@@ -166,7 +159,7 @@ class LiveView:
             if self._run is None:
                 return html.block(html.line("no longer watched" if self._left else "waiting for the run…"))
             log = html.join(html.log_line(entry.time, entry.level, entry.message) for entry in self._log)
-            results = [(result.key, html.value(result.value)) for result in self._results]
+            results = [(result.key, _words.value(result.value)) for result in self._results]
             return html.block(
                 *_run_lines(self._run, self._progress),
                 html.line(html.faint("no longer watched: the run goes on")) if self._left else "",
@@ -210,7 +203,7 @@ class _Painter(threading.Thread):
 
 
 def _run_lines(run: RunRecord, progress: Progress | None) -> list[Html]:
-    duration = f" after {html.span(run.duration)}" if run.duration is not None else ""
+    duration = f" after {_words.span(run.duration)}" if run.duration is not None else ""
     started = f", started {run.start_time:%Y-%m-%d %H:%M:%S} UTC" if run.start_time and not run.ended else ""
     found = [
         html.line(html.bold(run.experiment), " run ", html.code(run.id)),
@@ -227,7 +220,7 @@ def _run_lines(run: RunRecord, progress: Progress | None) -> list[Html]:
         if run.failure.detail:
             found.append(html.details("detail", html.text_block(run.failure.detail)))
     if run.log_count or run.result_count:
-        counts = html.count(run.log_count, "log line"), html.count(run.result_count, "result")
+        counts = _words.count(run.log_count, "log line"), _words.count(run.result_count, "result")
         found.append(html.line(html.faint(", ".join(counts))))
     return found
 
@@ -242,32 +235,48 @@ def _configuration(text: str) -> Html:
     return html.details("configuration", html.text_block(shown))
 
 
-def _comparison_row(row: "Row", label: str, differing: Iterable[str], metrics: Iterable[str]) -> list[object]:
-    run = row.run
-    return [
-        html.code(run.id),
-        label,
-        html.state(run.state),
-        html.span(run.duration) if run.duration is not None else "",
-        *("" if value is paths.MISSING else html.value(value) for value in map(row.configuration.get, differing)),
-        *(html.value(row.metrics[name]) if name in row.metrics else "" for name in metrics),
+def _repeats(comparison: "Comparison", metrics: Sequence[str]) -> Html:
+    rows = [
+        (group.label, *(_words.summary(group.summaries.get(name), len(group.rows)) for name in metrics))
+        for group in comparison.groups[:_ROWS]
     ]
+    return html.join(
+        [
+            html.line(html.faint(_words.interval_of(comparison.confidence))),
+            html.table(("group", *metrics), rows),
+            _left_out(len(comparison.groups) - len(rows), "group"),
+        ]
+    )
 
 
-def _group_cells(group: "Group", metrics: Iterable[str]) -> list[str]:
-    return [_summary(group.summaries.get(name)) for name in metrics]
-
-
-def _summary(summary: Summary | None) -> str:
-    if summary is None:
-        return ""
-    if summary.high is None:
-        return f"{summary.mean:.4g} (n=1)"
-    return f"{summary.mean:.4g} ± {summary.high - summary.mean:.2g} (n={summary.count})"
+def _runs(comparison: "Comparison", differing: Sequence[str], metrics: Sequence[str]) -> Html:
+    grouped = _text.tells_groups(comparison)
+    labels = {row.run.id: group.label for group in comparison.groups for row in group.rows}
+    header = (
+        *("run", *(("group",) if grouped else ()), *(("experiment",) if comparison.of_several else ())),
+        *("state", "duration", *differing, *metrics),
+    )
+    rows = [
+        (
+            html.code(row.run.id),
+            *((labels[row.run.id],) if grouped else ()),
+            *((row.run.experiment,) if comparison.of_several else ()),
+            html.state(row.run.state),
+            _words.span(row.run.duration) if row.run.duration is not None else "",
+            *("" if (leaf := row.configuration[path]) is paths.MISSING else _words.value(leaf) for path in differing),
+            *(_words.value(row.metrics[name]) if name in row.metrics else "" for name in metrics),
+        )
+        for row in comparison.rows[:_ROWS]
+    ]
+    return html.table(header, rows)
 
 
 def _left_out(count: int, what: str) -> Html:
-    return html.line(html.faint(f"and {count} more {what}: to_pandas() has all")) if count > 0 else Html("")
+    return (
+        html.line(html.faint(f"and {_words.count(count, f'more {what}')}: to_pandas() has all"))
+        if count > 0
+        else Html("")
+    )
 
 
 def _nothing(_: object) -> None:

@@ -5,7 +5,6 @@ python -m tests.unit.client.test_notebook
 
 import threading
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -185,14 +184,6 @@ def test_a_number_of_thousands_of_digits_does_not_break_a_view():
 )
 def test_how_a_run_stands(fields: dict[str, Any], text: str):
     assert text in Page(notebook.run_html(run("r", **fields))).text
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0.0421, "0.0421 s"), (8.256, "8.26 s"), (59.9, "59.9 s"), (185, "3 min 05 s"), (7620, "2 h 07 min")],
-)
-def test_a_duration_in_words(seconds: float, text: str):
-    assert _html.span(timedelta(seconds=seconds)) == text
 
 
 class Screen:
