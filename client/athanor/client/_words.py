@@ -12,9 +12,8 @@ _CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} |
 
 
 def value(value: Any, longest: int = 60) -> str:
-    """Return any JSON value: a float to four digits, the rest as JSON, what is too long without its middle.
-
-    Names of models, and paths, differ at their ends as often as at their beginnings.
+    """Return any JSON value: a float to four digits, the rest as JSON. Text that is too long is without its middle,
+    because names of models, and paths, differ at their ends as often as at their beginnings; JSON without its end.
     """
     if isinstance(value, float):
         return number(value)
@@ -24,8 +23,8 @@ def value(value: Any, longest: int = 60) -> str:
         return "…"
     if len(text) <= longest:
         return text
-    end = (longest - 1) // 2
-    return f"{text[: longest - 1 - end]}…{text[-end:]}"
+    end = (longest - 1) // 2 if isinstance(value, str) else 0
+    return f"{text[: longest - 1 - end]}…{text[len(text) - end :]}"
 
 
 def number(value: float) -> str:

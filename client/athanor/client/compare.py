@@ -15,13 +15,13 @@ measurement. Only those that have completed enter mean and interval; where a run
 to is in its row, and is not a repeat of the same measurement.
 """
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from athanor.client import _frames, _plot, _text, _words, paths
 from athanor.client._frames import Kind
+from athanor.client._metrics import Number, metrics_of, select
 from athanor.client._statistics import Summary, check_confidence, summarize
 from athanor.client.enums import RunState
 from athanor.client.events import Result
@@ -34,10 +34,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Number: TypeAlias = int | float
+By: TypeAlias = Literal["run", "group"]
 
 _PANELS = 8  # of a figure in which nobody has chosen
-_NAMED = 10  # metrics that an error names
 
 
 @dataclass(frozen=True)
@@ -80,20 +79,22 @@ class Comparison:
         """Whether the runs are of several experiments."""
         return len({row.run.experiment for row in self.rows}) > 1
 
-    def to_pandas(self) -> "pandas.DataFrame":
-        """Return a pandas frame with a row for each run.
+    def to_pandas(self, by: By = "run") -> "pandas.DataFrame":
+        """Return a pandas frame with a row for each run, or for each group.
 
-        Columns: `id`, `instance`, `group` (the label of its group), `experiment`, `state`, `duration`, `seed`;
-        `configuration.PATH` for each path that differs; and for each metric `result.METRIC`, the run's own number, and
-        over its repeats `count.METRIC`, `mean.METRIC`, `std.METRIC` (n - 1), `low.METRIC` and `high.METRIC` (the
-        interval's ends), missing where there are too few. Numbers are exact, as in `Results.to_pandas`. Raises
-        MissingExtraError without pandas.
+        Of a run: `id`, `instance`, `group` (the label of its group), `experiment`, `state`, `duration`, `seed`;
+        `configuration.PATH` for each path that differs; and for each metric `result.METRIC`, its own number, and over
+        its repeats `count.METRIC`, `mean.METRIC`, `std.METRIC` (n - 1), `low.METRIC` and `high.METRIC` (the interval's
+        ends), missing where there are too few. Of a group: `instance`, `group`, `experiment`, `runs` (how many there
+        are), configuration, and the same of each metric but for `result`.
+
+        Numbers are exact, as in `Results.to_pandas`. Raises MissingExtraError without pandas.
         """
-        return _frames.to_pandas(self._columns())
+        return _frames.to_pandas(self._columns(by))
 
-    def to_polars(self) -> "polars.DataFrame":
+    def to_polars(self, by: By = "run") -> "polars.DataFrame":
         """Return a polars frame as `to_pandas` returns a pandas one. Raises MissingExtraError without polars."""
-        return _frames.to_polars(self._columns())
+        return _frames.to_polars(self._columns(by))
 
     def plot(self, metric: str | Sequence[str] | None = None, *, axes: "Axes | None" = None) -> "Figure":
         """Draw metrics: each run a point, each group its mean with the confidence interval, a panel for each metric.
@@ -127,27 +128,32 @@ class Comparison:
             bars.append(_plot.Bar(group.label, completed, others, group.summaries.get(metric)))
         return _plot.Panel(metric, bars)
 
-    def _columns(self) -> Iterator[_frames.Column]:
-        runs = [row.run for row in self.rows]
-        yield _frames.column("id", [run.id for run in runs], Kind.TEXT)
-        yield _frames.column("instance", [run.instance_id for run in runs], Kind.TEXT)
-        labels = {row.run.id: group.label for group in self.groups for row in group.rows}
-        yield _frames.column("group", [labels[run.id] for run in runs], Kind.TEXT)
-        yield _frames.column("experiment", [run.experiment for run in runs], Kind.TEXT)
-        yield _frames.column("state", [run.state.value for run in runs], Kind.TEXT)
-        yield _frames.column("duration", [run.duration for run in runs], Kind.DURATION)
-        yield _frames.column("seed", [run.seed for run in runs], Kind.UINT64)
+    def _columns(self, by: By) -> Iterator[_frames.Column]:
+        group_of = {row.run.id: group for group in self.groups for row in group.rows}
+        if by == "group":
+            groups = list(self.groups)
+            rows = [group.rows[0] for group in groups]
+        elif by == "run":
+            rows = list(self.rows)
+            groups = [group_of[row.run.id] for row in rows]
+            yield _frames.column("id", [row.run.id for row in rows], Kind.TEXT)
+        else:
+            raise ValueError(f"there is no frame by {by!r}: choose run or group")
+        yield _frames.column("instance", [row.run.instance_id for row in rows], Kind.TEXT)
+        yield _frames.column("group", [group.label for group in groups], Kind.TEXT)
+        yield _frames.column("experiment", [row.run.experiment for row in rows], Kind.TEXT)
+        if by == "group":
+            yield _frames.column("runs", [len(group.rows) for group in groups], Kind.INT64)
+        else:
+            yield _frames.column("state", [row.run.state.value for row in rows], Kind.TEXT)
+            yield _frames.column("duration", [row.run.duration for row in rows], Kind.DURATION)
+            yield _frames.column("seed", [row.run.seed for row in rows], Kind.UINT64)
         for path in self.paths:
-            yield _frames.column(f"configuration.{path}", [row.configuration[path] for row in self.rows])
-        summaries = {row.run.id: group.summaries for group in self.groups for row in group.rows}
+            yield _frames.column(f"configuration.{path}", [row.configuration[path] for row in rows])
         for metric in self.metrics:
-            yield _frames.column(f"result.{metric}", [row.metrics.get(metric) for row in self.rows])
-            found = [summaries[run.id].get(metric) for run in runs]
-            yield _frames.column(f"count.{metric}", [one.count if one else 0 for one in found], Kind.INT64)
-            yield _statistic(f"mean.{metric}", [one and one.mean for one in found])
-            yield _statistic(f"std.{metric}", [one and one.standard_deviation for one in found])
-            yield _statistic(f"low.{metric}", [one and one.low for one in found])
-            yield _statistic(f"high.{metric}", [one and one.high for one in found])
+            if by == "run":
+                yield _frames.column(f"result.{metric}", [row.metrics.get(metric) for row in rows])
+            yield from _statistics_of(metric, [group.summaries.get(metric) for group in groups])
 
     def __repr__(self) -> str:
         return _text.comparison_text(self)
@@ -196,35 +202,6 @@ def compare(
         confidence=confidence,
         named=bool(names),
     )
-
-
-def metrics_of(results: Results | Iterable[Result]) -> dict[str, Number]:
-    """Return the numbers among results by their names: the last of each, superseded ones left out."""
-    records = results.records if isinstance(results, Results) else results
-    last = {result.key: result for result in records if not result.superseded}
-    leaves = {
-        paths.dotted((key, *path)): leaf
-        for key, result in last.items()
-        for path, leaf in paths.leaves(result.value, into_lists=False).items()
-    }
-    return {name: leaf for name, leaf in leaves.items() if _is_number(leaf)}
-
-
-def select(metrics: Sequence[str], asked: Iterable[str]) -> tuple[str, ...]:
-    """Return those metrics that are asked for, in that order, each by its name or by the key, or path, that it is in.
-
-    Raises ValueError when there is none for one of them.
-    """
-    chosen = dict[str, None]()
-    for name in asked:
-        # Who asks for the key `val.loss` may write it as it is, and not as names are written.
-        places = {name, paths.dotted((name,))}
-        found = [one for one in metrics if any(one == place or one.startswith(f"{place}.") for place in places)]
-        if not found:
-            more = f" and {len(metrics) - _NAMED} more" if len(metrics) > _NAMED else ""
-            raise ValueError(f"there is no metric {name!r}; there are {', '.join(metrics[:_NAMED]) or 'none'}{more}")
-        chosen |= dict.fromkeys(found)
-    return tuple(chosen)
 
 
 def _groups(rows: Sequence[Row], confidence: float, names: Mapping[str, str]) -> Iterator[Group]:
@@ -280,14 +257,12 @@ def _identity(leaf: Any) -> Any:
     return isinstance(leaf, bool), leaf
 
 
-def _is_number(leaf: Any) -> bool:
-    if isinstance(leaf, bool) or not isinstance(leaf, (int, float)):
-        return False
-    try:
-        return math.isfinite(float(leaf))
-    except OverflowError:
-        return False
-
-
-def _statistic(name: str, values: Sequence[float | None]) -> _frames.Column:
-    return _frames.column(name, cast("Sequence[Any]", values), Kind.FLOAT64)
+def _statistics_of(metric: str, found: Sequence[Summary | None]) -> Iterator[_frames.Column]:
+    yield _frames.column(f"count.{metric}", [one.count if one else 0 for one in found], Kind.INT64)
+    for name, values in (
+        ("mean", [one and one.mean for one in found]),
+        ("std", [one and one.standard_deviation for one in found]),
+        ("low", [one and one.low for one in found]),
+        ("high", [one and one.high for one in found]),
+    ):
+        yield _frames.column(f"{name}.{metric}", values, Kind.FLOAT64)

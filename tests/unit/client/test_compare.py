@@ -6,8 +6,9 @@ from typing import Any
 import polars
 import pytest
 from athanor.client import Result, Results, RunRecord, RunState, Summary
+from athanor.client._metrics import metrics_of
 from athanor.client._statistics import summarize
-from athanor.client.compare import compare, metrics_of
+from athanor.client.compare import compare
 from athanor.client.paths import MISSING
 
 from tests.support.found import result, result_text, run
@@ -166,6 +167,24 @@ def test_a_row_for_each_run_in_polars():
     assert frame["configuration.model.layers.1"].to_list() == [32, 32, None]
     assert frame["mean.loss"].to_list() == [1.5, 1.5, 3.0]
     assert frame["std.loss"].to_list()[2] is None
+
+
+def test_a_row_for_each_group():
+    comparison = compare(RUNS, RESULTS, metrics=["loss"])
+    frame = comparison.to_pandas(by="group")
+    assert list(frame.columns) == [
+        *("instance", "group", "experiment", "runs", "configuration.lr", "configuration.model.layers.1"),
+        *(f"{name}.loss" for name in ("count", "mean", "std", "low", "high")),
+    ]
+    assert frame["runs"].tolist() == [2, 1]
+    assert frame["group"].tolist() == [group.label for group in comparison.groups]
+    assert frame["configuration.lr"].tolist() == [0.1, 0.2]
+    assert frame["mean.loss"].tolist() == [1.5, 3.0]
+    assert list(frame["low.loss"].isna()) == [False, True]
+    assert comparison.to_polars(by="group").columns == list(frame.columns)
+    assert compare([], {}).to_polars(by="group").height == 0
+    with pytest.raises(ValueError, match="there is no frame by 'instance': choose run or group"):
+        comparison.to_pandas(by="instance")
 
 
 def test_a_run_that_goes_on_has_no_duration_yet():

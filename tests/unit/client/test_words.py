@@ -27,6 +27,7 @@ from athanor.client._statistics import summarize
         ({"a": [1, "ü"]}, '{"a": [1, "ü"]}'),
         ("x" * 60, "x" * 60),
         ("a" * 40 + "b" * 40, f"{'a' * 30}…{'b' * 29}"),
+        (["a" * 100], f'["{"a" * 57}…'),
         (10**5000, "…"),
     ],
     ids=lambda value: str(value)[:20] if not isinstance(value, int) else "",
