@@ -30,7 +30,7 @@ def results_text(results: "Results") -> str:
 
 def comparison_text(comparison: "Comparison") -> str:
     """A line for each run, and below them one for each group of repeats."""
-    differing, metrics = comparison.paths[:_PATHS], comparison.metrics[:_METRICS]
+    differing, metrics = comparison.paths[:_PATHS], comparison.foremost(_METRICS)
     labels = {row.run.id: group.label for group in comparison.groups for row in group.rows}
     grouped, several = tells_groups(comparison), comparison.of_several
     header = ("run", *(("group",) if grouped else ()), *(("experiment",) if several else ()), "state")

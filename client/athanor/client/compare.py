@@ -79,6 +79,15 @@ class Comparison:
         """Whether the runs are of several experiments."""
         return len({row.run.experiment for row in self.rows}) > 1
 
+    def foremost(self, count: int) -> tuple[str, ...]:
+        """Return so many metrics at most, in their order, for where there is no room for all of them.
+
+        Those that most runs have; among these the last, because what is recorded last sums up, most often.
+        """
+        has = {name: sum(name in row.metrics for row in self.rows) for name in self.metrics}
+        worth = sorted(enumerate(self.metrics), key=lambda place: (has[place[1]], place[0]), reverse=True)
+        return tuple(name for _, name in sorted(worth[:count]))
+
     def to_pandas(self, by: By = "run") -> "pandas.DataFrame":
         """Return a pandas frame with a row for each run, or for each group.
 
@@ -99,25 +108,19 @@ class Comparison:
     def plot(self, metric: str | Sequence[str] | None = None, *, axes: "Axes | None" = None) -> "Figure":
         """Draw metrics: each run a point, each group its mean with the confidence interval, a panel for each metric.
 
-        `metric` is one, or several, by name or by key; when it is not given, those that most runs have, eight of them
-        at most. The figure is not pyplot's: a notebook shows it as the value of a cell, a script saves it with
-        `savefig`. `axes` draws a single metric into a figure of yours. Raises ValueError when there is no such metric,
-        MissingExtraError without matplotlib.
+        `metric` is one, or several, by name or by key; when it is not given, the eight foremost ones. The figure is not
+        pyplot's: a notebook shows it as the value of a cell, a script saves it with `savefig`. `axes` draws a single
+        metric into a figure of yours. Raises ValueError when there is no such metric, MissingExtraError without
+        matplotlib.
         """
         if metric is None:
-            chosen = self._most_common(_PANELS)
+            chosen = self.foremost(_PANELS)
         else:
             chosen = select(self.metrics, [metric] if isinstance(metric, str) else metric)
         if not chosen:
             raise ValueError("there is nothing to plot: these runs have no numeric results")
         left_out = len(self.metrics) - len(chosen) if metric is None else 0
         return _plot.draw([self._panel(name) for name in chosen], self.confidence, left_out=left_out, axes=axes)
-
-    def _most_common(self, count: int) -> tuple[str, ...]:
-        """So many metrics at most, in their order: those that most runs have."""
-        has = {name: sum(name in row.metrics for row in self.rows) for name in self.metrics}
-        common = set(sorted(self.metrics, key=has.__getitem__, reverse=True)[:count])
-        return tuple(name for name in self.metrics if name in common)
 
     def _panel(self, metric: str) -> _plot.Panel:
         bars = list[_plot.Bar]()

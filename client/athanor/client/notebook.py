@@ -74,7 +74,7 @@ def results_html(results: "Results") -> str:
 
 def comparison_html(comparison: "Comparison") -> str:
     """A comparison: a line for each group of repeats, then for each run."""
-    metrics = comparison.metrics[:_METRICS]
+    metrics = comparison.foremost(_METRICS)
     differing = comparison.paths[:_PATHS]
     return html.block(
         html.line(html.bold(_text.heading(comparison))),
