@@ -115,6 +115,8 @@ def showing(lines: int, interval: float) -> Generator["LiveView", None, None]:
     display: Callable[..., Any] = _extras.load("IPython.display").display
     view = LiveView(lines)
     handle = display(view, display_id=True)  # None outside of IPython
+    if _in_terminal():
+        handle = None  # which would print a line for each change
     painter = _Painter(handle.update if handle is not None else _nothing, view, interval)
     painter.start()
     try:
@@ -300,6 +302,12 @@ def _left_out(count: int, what: str) -> Html:
         if count > 0
         else Html("")
     )
+
+
+def _in_terminal() -> bool:
+    """Whether this is IPython at a terminal, where nothing that was shown can be shown anew."""
+    shell = _extras.load("IPython").get_ipython()
+    return type(shell).__module__.startswith("IPython.terminal")
 
 
 def _nothing(_: object) -> None:

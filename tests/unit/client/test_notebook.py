@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import IPython
 import IPython.display
 import pytest
 from athanor.client import (
@@ -314,6 +315,15 @@ def test_outside_of_a_notebook_the_end_is_shown(monkeypatch: pytest.MonkeyPatch)
     live([RunUpdated(RUNNING), RunUpdated(run("r-1"))], interval=60)
     assert len(screen.shown) == 2
     assert "COMPLETED" in screen.shown[-1]
+
+
+def test_at_a_terminal_the_end_is_shown_and_no_line_for_each_change(monkeypatch: pytest.MonkeyPatch):
+    screen = Screen(monkeypatch)
+    shell = type("TerminalInteractiveShell", (), {"__module__": "IPython.terminal.interactiveshell"})()
+    monkeypatch.setattr(IPython, "get_ipython", lambda: shell)
+    live([RunUpdated(RUNNING), RunUpdated(run("r-1"))], interval=0.001)
+    assert len(screen.shown) == 2
+    assert screen.painters == set()
 
 
 def test_only_the_newest_lines_and_results_are_kept():
