@@ -128,7 +128,7 @@ def test_ctrl_c_keeps_what_was_written_under_another_name_and_says_so(system: Sy
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("suffix", ["jsonl.gz", "csv", "parquet"])
 def test_an_orchestrator_that_is_lost_leaves_no_half_file(system: System, tmp_path: Path, suffix: str) -> None:
     target = tmp_path / f"log.{suffix}"
     target.write_bytes(b"of yesterday")

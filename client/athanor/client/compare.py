@@ -187,6 +187,8 @@ def compare(
     unique = list({run.id: run for run in runs}.values())
     differing = paths.differences([run.configuration for run in unique])
     found = [metrics_of(results.get(run.id, ())) for run in unique]
+    # Who has no name for an instance may give its id: what differs says more.
+    called = {id: name for id, name in (names or {}).items() if name not in ("", id)}
     every = tuple(dict.fromkeys(name for one in found for name in one))
     chosen = every if metrics is None else select(every, metrics)
     rows = tuple(
@@ -201,9 +203,9 @@ def compare(
         rows=rows,
         paths=tuple(map(paths.dotted, differing)),
         metrics=chosen,
-        groups=tuple(_groups(rows, confidence, names or {})),
+        groups=tuple(_groups(rows, confidence, called)),
         confidence=confidence,
-        named=bool(names),
+        named=bool(called),
     )
 
 
@@ -225,7 +227,7 @@ def _groups(rows: Sequence[Row], confidence: float, names: Mapping[str, str]) ->
 def _labels(firsts: Sequence[Row], names: Mapping[str, str]) -> list[str]:
     """Return the shortest words that tell groups apart: names of the instances, what differs, both; else their ids."""
     ids = [row.run.instance_id for row in firsts]
-    called = [names.get(id) or id for id in ids] if names else [""] * len(ids)
+    called = [names.get(id, "") for id in ids]
     if len({row.run.experiment for row in firsts}) > 1:
         differing = [_joined(row.run.experiment, _differing(row, missing=False)) for row in firsts]
     else:

@@ -18,6 +18,7 @@ Columns of results: sequence, attempt, time, key, value, number, superseded. Col
 kind, level, message, source, metadata, key, value, number, data. Parquet has `integer` behind `number`.
 """
 
+import errno
 import gzip
 import os
 import stat
@@ -187,6 +188,8 @@ def _partial(target: Path) -> Path | None:
     try:
         mode = target.stat().st_mode
     except FileNotFoundError:
+        if not target.parent.is_dir():
+            raise FileNotFoundError(errno.ENOENT, "there is no such folder", str(target.parent)) from None
         mode = stat.S_IFREG
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(f"{target} is a folder: name a file in it")

@@ -113,7 +113,9 @@ def test_a_run_that_was_listed_without_its_configuration_is_refused():
         (RUNS[:2], {}, ["i-1"]),
         (RUNS, {}, ["lr=0.1, model.layers.1=32", "lr=0.2, model.layers.1=(none)"]),
         (RUNS, {"i-1": "slow", "i-2": "fast"}, ["slow", "fast"]),
-        (RUNS, {"i-1": "slow"}, ["slow", "i-2"]),
+        (RUNS, {"i-1": "slow"}, ["lr=0.1, model.layers.1=32", "lr=0.2, model.layers.1=(none)"]),
+        (RUNS, {"i-1": "", "i-2": "i-2"}, ["lr=0.1, model.layers.1=32", "lr=0.2, model.layers.1=(none)"]),
+        ([run("r-1"), run("r-2", instance="i-2")], {"i-1": "one"}, ["i-1", "i-2"]),
         (RUNS, {"i-1": "one", "i-2": "one"}, ["lr=0.1, model.layers.1=32", "lr=0.2, model.layers.1=(none)"]),
         (
             [run("r-1", {"n": 1}), run("r-2", {"n": 2}), run("r-3", {"n": 1}, instance="i-2")],

@@ -401,7 +401,7 @@ def test_what_cannot_be_written_is_refused_before_anything_is_fetched(tmp_path: 
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(IsADirectoryError, match=r"folder\.csv is a folder: name a file in it"):
         open_writer(tmp_path / "folder.csv")
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match=r"there is no such folder: '.*/nowhere'$"):
         open_writer(tmp_path / "nowhere" / "a.csv")
     with pytest.raises(ValueError, match="there is no export of 'logs': choose events or results"):
         open_writer(tmp_path / "a.csv", what="logs")
