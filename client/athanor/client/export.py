@@ -171,8 +171,7 @@ class Writer:
             error.add_note(f"the export is broken off, and what was written may not be readable: {second}")
             return
         if kept is not None:
-            what = f"{self._what}, up to number {self._last_sequence} of the log," if self._count else self._what
-            error.add_note(f"the {self._count} {what} that were exported before that are in {kept}")
+            error.add_note(f"the {self._count} {self._what} that were exported before that are in {kept}")
 
     def _finish(self) -> None:
         try:

@@ -291,9 +291,7 @@ def test_what_an_interrupted_export_has_written_is_kept_under_another_name(forma
     with pytest.raises(KeyboardInterrupt) as caught:
         break_off(path, RESULTS[:3], KeyboardInterrupt())
     partial = tmp_path / f"a.partial.{format}"
-    assert caught.value.__notes__ == [
-        f"the 3 results, up to number 3 of the log, that were exported before that are in {partial}"
-    ]
+    assert caught.value.__notes__ == [f"the 3 results that were exported before that are in {partial}"]
     assert os.listdir(tmp_path) == [partial.name]
     assert len(read(partial)) == 3
 
