@@ -82,11 +82,14 @@ class Comparison:
     def foremost(self, count: int) -> tuple[str, ...]:
         """Return so many metrics at most, in their order, for where there is no room for all of them.
 
-        Those that most runs have; among these the last, because what is recorded last sums up, most often.
+        Those that at least half of the runs have, unless there are none; of these the last, because what is recorded
+        last sums up, most often.
         """
+        if len(self.metrics) <= count:
+            return self.metrics
         has = {name: sum(name in row.metrics for row in self.rows) for name in self.metrics}
-        worth = sorted(enumerate(self.metrics), key=lambda place: (has[place[1]], place[0]), reverse=True)
-        return tuple(name for _, name in sorted(worth[:count]))
+        common = tuple(name for name in self.metrics if 2 * has[name] >= len(self.rows))
+        return (common or self.metrics)[-count:]
 
     def to_pandas(self, by: By = "run") -> "pandas.DataFrame":
         """Return a pandas frame with a row for each run, or for each group.

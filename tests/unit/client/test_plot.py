@@ -4,7 +4,7 @@ import io
 from typing import Any
 
 import pytest
-from athanor.client import RunState
+from athanor.client import RunRecord, RunState
 from athanor.client.compare import Comparison, compare
 from matplotlib import pyplot
 from matplotlib.figure import Figure
@@ -76,16 +76,22 @@ def test_metrics_are_chosen_by_name(comparison: Comparison):
         compare(RUNS, {}).plot()
 
 
-def test_of_many_metrics_those_that_most_runs_have_and_the_last_are_drawn_and_the_others_counted():
+def test_of_many_metrics_those_that_half_of_the_runs_have_are_drawn_and_the_others_counted():
     results = {
-        "r-1": [result(f"only-{index}", 1.0) for index in range(5)] + [result("every", 1.0)],
-        "r-2": [result("every", 2.0)] + [result(f"last-{index}", 1.0) for index in range(5)],
+        "r-1": [result(f"only-{index}", 1.0) for index in range(9)] + [result("every", 1.0), result("most", 1.0)],
+        "r-2": [result("every", 2.0), result("most", 2.0)],
         "r-3": [result("every", 3.0)],
     }
     figure = compare(RUNS, results).plot()
-    drawn = [axes.get_xlabel() for axes in figure.axes]
-    assert drawn == ["only-3", "only-4", "every", *(f"last-{index}" for index in range(5))]
-    assert legend(figure)[-1] == "and 3 more metrics: name them"
+    assert [axes.get_xlabel() for axes in figure.axes] == ["every", "most"]
+    assert legend(figure)[-1] == "and 9 more metrics: name them"
+
+
+@pytest.mark.parametrize("having", [RUNS, RUNS[:1]])
+def test_of_many_metrics_that_are_alike_the_last_are_drawn(having: list[RunRecord]):
+    found = [result(f"m{index}", index) for index in range(10)]
+    figure = compare(RUNS, {each.id: found for each in having}).plot()
+    assert [axes.get_xlabel() for axes in figure.axes] == [f"m{index}" for index in range(2, 10)]
 
 
 def test_a_key_stands_for_all_that_is_in_it():
