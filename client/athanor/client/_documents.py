@@ -12,6 +12,8 @@ from typing import Any
 from athanor.client import events, resources
 from athanor.client.events import Event, Result
 
+_encode = json.JSONEncoder(ensure_ascii=False).encode  # made once: for each event `dumps` would make one a dozen times
+
 
 def event_json(event: Event) -> str:
     """An event; `kind` says which, the names of the contract."""
@@ -84,7 +86,7 @@ def body_json(event: Event) -> str:
 
 def text(value: Any) -> str:
     """JSON text of a value of our own."""
-    return json.dumps(value, ensure_ascii=False)
+    return _encode(value)
 
 
 def raw(json_text: str) -> str:
@@ -103,7 +105,7 @@ def _place(event: Event) -> dict[str, str]:
 
 
 def _object(members: Mapping[str, str]) -> str:
-    return "{" + ", ".join(f"{text(name)}: {value}" for name, value in members.items()) + "}"
+    return "{" + ", ".join(f'"{name}": {value}' for name, value in members.items()) + "}"
 
 
 def _code(code: resources.CodeVersion) -> dict[str, Any]:

@@ -1,10 +1,8 @@
 """Small pieces of HTML for notebooks: no script, no style sheet, no colour that is lost on a light or a dark page."""
 
 import html
-import json
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
 
 from athanor.client.enums import LogLevel, RunState
 
@@ -23,6 +21,7 @@ _LEVELS = {LogLevel.DEBUG: _GREY, LogLevel.INFO: _BLUE, LogLevel.WARN: _AMBER, L
 # What would not be seen, or would make a page invalid, is written out.
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)}
 _CELL = "padding:0 1em 0 0;text-align:left"
+_HEAD = f"{_CELL};border-bottom:1px solid #80808080"
 _LONGEST = 20_000  # characters of one text
 
 
@@ -107,41 +106,14 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> Html:
     lines = list(rows)
     if not lines:
         return Html("")
-    head = join(join([Html(f'<th style="{_CELL}">'), name, Html("</th>")]) for name in header)
+    head = join(join([Html(f'<th style="{_HEAD}">'), name, Html("</th>")]) for name in header)
     body = [join(join([Html(f'<td style="{_CELL}">'), cell, Html("</td>")]) for cell in row) for row in lines]
     return join(
         [
-            Html('<table style="border-collapse:collapse;margin:0.3em 0"><thead><tr>'),
+            Html('<table style="border-collapse:collapse;margin:0.3em 0 0.7em"><thead><tr>'),
             head,
             Html("</tr></thead><tbody>"),
             *(join([Html("<tr>"), row, Html("</tr>")]) for row in body),
             Html("</tbody></table>"),
         ]
     )
-
-
-def value(value: Any, longest: int = 60) -> str:
-    """Return any JSON value in short: a float to four digits, the rest as JSON, cut with an ellipsis."""
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    try:
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    except ValueError:  # Python writes no number of thousands of digits
-        return "…"
-    return text if len(text) <= longest else f"{text[: longest - 1]}…"
-
-
-def count(number: int, noun: str) -> str:
-    """Return a number of things: `1 run`, `2 runs`."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def span(duration: timedelta) -> str:
-    """Return a duration as people say it: `8.25 s`, `3 min 05 s`, `2 h 07 min`."""
-    seconds = duration.total_seconds()
-    if seconds < 60:
-        return f"{seconds:.3g} s"
-    minutes, rest = divmod(int(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02} s"
-    return f"{minutes // 60} h {minutes % 60:02} min"

@@ -113,9 +113,11 @@ class Parquet:
             self._writer.close()
 
     def _write_group(self) -> None:
-        # Let go of before they are written: after a failure nothing is written twice.
-        rows, self._rows, self._characters = self._rows, [], 0
-        self._writer.write_table(self._arrow.Table.from_pylist(rows, schema=self._schema))
+        table = self._arrow.Table.from_pylist(self._rows, schema=self._schema)
+        # Kept until here: who interrupts that, which takes long, finds them in what is kept. From here on nothing is
+        # written twice.
+        self._rows, self._characters = [], 0
+        self._writer.write_table(table)
 
 
 def cells(item: Event) -> dict[str, Any]:

@@ -13,8 +13,8 @@ class Summary:
 
     count: int  # how many values
     mean: float
-    standard_deviation: float | None  # of the sample, by n - 1; None: a single value has none
-    low: float | None  # confidence interval of the mean; None: a single value has none
+    standard_deviation: float | None  # of the sample, by n - 1; None: a single value has none, or no float holds it
+    low: float | None  # confidence interval of the mean; None likewise
     high: float | None
 
 
@@ -25,15 +25,21 @@ def summarize(values: Sequence[float], confidence: float = 0.95) -> Summary:
     independent and about normal (NIST/SEMATECH e-Handbook of Statistical Methods, 1.3.5.2). Raises ValueError when
     there are no values or `confidence` is not between 0 and 1.
     """
-    _check(confidence)
+    check_confidence(confidence)
     if not values:
         raise ValueError("nothing to summarize")
     mean = float(statistics.mean(values))
     if len(values) == 1:
         return Summary(1, mean, None, None, None)
-    deviation = float(statistics.stdev(values))
+    try:
+        deviation = float(statistics.stdev(values))
+    except OverflowError:
+        return Summary(len(values), mean, None, None, None)
     reach = t_quantile(confidence, len(values) - 1) * deviation / math.sqrt(len(values))
-    return Summary(len(values), mean, deviation, mean - reach, mean + reach)
+    low, high = mean - reach, mean + reach
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return Summary(len(values), mean, deviation, None, None)
+    return Summary(len(values), mean, deviation, low, high)
 
 
 @lru_cache(1024)
@@ -44,7 +50,7 @@ def t_quantile(confidence: float, degrees_of_freedom: int) -> float:
     Stegun, Handbook of Mathematical Functions, 26.7.3 and 26.7.4); exact to about 12 digits for `confidence` up to
     0.999. Its time grows with the degrees of freedom: some 30 ms for 10 000.
     """
-    _check(confidence)
+    check_confidence(confidence)
     if degrees_of_freedom < 1:
         raise ValueError("a t quantile needs at least one degree of freedom")
     low, high = 0.0, math.pi / 2
@@ -71,6 +77,7 @@ def _within(theta: float, degrees_of_freedom: int) -> float:
     return 2 / math.pi * (theta + sine * total) if odd else sine * total
 
 
-def _check(confidence: float) -> None:
+def check_confidence(confidence: float) -> None:
+    """Raise ValueError when it is not between 0 and 1."""
     if not 0 < confidence < 1:
         raise ValueError(f"confidence is {confidence:g}: it must be between 0 and 1, for example 0.95")

@@ -7,25 +7,26 @@
 
 A *metric* is a number among a run's results, named by its key; a number inside of a nested value by its path,
 `usage.tokens` under the key `usage`. Of a key that repeats the last value counts: such a key is a curve, and the last
-is where it got to. True and false are no numbers, and lists are not taken apart.
+is where it got to. True and false are no numbers, lists are not taken apart, and what no float holds, not even roughly
+(1e999), is left out. Where metrics are chosen, a key stands for all that is in it.
 
 *Repeats* are runs of one instance with the same configuration: an instance that was changed between two runs is another
 measurement. Only those that have completed enter mean and interval; where a run that failed or still goes on has got
 to is in its row, and is not a repeat of the same measurement.
 """
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from athanor.client import _frames, _plot, paths
-from athanor.client import _html as html
+from athanor.client import _frames, _plot, _text, _words, paths
 from athanor.client._frames import Kind
-from athanor.client._statistics import Summary, summarize
+from athanor.client._metrics import Number, metrics_of, select
+from athanor.client._statistics import Summary, check_confidence, summarize
 from athanor.client.enums import RunState
 from athanor.client.events import Result
 from athanor.client.resources import RunRecord
+from athanor.client.results import Results
 
 if TYPE_CHECKING:
     import pandas
@@ -33,7 +34,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Number: TypeAlias = int | float
+By: TypeAlias = Literal["run", "group"]
+
+_PANELS = 8  # of a figure in which nobody has chosen
 
 
 @dataclass(frozen=True)
@@ -64,38 +67,63 @@ class Comparison:
     metrics: tuple[str, ...]
     groups: tuple[Group, ...]  # in the order of their first runs
     confidence: float  # of the intervals
+    named: bool = False  # names of instances were given, and are in the labels of groups
 
-    def to_pandas(self) -> "pandas.DataFrame":
-        """Return a pandas frame with a row for each run.
+    @property
+    def repeated(self) -> bool:
+        """Whether any group has more than one run."""
+        return any(len(group.rows) > 1 for group in self.groups)
 
-        Columns: `id`, `instance`, `experiment`, `state`, `duration`, `seed`; `configuration.PATH` for each path that
-        differs; and for each metric `result.METRIC`, the run's own number, and over its repeats `count.METRIC`,
-        `mean.METRIC`, `std.METRIC` (n - 1), `low.METRIC` and `high.METRIC` (the interval's ends), missing where there
-        are too few. Numbers are exact, as in `Results.to_pandas`. Raises MissingExtraError without pandas.
+    @property
+    def of_several(self) -> bool:
+        """Whether the runs are of several experiments."""
+        return len({row.run.experiment for row in self.rows}) > 1
+
+    def foremost(self, count: int) -> tuple[str, ...]:
+        """Return so many metrics at most, in their order, for where there is no room for all of them.
+
+        Those that at least half of the runs have, unless there are none; of these the last, because what is recorded
+        last sums up, most often.
         """
-        return _frames.to_pandas(self._columns())
+        if len(self.metrics) <= count:
+            return self.metrics
+        has = {name: sum(name in row.metrics for row in self.rows) for name in self.metrics}
+        common = tuple(name for name in self.metrics if 2 * has[name] >= len(self.rows))
+        return (common or self.metrics)[-count:]
 
-    def to_polars(self) -> "polars.DataFrame":
+    def to_pandas(self, by: By = "run") -> "pandas.DataFrame":
+        """Return a pandas frame with a row for each run, or for each group.
+
+        Of a run: `id`, `instance`, `group` (the label of its group), `experiment`, `state`, `duration`, `seed`;
+        `configuration.PATH` for each path that differs; and for each metric `result.METRIC`, its own number, and over
+        its repeats `count.METRIC`, `mean.METRIC`, `std.METRIC` (n - 1), `low.METRIC` and `high.METRIC` (the interval's
+        ends), missing where there are too few. Of a group: `instance`, `group`, `experiment`, `runs` (how many there
+        are), configuration, and the same of each metric but for `result`.
+
+        Numbers are exact, as in `Results.to_pandas`. Raises MissingExtraError without pandas.
+        """
+        return _frames.to_pandas(self._columns(by))
+
+    def to_polars(self, by: By = "run") -> "polars.DataFrame":
         """Return a polars frame as `to_pandas` returns a pandas one. Raises MissingExtraError without polars."""
-        return _frames.to_polars(self._columns())
+        return _frames.to_polars(self._columns(by))
 
     def plot(self, metric: str | Sequence[str] | None = None, *, axes: "Axes | None" = None) -> "Figure":
         """Draw metrics: each run a point, each group its mean with the confidence interval, a panel for each metric.
 
-        `metric` is one, or several; all of them when it is not given. The figure is not pyplot's: a notebook shows it
-        as the value of a cell, a script saves it with `savefig`. `axes` draws a single metric into a figure of yours.
-        Raises ValueError when there is no such metric, MissingExtraError without matplotlib.
+        `metric` is one, or several, by name or by key; when it is not given, the eight foremost ones. The figure is not
+        pyplot's: a notebook shows it as the value of a cell, a script saves it with `savefig`. `axes` draws a single
+        metric into a figure of yours. Raises ValueError when there is no such metric, MissingExtraError without
+        matplotlib.
         """
         if metric is None:
-            chosen = self.metrics
+            chosen = self.foremost(_PANELS)
         else:
-            chosen = (metric,) if isinstance(metric, str) else tuple(metric)
+            chosen = select(self.metrics, [metric] if isinstance(metric, str) else metric)
         if not chosen:
             raise ValueError("there is nothing to plot: these runs have no numeric results")
-        for name in chosen:
-            if name not in self.metrics:
-                raise ValueError(f"there is no metric {name!r}; there are {', '.join(self.metrics) or 'none'}")
-        return _plot.draw([self._panel(name) for name in chosen], axes)
+        left_out = len(self.metrics) - len(chosen) if metric is None else 0
+        return _plot.draw([self._panel(name) for name in chosen], self.confidence, left_out=left_out, axes=axes)
 
     def _panel(self, metric: str) -> _plot.Panel:
         bars = list[_plot.Bar]()
@@ -104,30 +132,37 @@ class Comparison:
             completed = [row.metrics[metric] for row in having if _completed(row)]
             others = [row.metrics[metric] for row in having if not _completed(row)]
             bars.append(_plot.Bar(group.label, completed, others, group.summaries.get(metric)))
-        return _plot.Panel(metric, bars, self.confidence)
+        return _plot.Panel(metric, bars)
 
-    def _columns(self) -> Iterator[_frames.Column]:
-        runs = [row.run for row in self.rows]
-        yield _frames.column("id", [run.id for run in runs], Kind.TEXT)
-        yield _frames.column("instance", [run.instance_id for run in runs], Kind.TEXT)
-        yield _frames.column("experiment", [run.experiment for run in runs], Kind.TEXT)
-        yield _frames.column("state", [run.state.value for run in runs], Kind.TEXT)
-        yield _frames.column("duration", [run.duration for run in runs], Kind.DURATION)
-        yield _frames.column("seed", [run.seed for run in runs], Kind.UINT64)
+    def _columns(self, by: By) -> Iterator[_frames.Column]:
+        group_of = {row.run.id: group for group in self.groups for row in group.rows}
+        if by == "group":
+            groups = list(self.groups)
+            rows = [group.rows[0] for group in groups]
+        elif by == "run":
+            rows = list(self.rows)
+            groups = [group_of[row.run.id] for row in rows]
+            yield _frames.column("id", [row.run.id for row in rows], Kind.TEXT)
+        else:
+            raise ValueError(f"there is no frame by {by!r}: choose run or group")
+        yield _frames.column("instance", [row.run.instance_id for row in rows], Kind.TEXT)
+        yield _frames.column("group", [group.label for group in groups], Kind.TEXT)
+        yield _frames.column("experiment", [row.run.experiment for row in rows], Kind.TEXT)
+        if by == "group":
+            yield _frames.column("runs", [len(group.rows) for group in groups], Kind.INT64)
+        else:
+            yield _frames.column("state", [row.run.state.value for row in rows], Kind.TEXT)
+            yield _frames.column("duration", [row.run.duration for row in rows], Kind.DURATION)
+            yield _frames.column("seed", [row.run.seed for row in rows], Kind.UINT64)
         for path in self.paths:
-            yield _frames.column(f"configuration.{path}", [row.configuration[path] for row in self.rows])
-        summaries = {row.run.id: group.summaries for group in self.groups for row in group.rows}
+            yield _frames.column(f"configuration.{path}", [row.configuration[path] for row in rows])
         for metric in self.metrics:
-            yield _frames.column(f"result.{metric}", [row.metrics.get(metric) for row in self.rows])
-            found = [summaries[run.id].get(metric) for run in runs]
-            yield _frames.column(f"count.{metric}", [one.count if one else 0 for one in found], Kind.INT64)
-            yield _statistic(f"mean.{metric}", [one and one.mean for one in found])
-            yield _statistic(f"std.{metric}", [one and one.standard_deviation for one in found])
-            yield _statistic(f"low.{metric}", [one and one.low for one in found])
-            yield _statistic(f"high.{metric}", [one and one.high for one in found])
+            if by == "run":
+                yield _frames.column(f"result.{metric}", [row.metrics.get(metric) for row in rows])
+            yield from _statistics_of(metric, [group.summaries.get(metric) for group in groups])
 
     def __repr__(self) -> str:
-        return f"<Comparison: {len(self.rows)} runs, {len(self.paths)} paths differ, {len(self.metrics)} metrics>"
+        return _text.comparison_text(self)
 
     def _repr_html_(self) -> str:
         from athanor.client import notebook
@@ -137,45 +172,44 @@ class Comparison:
 
 def compare(
     runs: Iterable[RunRecord],
-    results: Mapping[str, Iterable[Result]],
+    results: Mapping[str, Results | Iterable[Result]],
     *,
+    metrics: Iterable[str] | None = None,
     confidence: float = 0.95,
     names: Mapping[str, str] | None = None,
 ) -> Comparison:
-    """Compare runs.
+    """Compare runs, of one experiment or of several, whatever their states.
 
     `runs` were got or listed with their configurations; one that is named twice counts once. `results` has the results
-    of each by its id, in order. `confidence` is that of the intervals. `names` gives instances by their ids names for
-    people. Raises LookupError for a run without its configuration, ValueError when `confidence` is not between 0 and 1.
+    of each by its id, in order. `metrics` chooses some, by name or by key; all of them when it is not given.
+    `confidence` is that of the intervals. `names` gives instances by their ids names for people.
+    Raises LookupError for a run without its configuration, ValueError when `confidence` is not between 0 and 1, or when
+    no run has one of the metrics.
     """
+    check_confidence(confidence)
     unique = list({run.id: run for run in runs}.values())
     differing = paths.differences([run.configuration for run in unique])
     found = [metrics_of(results.get(run.id, ())) for run in unique]
+    # Who has no name for an instance may give its id: what differs says more.
+    called = {id: name for id, name in (names or {}).items() if name not in ("", id)}
+    every = tuple(dict.fromkeys(name for one in found for name in one))
+    chosen = every if metrics is None else select(every, metrics)
     rows = tuple(
-        Row(run, {paths.dotted(path): values[index] for path, values in differing.items()}, metrics)
-        for index, (run, metrics) in enumerate(zip(unique, found, strict=True))
+        Row(
+            run,
+            {paths.dotted(path): values[index] for path, values in differing.items()},
+            {name: one[name] for name in chosen if name in one},
+        )
+        for index, (run, one) in enumerate(zip(unique, found, strict=True))
     )
     return Comparison(
         rows=rows,
         paths=tuple(map(paths.dotted, differing)),
-        metrics=tuple(dict.fromkeys(name for metrics in found for name in metrics)),
-        groups=tuple(_groups(rows, confidence, names or {})),
+        metrics=chosen,
+        groups=tuple(_groups(rows, confidence, called)),
         confidence=confidence,
+        named=bool(called),
     )
-
-
-def metrics_of(results: Iterable[Result]) -> dict[str, Number]:
-    """Return the numbers among results by their names: the last of each, superseded ones left out.
-
-    A number that no float holds, not even roughly (1e999), is left out: nothing can be computed with it.
-    """
-    last = {result.key: result for result in results if not result.superseded}
-    leaves = {
-        paths.dotted((key, *path)): leaf
-        for key, result in last.items()
-        for path, leaf in paths.leaves(result.value, into_lists=False).items()
-    }
-    return {name: leaf for name, leaf in leaves.items() if _is_number(leaf)}
 
 
 def _groups(rows: Sequence[Row], confidence: float, names: Mapping[str, str]) -> Iterator[Group]:
@@ -196,17 +230,28 @@ def _groups(rows: Sequence[Row], confidence: float, names: Mapping[str, str]) ->
 def _labels(firsts: Sequence[Row], names: Mapping[str, str]) -> list[str]:
     """Return the shortest words that tell groups apart: names of the instances, what differs, both; else their ids."""
     ids = [row.run.instance_id for row in firsts]
-    called = [names.get(id, id) if names else "" for id in ids]
-    differing = [", ".join(f"{path}={_short(value)}" for path, value in row.configuration.items()) for row in firsts]
-    both = [": ".join(filter(None, pair)) for pair in zip(called, differing, strict=True)]
-    for labels in (called, differing, both):
+    called = [names.get(id, "") for id in ids]
+    if len({row.run.experiment for row in firsts}) > 1:
+        differing = [_joined(row.run.experiment, _differing(row, missing=False)) for row in firsts]
+    else:
+        differing = [_differing(row, missing=True) for row in firsts]
+    for labels in (called, differing, list(map(_joined, called, differing))):
         if all(labels) and len(set(labels)) == len(labels):
             return labels
-    return [": ".join(filter(None, pair)) for pair in zip(ids, differing, strict=True)]
+    return list(map(_joined, ids, differing))
 
 
-def _short(value: Any) -> str:
-    return "(none)" if value is paths.MISSING else html.value(value, longest=20)
+def _differing(row: Row, *, missing: bool) -> str:
+    """What differs, in words; with `missing` also where it has nothing."""
+    return ", ".join(
+        f"{path}={'(none)' if value is paths.MISSING else _words.value(value, longest=20)}"
+        for path, value in row.configuration.items()
+        if missing or value is not paths.MISSING
+    )
+
+
+def _joined(one: str, other: str) -> str:
+    return ": ".join(filter(None, (one, other)))
 
 
 def _completed(row: Row) -> bool:
@@ -215,18 +260,17 @@ def _completed(row: Row) -> bool:
 
 def _identity(leaf: Any) -> Any:
     """What is equal exactly for leaves that are the same, as `paths.differences` has it, and hashable."""
-    kind = type(leaf) if isinstance(leaf, (bool, list, dict)) else None
-    return kind, leaf if isinstance(leaf, bool) or kind is None else None
+    if isinstance(leaf, list | dict):  # empty ones: what has something inside is no leaf
+        return "empty", isinstance(leaf, list)
+    return isinstance(leaf, bool), leaf
 
 
-def _is_number(leaf: Any) -> bool:
-    if isinstance(leaf, bool) or not isinstance(leaf, (int, float)):
-        return False
-    try:
-        return math.isfinite(float(leaf))
-    except OverflowError:
-        return False
-
-
-def _statistic(name: str, values: Sequence[float | None]) -> _frames.Column:
-    return _frames.column(name, cast("Sequence[Any]", values), Kind.FLOAT64)
+def _statistics_of(metric: str, found: Sequence[Summary | None]) -> Iterator[_frames.Column]:
+    yield _frames.column(f"count.{metric}", [one.count if one else 0 for one in found], Kind.INT64)
+    for name, values in (
+        ("mean", [one and one.mean for one in found]),
+        ("std", [one and one.standard_deviation for one in found]),
+        ("low", [one and one.low for one in found]),
+        ("high", [one and one.high for one in found]),
+    ):
+        yield _frames.column(f"{name}.{metric}", values, Kind.FLOAT64)

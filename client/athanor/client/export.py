@@ -9,6 +9,8 @@
 | `csv` | `.csv` | a table; a value is JSON text, a value that is a number is in `number` too |
 | `parquet` | `.parquet`, `.pq` | the same table with types, in row groups; needs the extra `parquet` |
 
+A name that ends in `.gz` behind that, `events.jsonl.gz`, is compressed with gzip; Parquet is compressed anyway.
+
 A run that goes on is exported as far as it has come. Results taken from a watch are never marked as superseded:
 a later attempt may still do that, and a listing of results tells it.
 
@@ -16,6 +18,8 @@ Columns of results: sequence, attempt, time, key, value, number, superseded. Col
 kind, level, message, source, metadata, key, value, number, data. Parquet has `integer` behind `number`.
 """
 
+import errno
+import gzip
 import os
 import stat
 import sys
@@ -53,7 +57,8 @@ _SUFFIXES = {
 def format_of(path: str | os.PathLike[str], format: str | None = None) -> Format:
     """Return the format asked for, or else what the suffix says; JSON Lines on standard output.
 
-    Raises ValueError when there is no such format, when the suffix says nothing, and for Parquet on standard output.
+    Raises ValueError when there is no such format, when the suffix says nothing, and for Parquet on standard output or
+    under a name that ends in `.gz`.
     """
     known = ", ".join(one.value for one in Format)
     if format is not None:
@@ -63,12 +68,14 @@ def format_of(path: str | os.PathLike[str], format: str | None = None) -> Format
     elif os.fspath(path) == STANDARD_OUTPUT:
         chosen = Format.JSONL
     else:
-        suffix = Path(path).suffix.lower()
+        suffix = _uncompressed(Path(path)).suffix.lower()
         if suffix not in _SUFFIXES:
             raise ValueError(f"the name {os.fspath(path)!r} does not say in which format: choose one of {known}")
         chosen = _SUFFIXES[suffix]
     if chosen is Format.PARQUET and os.fspath(path) == STANDARD_OUTPUT:
         raise ValueError("parquet cannot go to standard output: name a file, or choose jsonl or csv")
+    if chosen is Format.PARQUET and _is_compressed(Path(path)):
+        raise ValueError("parquet is compressed by itself: leave out .gz")
     return chosen
 
 
@@ -95,6 +102,7 @@ class Writer:
     def __init__(self, path: str | os.PathLike[str], format: Format, what: What) -> None:
         self._what = what
         self._count = 0
+        self._last_sequence = 0
         self._target: Path | None = None
         self._partial: Path | None = None
         self._file: Any = sys.stdout
@@ -117,6 +125,11 @@ class Writer:
         """How many have been written."""
         return self._count
 
+    @property
+    def last_sequence(self) -> int:
+        """How far it has come: the place in the log of the last one written; 0: none yet."""
+        return self._last_sequence
+
     def write(self, items: Iterable[Event]) -> None:
         """Write each of them as it comes: a listing, a page of one, an EventBatch.
 
@@ -127,18 +140,20 @@ class Writer:
                 raise TypeError(f"an export of results takes results, not {type(item).__name__}")
             self._sink.write(item)
             self._count += 1
+            self._last_sequence = item.sequence
             if self._at_once:  # somebody may be reading along
                 self._file.flush()
 
     def close(self) -> None:
         """End the export: the file is whole and takes its name."""
-        self._finish(durably=self._partial is not None)
+        self._finish()
         if self._partial is not None and self._target is not None:
+            _sync(self._partial)  # a power cut must not leave an empty file under the name of a whole one
             os.replace(self._partial, self._target)
 
     def abandon(self) -> Path | None:
         """End the export unfinished. Return where what was written by then is kept, None where there is no file."""
-        self._finish(durably=False)
+        self._finish()
         return self._partial
 
     def __enter__(self) -> Self:
@@ -158,12 +173,10 @@ class Writer:
         if kept is not None:
             error.add_note(f"the {self._count} {self._what} that were exported before that are in {kept}")
 
-    def _finish(self, *, durably: bool) -> None:
+    def _finish(self) -> None:
         try:
             self._sink.close()
             self._file.flush()
-            if durably:  # a power cut must not leave an empty file under the name of a whole one
-                os.fsync(self._file.fileno())
         finally:
             if not self._at_once:
                 self._file.close()
@@ -174,17 +187,40 @@ def _partial(target: Path) -> Path | None:
     try:
         mode = target.stat().st_mode
     except FileNotFoundError:
+        if not target.parent.is_dir():
+            raise FileNotFoundError(errno.ENOENT, "there is no such folder", str(target.parent)) from None
         mode = stat.S_IFREG
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(f"{target} is a folder: name a file in it")
-    return target.with_name(f"{target.stem}.partial{target.suffix}") if stat.S_ISREG(mode) else None
+    if not stat.S_ISREG(mode):
+        return None
+    name = _uncompressed(target)
+    return target.with_name(f"{name.stem}.partial{name.suffix}{'.gz' if _is_compressed(target) else ''}")
 
 
 def _open(path: Path, format: Format) -> Any:
     if format is Format.PARQUET:
         return path.open("wb")
     # The writers end lines as their formats have it.
+    if _is_compressed(path):
+        return gzip.open(path, "wt", compresslevel=6, encoding="utf-8", newline="")
     return path.open("w", encoding="utf-8", newline="")
+
+
+def _is_compressed(path: Path) -> bool:
+    return path.suffix.lower() == ".gz"
+
+
+def _uncompressed(path: Path) -> Path:
+    return path.with_suffix("") if _is_compressed(path) else path
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _sink(file: Any, format: Format, what: What) -> _sinks.Sink:

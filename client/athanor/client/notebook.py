@@ -2,24 +2,26 @@
 
 The first four show themselves as the value of a cell. `live` follows a run in the cell below it:
 
-    live(run)                                     of the client that blocks; or any watch: live(client.runs.watch(id))
+    run.live()                                    `await run.live()` of the client that awaits
+    live(client.runs.watch(id))                   any watch of the client that blocks
 """
 
+import asyncio
 import json
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
-from athanor.client import _extras, paths
+from athanor.client import _extras, _text, _words, paths
 from athanor.client import _html as html
 from athanor.client._html import Html
-from athanor.client._statistics import Summary
 from athanor.client.events import AttemptStarted, LogEntry, ProgressUpdated, Result, RunUpdated, WatchItem
 from athanor.client.resources import InstanceRecord, Progress, RunRecord
 
 if TYPE_CHECKING:
-    from athanor.client.compare import Comparison, Group, Row
+    from athanor.client.compare import Comparison
     from athanor.client.results import Results
 
 _ROWS = 30  # of a table; what is left out is counted, and in the frames
@@ -52,7 +54,7 @@ def instance_html(instance: InstanceRecord) -> str:
     return html.block(
         html.line(html.bold(instance.name or instance.id), f" of {instance.experiment} ", html.code(instance.id)),
         html.line(html.faint(instance.description)) if instance.description else "",
-        html.line(html.count(instance.run_count, "run"), *last),
+        html.line(_words.count(instance.run_count, "run"), *last),
         _configuration(instance.configuration_json),
     )
 
@@ -60,33 +62,27 @@ def instance_html(instance: InstanceRecord) -> str:
 def results_html(results: "Results") -> str:
     """Results: a line for each key, with its newest value."""
     shown = list(results)[:_ROWS]
-    rows = [(key, len(results[key]), html.value(results.last(key))) for key in shown]
+    rows = [(key, len(results[key]), _words.value(results.last(key))) for key in shown]
     return html.block(
-        html.line(html.bold(html.count(len(results.records), "result")), f" under {html.count(len(results), 'key')}"),
+        html.line(
+            html.bold(_words.count(len(results.records), "result")), f" under {_words.count(len(results), 'key')}"
+        ),
         html.table(("key", "values", "last"), rows),
-        _left_out(len(results) - len(shown), "keys"),
+        _left_out(len(results) - len(shown), "key"),
     )
 
 
 def comparison_html(comparison: "Comparison") -> str:
-    """A comparison: a line for each run, then for each group of repeats."""
-    metrics = comparison.metrics[:_METRICS]
+    """A comparison: a line for each group of repeats, then for each run."""
+    metrics = comparison.foremost(_METRICS)
     differing = comparison.paths[:_PATHS]
-    header = ("run", "group", "state", "duration", *differing, *metrics)
-    labels = {row.run.id: group.label for group in comparison.groups for row in group.rows}
-    rows = [_comparison_row(row, labels[row.run.id], differing, metrics) for row in comparison.rows[:_ROWS]]
-    groups = [(group.label, *_group_cells(group, metrics)) for group in comparison.groups[:_ROWS]]
-    repeated = any(len(group.rows) > 1 for group in comparison.groups)
-    runs, differences = html.count(len(comparison.rows), "run"), html.count(len(comparison.paths), "difference")
     return html.block(
-        html.line(html.bold(runs), f", {differences}"),
-        html.table(header, rows),
-        _left_out(len(comparison.rows) - len(rows), "runs"),
-        html.line(f"mean ± {comparison.confidence * 100:g} % interval (completed runs)") if repeated else "",
-        html.table(("group", *metrics), groups) if repeated else "",
-        _left_out(len(comparison.groups) - len(groups), "groups") if repeated else "",
-        _left_out(len(comparison.metrics) - len(metrics), "metrics"),
-        _left_out(len(comparison.paths) - len(differing), "differences"),
+        html.line(html.bold(_text.heading(comparison))),
+        _repeats(comparison, metrics) if comparison.repeated else "",
+        _runs(comparison, differing, metrics),
+        _left_out(len(comparison.rows) - _ROWS, "run"),
+        _left_out(len(comparison.metrics) - len(metrics), "metric"),
+        _left_out(len(comparison.paths) - len(differing), "path"),
     )
 
 
@@ -98,33 +94,55 @@ def live(run: Watchable | Iterable[WatchItem], *, lines: int = 10, interval: flo
     cell (Ctrl-C) ends the watching only, and the run goes on. Returns the run as it was last seen. Raises what the
     watch raises, MissingExtraError without IPython.
     """
+    with showing(lines, interval) as view:
+        watch = run if isinstance(run, Iterable) else run.watch(after_sequence=near_end(run))
+        try:
+            for item in watch:
+                view.take(item)
+        finally:
+            close = getattr(watch, "close", None)
+            if close is not None:
+                close()
+    return view.run
+
+
+@contextmanager
+def showing(lines: int, interval: float) -> Generator["LiveView", None, None]:
+    """Show a view below the cell while the block gives it what comes, as `live` does.
+
+    Interrupting ends the block: Ctrl-C there, the cancellation of its task behind it too.
+    """
     display: Callable[..., Any] = _extras.load("IPython.display").display
-    watch = run if isinstance(run, Iterable) else run.watch(after_sequence=max(0, run.last_sequence - _BEHIND))
     view = LiveView(lines)
     handle = display(view, display_id=True)  # None outside of IPython
+    if _in_terminal():
+        handle = None  # which would print a line for each change
     painter = _Painter(handle.update if handle is not None else _nothing, view, interval)
     painter.start()
     try:
-        for item in watch:
-            view.take(item)
-            painter.changed.set()
+        yield view
     except KeyboardInterrupt:
         view.leave()
+    except asyncio.CancelledError:
+        view.leave()
+        raise
     finally:
         painter.end()
-        close = getattr(watch, "close", None)
-        if close is not None:
-            close()
         (handle.update if handle is not None else display)(view)
     if painter.failure is not None:
         raise painter.failure
-    return view.run
+
+
+def near_end(run: RunRecord | Watchable) -> int:
+    """Return the position in a run's log from which a live view reads it."""
+    return max(0, run.last_sequence - _BEHIND)
 
 
 class LiveView:
     """A run as it is watched, for display. It may be shown by one thread while another one gives it what comes."""
 
     def __init__(self, lines: int) -> None:
+        self.changed = threading.Event()  # something came; for who shows it
         self._lock = threading.Lock()
         self._run: RunRecord | None = None
         self._progress: Progress | None = None
@@ -155,6 +173,7 @@ class LiveView:
                     self._results = deque(standing, maxlen=self._results.maxlen)
                 case _:
                     pass
+        self.changed.set()
 
     def leave(self) -> None:
         """Say that the watching has ended and the run has not."""
@@ -166,7 +185,7 @@ class LiveView:
             if self._run is None:
                 return html.block(html.line("no longer watched" if self._left else "waiting for the run…"))
             log = html.join(html.log_line(entry.time, entry.level, entry.message) for entry in self._log)
-            results = [(result.key, html.value(result.value)) for result in self._results]
+            results = [(result.key, _words.value(result.value)) for result in self._results]
             return html.block(
                 *_run_lines(self._run, self._progress),
                 html.line(html.faint("no longer watched: the run goes on")) if self._left else "",
@@ -186,7 +205,6 @@ class _Painter(threading.Thread):
 
     def __init__(self, paint: Callable[[Any], Any], view: LiveView, interval: float) -> None:
         super().__init__(name="athanor-live", daemon=True)
-        self.changed = threading.Event()
         self.failure: Exception | None = None
         self._paint = paint
         self._view = view
@@ -195,8 +213,8 @@ class _Painter(threading.Thread):
 
     def run(self) -> None:
         while not self._over.wait(self._interval):
-            if self.changed.is_set():
-                self.changed.clear()
+            if self._view.changed.is_set():
+                self._view.changed.clear()
                 try:
                     self._paint(self._view)
                 except Exception as error:  # noqa: BLE001 - raised where somebody sees it
@@ -210,7 +228,7 @@ class _Painter(threading.Thread):
 
 
 def _run_lines(run: RunRecord, progress: Progress | None) -> list[Html]:
-    duration = f" after {html.span(run.duration)}" if run.duration is not None else ""
+    duration = f" after {_words.span(run.duration)}" if run.duration is not None else ""
     started = f", started {run.start_time:%Y-%m-%d %H:%M:%S} UTC" if run.start_time and not run.ended else ""
     found = [
         html.line(html.bold(run.experiment), " run ", html.code(run.id)),
@@ -227,7 +245,7 @@ def _run_lines(run: RunRecord, progress: Progress | None) -> list[Html]:
         if run.failure.detail:
             found.append(html.details("detail", html.text_block(run.failure.detail)))
     if run.log_count or run.result_count:
-        counts = html.count(run.log_count, "log line"), html.count(run.result_count, "result")
+        counts = _words.count(run.log_count, "log line"), _words.count(run.result_count, "result")
         found.append(html.line(html.faint(", ".join(counts))))
     return found
 
@@ -242,32 +260,54 @@ def _configuration(text: str) -> Html:
     return html.details("configuration", html.text_block(shown))
 
 
-def _comparison_row(row: "Row", label: str, differing: Iterable[str], metrics: Iterable[str]) -> list[object]:
-    run = row.run
-    return [
-        html.code(run.id),
-        label,
-        html.state(run.state),
-        html.span(run.duration) if run.duration is not None else "",
-        *("" if value is paths.MISSING else html.value(value) for value in map(row.configuration.get, differing)),
-        *(html.value(row.metrics[name]) if name in row.metrics else "" for name in metrics),
+def _repeats(comparison: "Comparison", metrics: Sequence[str]) -> Html:
+    rows = [
+        (group.label, *(_words.summary(group.summaries.get(name), len(group.rows)) for name in metrics))
+        for group in comparison.groups[:_ROWS]
     ]
+    return html.join(
+        [
+            html.line(html.faint(_words.interval_of(comparison.confidence))),
+            html.table(("group", *metrics), rows),
+            _left_out(len(comparison.groups) - len(rows), "group"),
+        ]
+    )
 
 
-def _group_cells(group: "Group", metrics: Iterable[str]) -> list[str]:
-    return [_summary(group.summaries.get(name)) for name in metrics]
-
-
-def _summary(summary: Summary | None) -> str:
-    if summary is None:
-        return ""
-    if summary.high is None:
-        return f"{summary.mean:.4g} (n=1)"
-    return f"{summary.mean:.4g} ± {summary.high - summary.mean:.2g} (n={summary.count})"
+def _runs(comparison: "Comparison", differing: Sequence[str], metrics: Sequence[str]) -> Html:
+    grouped = _text.tells_groups(comparison)
+    labels = {row.run.id: group.label for group in comparison.groups for row in group.rows}
+    header = (
+        *("run", *(("group",) if grouped else ()), *(("experiment",) if comparison.of_several else ())),
+        *("state", "duration", *differing, *metrics),
+    )
+    rows = [
+        (
+            html.code(row.run.id),
+            *((labels[row.run.id],) if grouped else ()),
+            *((row.run.experiment,) if comparison.of_several else ()),
+            html.state(row.run.state),
+            _words.span(row.run.duration) if row.run.duration is not None else "",
+            *("" if (leaf := row.configuration[path]) is paths.MISSING else _words.value(leaf) for path in differing),
+            *(_words.value(row.metrics[name]) if name in row.metrics else "" for name in metrics),
+        )
+        for row in comparison.rows[:_ROWS]
+    ]
+    return html.table(header, rows)
 
 
 def _left_out(count: int, what: str) -> Html:
-    return html.line(html.faint(f"and {count} more {what}: to_pandas() has all")) if count > 0 else Html("")
+    return (
+        html.line(html.faint(f"and {_words.count(count, f'more {what}')}: to_pandas() has all"))
+        if count > 0
+        else Html("")
+    )
+
+
+def _in_terminal() -> bool:
+    """Whether this is IPython at a terminal, where nothing that was shown can be shown anew."""
+    shell = _extras.load("IPython").get_ipython()
+    return type(shell).__module__.startswith("IPython.terminal")
 
 
 def _nothing(_: object) -> None:

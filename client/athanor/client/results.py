@@ -9,7 +9,7 @@ results.to_pandas()                           a row for each result
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from athanor.client import _frames, paths
+from athanor.client import _frames, _text, paths
 from athanor.client._frames import Kind
 from athanor.client.events import Result
 
@@ -86,7 +86,7 @@ class Results(Mapping[str, list[Any]]):
         return key in self._by_key
 
     def __repr__(self) -> str:
-        return f"<Results: {len(self._records)} under {len(self._by_key)} keys>"
+        return _text.results_text(self)
 
     def _repr_html_(self) -> str:
         from athanor.client import notebook

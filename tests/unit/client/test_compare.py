@@ -5,9 +5,10 @@ from typing import Any
 
 import polars
 import pytest
-from athanor.client import Result, RunRecord, RunState, Summary
+from athanor.client import Result, Results, RunRecord, RunState, Summary
+from athanor.client._metrics import metrics_of
 from athanor.client._statistics import summarize
-from athanor.client.compare import compare, metrics_of
+from athanor.client.compare import compare
 from athanor.client.paths import MISSING
 
 from tests.support.found import result, result_text, run
@@ -22,7 +23,7 @@ RESULTS = {
     "r-2": [result("loss", 2.0, 1)],
     "r-3": [result("loss", 3, 1), result("note", "fine", 2)],
 }
-FIXED = ["id", "instance", "experiment", "state", "duration", "seed"]
+FIXED = ["id", "instance", "group", "experiment", "state", "duration", "seed"]
 
 
 def test_only_what_differs_is_told_of_the_configurations():
@@ -112,14 +113,16 @@ def test_a_run_that_was_listed_without_its_configuration_is_refused():
         (RUNS[:2], {}, ["i-1"]),
         (RUNS, {}, ["lr=0.1, model.layers.1=32", "lr=0.2, model.layers.1=(none)"]),
         (RUNS, {"i-1": "slow", "i-2": "fast"}, ["slow", "fast"]),
-        (RUNS, {"i-1": "slow"}, ["slow", "i-2"]),
+        (RUNS, {"i-1": "slow"}, ["lr=0.1, model.layers.1=32", "lr=0.2, model.layers.1=(none)"]),
+        (RUNS, {"i-1": "", "i-2": "i-2"}, ["lr=0.1, model.layers.1=32", "lr=0.2, model.layers.1=(none)"]),
+        ([run("r-1"), run("r-2", instance="i-2")], {"i-1": "one"}, ["i-1", "i-2"]),
         (RUNS, {"i-1": "one", "i-2": "one"}, ["lr=0.1, model.layers.1=32", "lr=0.2, model.layers.1=(none)"]),
         (
             [run("r-1", {"n": 1}), run("r-2", {"n": 2}), run("r-3", {"n": 1}, instance="i-2")],
             {"i-1": "one", "i-2": "two"},
             ["one: n=1", "one: n=2", "two: n=1"],
         ),
-        ([run("r-1", {"t": "x" * 30 + "1"}), run("r-2", {"t": "short"})], {}, [f"t={'x' * 19}…", "t=short"]),
+        ([run("r-1", {"t": "x" * 30 + "1"}), run("r-2", {"t": "short"})], {}, [f"t={'x' * 10}…{'x' * 8}1", "t=short"]),
         ([run("r-1"), run("r-2", instance="i-2")], {"i-1": "same", "i-2": "same"}, ["i-1", "i-2"]),
         ([run("r-1"), run("r-2", instance="i-2")], {}, ["i-1", "i-2"]),
     ],
@@ -141,6 +144,7 @@ def test_a_row_for_each_run():
     ]
     assert list(frame["id"]) == ["r-1", "r-2", "r-3"]
     assert list(frame["instance"]) == ["i-1", "i-1", "i-2"]
+    assert frame["group"].tolist() == ["lr=0.1, model.layers.1=32"] * 2 + ["lr=0.2, model.layers.1=(none)"]
     assert list(frame["state"]) == ["COMPLETED"] * 3
     assert list(frame["duration"]) == [timedelta(seconds=61)] * 3
     assert frame["seed"].tolist() == [7, 2**64 - 1, 7]
@@ -167,6 +171,24 @@ def test_a_row_for_each_run_in_polars():
     assert frame["std.loss"].to_list()[2] is None
 
 
+def test_a_row_for_each_group():
+    comparison = compare(RUNS, RESULTS, metrics=["loss"])
+    frame = comparison.to_pandas(by="group")
+    assert list(frame.columns) == [
+        *("instance", "group", "experiment", "runs", "configuration.lr", "configuration.model.layers.1"),
+        *(f"{name}.loss" for name in ("count", "mean", "std", "low", "high")),
+    ]
+    assert frame["runs"].tolist() == [2, 1]
+    assert frame["group"].tolist() == [group.label for group in comparison.groups]
+    assert frame["configuration.lr"].tolist() == [0.1, 0.2]
+    assert frame["mean.loss"].tolist() == [1.5, 3.0]
+    assert list(frame["low.loss"].isna()) == [False, True]
+    assert comparison.to_polars(by="group").columns == list(frame.columns)
+    assert compare([], {}).to_polars(by="group").height == 0
+    with pytest.raises(ValueError, match="there is no frame by 'instance': choose run or group"):
+        comparison.to_pandas(by="instance")
+
+
 def test_a_run_that_goes_on_has_no_duration_yet():
     frame = compare([run("r-1", end_time=None, state=RunState.RUNNING)], {}).to_pandas()
     assert list(frame["duration"].isna()) == [True]
@@ -177,5 +199,91 @@ def test_nothing_to_compare_is_an_empty_frame():
     assert compare([], {}).to_polars().columns == FIXED
 
 
-def test_what_it_says_of_itself():
-    assert repr(compare(RUNS, RESULTS)) == "<Comparison: 3 runs, 2 paths differ, 2 metrics>"
+def test_results_by_key_are_taken_as_they_are():
+    by_key = {id: Results(found) for id, found in RESULTS.items()}
+    assert compare(RUNS, by_key) == compare(RUNS, RESULTS)
+
+
+def test_metrics_are_chosen_by_name_or_by_the_key_that_they_are_in():
+    comparison = compare(RUNS, RESULTS, metrics=["final", "loss"])
+    assert comparison.metrics == ("final.top.k", "loss")
+    only = compare(RUNS, RESULTS, metrics=["loss"])
+    assert only.metrics == ("loss",)
+    assert [dict(row.metrics) for row in only.rows] == [{"loss": 1}, {"loss": 2.0}, {"loss": 3}]
+    assert list(only.groups[0].summaries) == ["loss"]
+    assert compare(RUNS, RESULTS, metrics=[]).metrics == ()
+    with pytest.raises(ValueError, match=r"^there is no metric 'los'; there are loss, final\.top\.k$"):
+        compare(RUNS, RESULTS, metrics=["los"])
+    many = {"r-1": [result(f"m{index}", index) for index in range(12)]}
+    with pytest.raises(ValueError, match=r"there are m0, m1, .*, m9 and 2 more$"):
+        compare(RUNS, many, metrics=["loss"])
+
+
+def test_a_name_with_a_dot_in_it_may_be_written_as_it_is():
+    found = {"r-1": [result("val.loss", {"mean": 1}), result("val", {"loss": 2}, 2)]}
+    every = ('"val.loss".mean', "val.loss")
+    assert compare(RUNS[:1], found).metrics == every
+    assert compare(RUNS[:1], found, metrics=["val.loss"]).metrics == every
+    assert compare(RUNS[:1], found, metrics=['"val.loss"']).metrics == every[:1]
+
+
+def test_runs_of_several_experiments_are_told_apart_by_them():
+    runs = [
+        run("r-1", {"lr": 1, "same": 1}),
+        run("r-2", {"lr": 2, "same": 1}),
+        run("r-3", {"depth": 3, "same": 1}, instance="i-2", experiment="trees"),
+    ]
+    comparison = compare(runs, {"r-1": [result("loss", 1)], "r-3": [result("loss", 2)]})
+    assert [group.label for group in comparison.groups] == ["digits: lr=1", "digits: lr=2", "trees: depth=3"]
+    assert comparison.of_several
+    assert not comparison.repeated
+
+
+def test_a_wrong_confidence_is_told_although_nothing_was_repeated():
+    with pytest.raises(ValueError, match="must be between 0 and 1"):
+        compare([], {}, confidence=95)
+
+
+def test_what_a_terminal_shows():
+    runs = [*RUNS, run("r-4", RUNS[2].configuration, instance="i-2", state=RunState.FAILED)]
+    assert repr(compare(runs, RESULTS | {"r-4": [result("loss", 12345.678)]})).splitlines() == [
+        "4 runs, 2 paths differ, 2 metrics",
+        "run  state      lr   model.layers.1  loss   final.top.k",
+        "r-1  COMPLETED  0.1  32              1      5",
+        "r-2  COMPLETED  0.1  32              2",
+        "r-3  COMPLETED  0.2                  3",
+        "r-4  FAILED     0.2                  12346",
+        "",
+        "mean ± 95 % interval of completed runs  loss             final.top.k",
+        "lr=0.1, model.layers.1=32               1.5 ± 6.4 (n=2)  5 (n=1 of 2)",
+        "lr=0.2, model.layers.1=(none)           3 (n=1 of 2)",
+    ]
+
+
+def test_a_terminal_shows_groups_by_the_names_of_their_instances():
+    shown = str(compare(RUNS, RESULTS, metrics=["loss"], names={"i-1": "slow", "i-2": "fast"}))
+    assert shown.splitlines()[1:3] == [
+        "run  group  state      lr   model.layers.1  loss",
+        "r-1  slow   COMPLETED  0.1  32              1",
+    ]
+
+
+def test_a_terminal_shows_what_others_wrote_as_text():
+    shown = repr(compare([run("r-1", {"x": "\x1b[31m\n"}), run("r-2", {"x": 1})], {"r-1": [result("a\tb", 1)]}))
+    assert r"\x1b[31m\n" in shown
+    assert r"a\tb" in shown
+
+
+def test_of_much_a_terminal_shows_the_beginning_and_counts_the_rest():
+    runs = [run(f"r-{index}", {f"p{path}": index for path in range(8)}) for index in range(70)]
+    shown = repr(compare(runs, {"r-1": [result(f"m{index}", index) for index in range(9)]})).splitlines()
+    assert len(shown) == 1 + 1 + 60 + 3
+    assert shown[-3:] == [
+        "and 10 more runs: to_pandas() has all",
+        "and 2 more paths: to_pandas() has all",
+        "and 3 more metrics: to_pandas() has all",
+    ]
+
+
+def test_nothing_to_compare_is_said():
+    assert repr(compare([], {})) == "0 runs, 0 paths differ, 0 metrics"

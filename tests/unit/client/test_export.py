@@ -1,6 +1,7 @@
 """Events and results in files."""
 
 import csv
+import gzip
 import io
 import json
 import os
@@ -82,6 +83,9 @@ def read(path: Path) -> list[dict[str, Any]]:
         ("a.pq", None, Format.PARQUET),
         ("a.txt", "csv", Format.CSV),
         ("a.csv", "jsonl", Format.JSONL),
+        ("a.jsonl.gz", None, Format.JSONL),
+        ("a.b.CSV.GZ", None, Format.CSV),
+        ("a.gz", "csv", Format.CSV),
         ("-", None, Format.JSONL),
         ("-", "csv", Format.CSV),
     ],
@@ -95,6 +99,8 @@ def test_the_format_is_that_of_the_name_unless_another_is_asked_for(path: str, f
     [
         ("a.txt", None, "the name 'a.txt' does not say in which format: choose one of jsonl, csv, parquet"),
         ("a", None, "the name 'a' does not say in which format: choose one of jsonl, csv, parquet"),
+        ("a.gz", None, "the name 'a.gz' does not say in which format: choose one of jsonl, csv, parquet"),
+        ("a.parquet.gz", None, "parquet is compressed by itself: leave out .gz"),
         ("a.csv", "xml", "there is no format 'xml': choose one of jsonl, csv, parquet"),
         ("-", "parquet", "parquet cannot go to standard output: name a file, or choose jsonl or csv"),
     ],
@@ -290,6 +296,51 @@ def test_what_an_interrupted_export_has_written_is_kept_under_another_name(forma
     assert len(read(partial)) == 3
 
 
+@pytest.mark.parametrize("format", ["jsonl", "csv"])
+def test_what_is_compressed_is_the_same(format: str, tmp_path: Path):
+    plain, compressed = tmp_path / f"a.{format}", tmp_path / f"b.{format}.gz"
+    written(plain, RESULTS)
+    with open_writer(compressed) as writer:
+        writer.write(RESULTS)
+        assert sorted(os.listdir(tmp_path)) == [plain.name, f"b.partial.{format}.gz"]
+    assert gzip.decompress(compressed.read_bytes()) == plain.read_bytes()
+
+
+def test_what_an_interrupted_export_has_compressed_can_be_read(tmp_path: Path):
+    with pytest.raises(KeyboardInterrupt):
+        break_off(tmp_path / "a.csv.gz", RESULTS[:2], KeyboardInterrupt())
+    assert os.listdir(tmp_path) == ["a.partial.csv.gz"]
+    assert gzip.decompress((tmp_path / "a.partial.csv.gz").read_bytes()).count(b"\r\n") == 3
+
+
+def test_how_far_an_export_has_come(tmp_path: Path):
+    with open_writer(tmp_path / "a.csv") as writer:
+        assert (writer.count, writer.last_sequence) == (0, 0)
+        writer.write([RESULTS[0], RESULTS[3]])
+        assert (writer.count, writer.last_sequence) == (2, 4)
+
+
+def test_an_interruption_while_a_group_is_made_loses_nothing(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(_sinks, "GROUP_ROWS", 2)
+    file = io.BytesIO()
+    sink = _sinks.Parquet(file, "results")
+    whole = sink._arrow
+
+    class Interrupted:
+        class Table:
+            @staticmethod
+            def from_pylist(*_: Any, **__: Any) -> None:
+                raise KeyboardInterrupt
+
+    sink.write(RESULTS[0])
+    sink._arrow = Interrupted
+    with pytest.raises(KeyboardInterrupt):
+        sink.write(RESULTS[1])
+    sink._arrow = whole
+    sink.close()
+    assert parquet.read_table(io.BytesIO(file.getvalue()))["sequence"].to_pylist() == [1, 2]
+
+
 def test_the_next_export_writes_over_what_an_interrupted_one_left(tmp_path: Path):
     with pytest.raises(RuntimeError):
         break_off(tmp_path / "a.csv", RESULTS, RuntimeError())
@@ -348,7 +399,7 @@ def test_what_cannot_be_written_is_refused_before_anything_is_fetched(tmp_path: 
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(IsADirectoryError, match=r"folder\.csv is a folder: name a file in it"):
         open_writer(tmp_path / "folder.csv")
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match=r"there is no such folder: '.*/nowhere'$"):
         open_writer(tmp_path / "nowhere" / "a.csv")
     with pytest.raises(ValueError, match="there is no export of 'logs': choose events or results"):
         open_writer(tmp_path / "a.csv", what="logs")

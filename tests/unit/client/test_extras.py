@@ -2,10 +2,14 @@
 
 import sys
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from athanor.client import MissingExtraError, _extras
+from athanor.client import MissingExtraError, Results, _extras, notebook
+from athanor.client.compare import compare
+
+from tests.support.found import result, run
 
 PROJECT = tomllib.loads((Path(__file__).resolve().parents[3] / "client" / "pyproject.toml").read_text())
 OPTIONAL: dict[str, list[str]] = PROJECT["project"]["optional-dependencies"]
@@ -25,6 +29,26 @@ def test_what_is_missing_is_said_in_one_line_with_what_helps(module: str, monkey
     assert str(caught.value) == f"{library} is not installed: pip install 'athanor[{extra}]'"
     assert (caught.value.name, caught.value.extra) == (library, extra)
     assert isinstance(caught.value, ImportError)
+
+
+@pytest.mark.parametrize(
+    ("library", "use"),
+    [
+        ("pandas", lambda: Results([]).to_pandas()),
+        ("polars", lambda: Results([]).to_polars()),
+        ("pandas", lambda: compare([], {}).to_pandas()),
+        ("polars", lambda: compare([], {}).to_polars(by="group")),
+        ("matplotlib", lambda: compare([run("r")], {"r": [result("k", 1)]}).plot()),
+        ("IPython", lambda: notebook.live([])),
+    ],
+)
+def test_who_needs_what_is_missing_says_so(library: str, use: Callable[[], object], monkeypatch: pytest.MonkeyPatch):
+    for module in [name for name in sys.modules if name == library or name.startswith(f"{library}.")]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(MissingExtraError) as caught:
+        use()
+    assert str(caught.value) == f"{library} is not installed: pip install 'athanor[{_extras.EXTRAS[library]}]'"
 
 
 def test_a_library_that_is_broken_says_so_itself(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

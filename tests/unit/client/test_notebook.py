@@ -5,11 +5,11 @@ python -m tests.unit.client.test_notebook
 
 import threading
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import IPython
 import IPython.display
 import pytest
 from athanor.client import (
@@ -187,14 +187,6 @@ def test_how_a_run_stands(fields: dict[str, Any], text: str):
     assert text in Page(notebook.run_html(run("r", **fields))).text
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0.0421, "0.0421 s"), (8.256, "8.26 s"), (59.9, "59.9 s"), (185, "3 min 05 s"), (7620, "2 h 07 min")],
-)
-def test_a_duration_in_words(seconds: float, text: str):
-    assert _html.span(timedelta(seconds=seconds)) == text
-
-
 class Screen:
     """Stands for what IPython's `display` puts below a cell."""
 
@@ -323,6 +315,15 @@ def test_outside_of_a_notebook_the_end_is_shown(monkeypatch: pytest.MonkeyPatch)
     live([RunUpdated(RUNNING), RunUpdated(run("r-1"))], interval=60)
     assert len(screen.shown) == 2
     assert "COMPLETED" in screen.shown[-1]
+
+
+def test_at_a_terminal_the_end_is_shown_and_no_line_for_each_change(monkeypatch: pytest.MonkeyPatch):
+    screen = Screen(monkeypatch)
+    shell = type("TerminalInteractiveShell", (), {"__module__": "IPython.terminal.interactiveshell"})()
+    monkeypatch.setattr(IPython, "get_ipython", lambda: shell)
+    live([RunUpdated(RUNNING), RunUpdated(run("r-1"))], interval=0.001)
+    assert len(screen.shown) == 2
+    assert screen.painters == set()
 
 
 def test_only_the_newest_lines_and_results_are_kept():

@@ -57,7 +57,15 @@ def test_results_may_come_from_any_iterable_and_only_once():
 
 
 def test_what_it_says_of_itself():
-    assert repr(Results(CURVE)) == "<Results: 3 under 2 keys>"
+    assert repr(Results(CURVE)).splitlines() == [
+        "3 results under 2 keys",
+        "key       values  last",
+        "loss      2       0.25",
+        "accuracy  1       1",
+    ]
+    assert repr(Results([])) == "0 results under 0 keys"
+    many = Results([result(f"key-{index}", index, index) for index in range(1, 62)])
+    assert repr(many).splitlines()[-1] == "and 1 more key: to_pandas() has all"
 
 
 def test_a_row_for_each_result():

@@ -17,13 +17,18 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 
 
+def snippet(containing: str) -> str:
+    (found,) = [block for block in blocks("python") if containing in block]
+    return found
+
+
 @pytest.fixture
 def shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
     """The names that the snippets define."""
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {"__name__": "shown_in_the_docs"}
-    for number, snippet in enumerate(blocks("python")):
-        exec(compile(snippet, f"results.md, snippet {number}", "exec"), names)
+    for number, text in enumerate(blocks("python")):
+        exec(compile(text, f"results.md, snippet {number}", "exec"), names)
     return names
 
 
@@ -31,7 +36,7 @@ def test_results_by_key(shown: dict[str, Any], capsys: pytest.CaptureFixture[str
     capsys.readouterr()
     shown["last_losses"]([result("loss", value, index) for index, value in enumerate([0.9, 0.5, 0.4], 1)])
     printed = capsys.readouterr().out.splitlines()
-    assert printed == re.findall(r"# (.*)", blocks("python")[0])
+    assert printed == re.findall(r"# (.*)", snippet("def last_losses"))
     assert len(printed) == 3
 
 
@@ -44,7 +49,7 @@ def test_runs_side_by_side(shown: dict[str, Any], tmp_path: Path):
 
 def test_a_difference_prints_what_the_page_says(shown: dict[str, Any], capsys: pytest.CaptureFixture[str]):
     capsys.readouterr()
-    exec(blocks("python")[2], shown)
+    exec(snippet("for difference in diff"), shown)
     assert capsys.readouterr().out in blocks("text")
 
 

@@ -62,6 +62,13 @@ def test_large_integers_are_averaged_exactly():
     assert summarize([2**60, 2**60 + 2]).standard_deviation == pytest.approx(math.sqrt(2))
 
 
+def test_what_no_float_holds_is_left_out():
+    assert summarize([1.7e308, -1.7e308]) == Summary(2, 0.0, None, None, None)
+    far = summarize([1e308, -1e308])
+    assert (far.mean, far.low, far.high) == (0.0, None, None)
+    assert far.standard_deviation == pytest.approx(math.sqrt(2) * 1e308)
+
+
 def test_more_confidence_is_a_wider_interval():
     narrow, wide = summarize([1, 2, 4], 0.9), summarize([1, 2, 4], 0.99)
     assert narrow.high is not None
