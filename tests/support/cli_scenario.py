@@ -3,10 +3,11 @@
 import asyncio
 import json
 import os
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,6 +74,20 @@ WRONG = (
     "results 0",
     "nothing",
     "logs --nothing",
+    "compare",
+    "compare 0",
+    "compare 019a0000 --confidence 2",
+    "compare 019a0000 --result nothing",
+    "instances diff 0",
+    "instances diff 0 1",
+    "export 019a0000 -o results.txt",
+    "export 019a0000 -o missing/results.csv",
+    "export 019a --what nothing",
+    "new json",
+    "new a-b",
+    "new",
+    "doctor 0",
+    f"doctor --target {AWAY}",
     f"runs list --target {AWAY}",
     f"top --target {AWAY}",
     "runs list --target :0",
@@ -115,6 +130,13 @@ def _called(server: FakeThread, call: Callable[..., Said]) -> dict[str, list[Any
     put("runs verify", run.run.id)
     put("runners list")
     put("top")
+    put("doctor")
+    put("compare", run.run.id)
+    other = put("instances create", "hello", "--set", "times=4")[0]["id"]
+    put("instances diff", instance, other)
+    with tempfile.TemporaryDirectory() as folder, chdir(folder):
+        put("export", run.run.id, "-o", "results.csv")
+        put("new", "coin_toss")
     runner = "019a0000-0000-7000-8000-00000000000a"
     put("runners drain", runner)
     put("runners undrain", runner)

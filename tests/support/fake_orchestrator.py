@@ -20,6 +20,9 @@ from athanor.v1 import (
     instance_pb2,
     instance_service_pb2,
     instance_service_pb2_grpc,
+    orchestrator_pb2,
+    orchestrator_service_pb2,
+    orchestrator_service_pb2_grpc,
     run_event_pb2,
     run_pb2,
     run_service_pb2,
@@ -30,6 +33,7 @@ from athanor.v1 import (
 )
 from google.protobuf import any_pb2, timestamp_pb2
 from google.rpc import error_details_pb2, status_pb2
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 
 TERMINAL = (run_pb2.RUN_STATE_COMPLETED, run_pb2.RUN_STATE_FAILED, run_pb2.RUN_STATE_CANCELLED)
@@ -143,6 +147,10 @@ class FakeOrchestrator:
         instance_service_pb2_grpc.add_InstanceServiceServicer_to_server(_Instances(self), self.server)
         run_service_pb2_grpc.add_RunServiceServicer_to_server(_Runs(self), self.server)
         runner_service_pb2_grpc.add_RunnerServiceServicer_to_server(_Runners(self), self.server)
+        orchestrator_service_pb2_grpc.add_OrchestratorServiceServicer_to_server(_Orchestrator(self), self.server)
+        serving = health.aio.HealthServicer()
+        await serving.set("", health_pb2.HealthCheckResponse.SERVING)
+        health_pb2_grpc.add_HealthServicer_to_server(serving, self.server)
         for _ in range(50):
             try:
                 self.port = self.server.add_insecure_port(self.target)
@@ -511,6 +519,16 @@ class _Runners(runner_service_pb2_grpc.RunnerServiceServicer):
             code = grpc.StatusCode.FAILED_PRECONDITION
             await self.fake.refuse(context, Refusal(code, text, "RUNNER_CONNECTED", metadata))
         return runner_service_pb2.ForgetRunnerResponse(run_ids=found.run_ids)
+
+
+class _Orchestrator(orchestrator_service_pb2_grpc.OrchestratorServiceServicer):
+    def __init__(self, fake: FakeOrchestrator) -> None:
+        self.fake = fake
+
+    async def GetOrchestrator(self, request, context):
+        await self.fake.enter("GetOrchestrator", request, context)
+        answers = orchestrator_pb2.Orchestrator(version="0.1.0", database="SQLite")
+        return orchestrator_service_pb2.GetOrchestratorResponse(orchestrator=answers)
 
 
 def selects(wanted: run_service_pb2.RunEventFilter, event: run_event_pb2.RunEvent) -> bool:
