@@ -53,10 +53,11 @@ def _clients() -> Any:
     try:
         return import_module("athanor.client")
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] == "athanor":
+        library = (error.name or "").partition(".")[0]
+        if library == "athanor":
             raise
         raise ImportError(
-            f"the client needs {error.name}, which is not installed: pip install 'athanor[client]'", name=error.name
+            f"the client needs {library}, which is not installed: pip install 'athanor[client]'", name=library
         ) from None
 
 

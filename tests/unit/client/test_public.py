@@ -97,7 +97,7 @@ except ImportError as error:
     print(error)
 """
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert out.strip() == "the client needs grpc.aio, which is not installed: pip install 'athanor[client]'"
+    assert out.strip() == "the client needs grpc, which is not installed: pip install 'athanor[client]'"
 
 
 def test_every_error_is_drawn_in_the_tree():

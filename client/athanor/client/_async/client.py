@@ -1,12 +1,11 @@
 """The asynchronous client."""
 
 import time
-from types import TracebackType
-from typing import Self
 
 from athanor.client import _channel
 from athanor.client._async import transport
 from athanor.client._async.calls import Caller
+from athanor.client._async.closing import AsyncClosing
 from athanor.client._async.experiments import AsyncExperiments
 from athanor.client._async.instances import AsyncInstances
 from athanor.client._async.orchestrators import Orchestrators
@@ -18,7 +17,7 @@ from athanor.v1.run_service_pb2_grpc import RunServiceStub
 from athanor.v1.runner_service_pb2_grpc import RunnerServiceStub
 
 
-class AsyncClient:
+class AsyncClient(AsyncClosing):
     """A client of an orchestrator, or of several that share a database.
 
         async with AsyncClient() as client:
@@ -53,11 +52,3 @@ class AsyncClient:
     async def aclose(self) -> None:
         """Close the connection. Calls under way are cancelled; runs go on."""
         await self._orchestrators.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()

@@ -9,6 +9,7 @@ from athanor.client.enums import RunState
 from athanor.client.resources import InstanceRecord, RunPolicy
 
 if TYPE_CHECKING:
+    from athanor.client._async.client import AsyncClient
     from athanor.client._async.run import AsyncRun
 
 

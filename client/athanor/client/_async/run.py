@@ -15,6 +15,7 @@ from athanor.client.events import Event, EventFilter, LogEntry
 from athanor.client.resources import RunRecord, Verification
 
 if TYPE_CHECKING:
+    from athanor.client._async.client import AsyncClient
     from athanor.client._async.instance import AsyncInstance
     from athanor.client.results import Results
 
@@ -141,12 +142,13 @@ class AsyncRun(Bound["AsyncClient"], RunRecord):
     async def results(self, *, key: str = "", include_superseded: bool = False) -> "Results":
         """Return its results that stand by now, by key, all values of a key in order; see `athanor.client.results`.
 
-        They are all held in memory: of millions, iterate over `client.runs.results(run)` instead, or `export` them.
+        With `include_superseded` also those that a later attempt has superseded. They are all held in memory: of
+        millions, iterate over `client.runs.results(run)` instead, or `export` them.
         """
         from athanor.client.results import Results
 
         listing = self._client.runs.results(self, key=key, include_superseded=include_superseded)
-        return Results([result async for result in listing])
+        return Results(await listing.all(), include_superseded=include_superseded)
 
     def watch(
         self,

@@ -380,16 +380,19 @@ class AsyncRuns:
                 raise ProtocolError(f"the watch of run {id_of(run_id)} ended without the run")
             return AsyncRun.bind(watch.run, self._client)
 
-    async def compare(self, runs: Iterable[RunRef]) -> "Comparison":
+    async def compare(self, runs: Iterable[RunRef], *, confidence: float = 0.95) -> "Comparison":
         """Compare runs: the configuration paths that differ, and their results; see `athanor.client.compare`.
 
-        Runs that are under way are compared by what they have recorded so far. Raises NotFoundError when one of them
-        does not exist.
+        Runs that are under way are compared by what they have recorded so far. `confidence` is that of the intervals
+        over repeats. Raises NotFoundError when one of them does not exist.
         """
         from athanor.client.compare import compare
 
-        chosen = [await self.get(run) for run in runs]  # with their configurations
-        return compare(chosen, {run.id: await run.results() for run in chosen})
+        chosen = {run.id: run for run in [await self.get(run) for run in runs]}  # with their configurations
+        instances = dict.fromkeys(run.instance_id for run in chosen.values())
+        names = {id: (await self._client.instances.get(id)).name for id in instances}
+        results = {id: await self.results(id).all() for id in chosen}
+        return compare(chosen.values(), results, confidence=confidence, names=names)
 
 
 def _page_size(page_size: int, limit: int | None) -> int:

@@ -3,13 +3,13 @@
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Self
 
 import grpc
 
 from athanor.client import _backoff, _decode, _framing, _outage, _status
 from athanor.client._async import transport
+from athanor.client._async.closing import AsyncClosing
 from athanor.client._outage import Interruption
 from athanor.client.errors import AthanorError, ProtocolError, UnavailableError, WaitTimeoutError
 from athanor.client.event_batch import BatchItem, EventBatch
@@ -30,7 +30,7 @@ class Ports:
     sleep: Callable[[float], Awaitable[None]] = transport.sleep
 
 
-class AsyncBatchWatch:
+class AsyncBatchWatch(AsyncClosing):
     """An asynchronous iterator over a run: `async for item in client.runs.watch_batches(run_id): ...`.
 
     Gives RunUpdated (first, at every change, and last), every event of the log once and in order, in an EventBatch with
@@ -107,14 +107,6 @@ class AsyncBatchWatch:
         """End the watching. The run goes on."""
         self._ended = True
         self._drop_call()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
     async def _advance(self) -> BatchItem | None:
         """Take one response from the stream, or deal with the end of the stream."""

@@ -2,13 +2,13 @@
 
 from collections import deque
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 import grpc
 
 from athanor.client import _backoff, _decode, _outage, _status
 from athanor.client._async import transport
+from athanor.client._async.closing import AsyncClosing
 from athanor.client._async.watch import Ports
 from athanor.client._outage import Interruption
 from athanor.client.changes import (
@@ -27,7 +27,7 @@ from athanor.v1 import instance_service_pb2, run_service_pb2
 Item = TypeVar("Item", bound=RunsItem | InstancesItem)
 
 
-class AsyncChangeWatch(Generic[Item]):
+class AsyncChangeWatch(AsyncClosing, Generic[Item]):
     """An asynchronous iterator over what stands and what changes; see `athanor.client.changes` for its items.
 
     It goes on until it is left: by stopping to iterate, `aclose`, or the end of `async with`. When the connection
@@ -78,14 +78,6 @@ class AsyncChangeWatch(Generic[Item]):
         self._ended = True
         self._queue.clear()
         self._drop_call()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
     async def _advance(self) -> None:
         """Take one response from the stream, or deal with the end of the stream."""

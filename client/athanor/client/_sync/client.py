@@ -3,12 +3,11 @@
 """The client."""
 
 import time
-from types import TracebackType
-from typing import Self
 
 from athanor.client import _channel
 from athanor.client._sync import transport
 from athanor.client._sync.calls import Caller
+from athanor.client._sync.closing import Closing
 from athanor.client._sync.experiments import Experiments
 from athanor.client._sync.instances import Instances
 from athanor.client._sync.orchestrators import Orchestrators
@@ -20,7 +19,7 @@ from athanor.v1.run_service_pb2_grpc import RunServiceStub
 from athanor.v1.runner_service_pb2_grpc import RunnerServiceStub
 
 
-class Client:
+class Client(Closing):
     """A client of an orchestrator, or of several that share a database.
 
         with Client() as client:
@@ -55,11 +54,3 @@ class Client:
     def close(self) -> None:
         """Close the connection. Calls under way are cancelled; runs go on."""
         self._orchestrators.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

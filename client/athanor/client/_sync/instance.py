@@ -11,6 +11,7 @@ from athanor.client.enums import RunState
 from athanor.client.resources import InstanceRecord, RunPolicy
 
 if TYPE_CHECKING:
+    from athanor.client._sync.client import Client
     from athanor.client._sync.run import Run
 
 

@@ -17,6 +17,7 @@ from athanor.client.events import Event, EventFilter, LogEntry
 from athanor.client.resources import RunRecord, Verification
 
 if TYPE_CHECKING:
+    from athanor.client._sync.client import Client
     from athanor.client._sync.instance import Instance
     from athanor.client.results import Results
 
@@ -143,12 +144,13 @@ class Run(Bound["Client"], RunRecord):
     def results(self, *, key: str = "", include_superseded: bool = False) -> "Results":
         """Return its results that stand by now, by key, all values of a key in order; see `athanor.client.results`.
 
-        They are all held in memory: of millions, iterate over `client.runs.results(run)` instead, or `export` them.
+        With `include_superseded` also those that a later attempt has superseded. They are all held in memory: of
+        millions, iterate over `client.runs.results(run)` instead, or `export` them.
         """
         from athanor.client.results import Results
 
         listing = self._client.runs.results(self, key=key, include_superseded=include_superseded)
-        return Results([result for result in listing])
+        return Results(listing.all(), include_superseded=include_superseded)
 
     def watch(
         self,

@@ -380,16 +380,19 @@ class Runs:
                 raise ProtocolError(f"the watch of run {id_of(run_id)} ended without the run")
             return Run.bind(watch.run, self._client)
 
-    def compare(self, runs: Iterable[RunRef]) -> "Comparison":
+    def compare(self, runs: Iterable[RunRef], *, confidence: float = 0.95) -> "Comparison":
         """Compare runs: the configuration paths that differ, and their results; see `athanor.client.compare`.
 
-        Runs that are under way are compared by what they have recorded so far. Raises NotFoundError when one of them
-        does not exist.
+        Runs that are under way are compared by what they have recorded so far. `confidence` is that of the intervals
+        over repeats. Raises NotFoundError when one of them does not exist.
         """
         from athanor.client.compare import compare
 
-        chosen = [self.get(run) for run in runs]  # with their configurations
-        return compare(chosen, {run.id: run.results() for run in chosen})
+        chosen = {run.id: run for run in [self.get(run) for run in runs]}  # with their configurations
+        instances = dict.fromkeys(run.instance_id for run in chosen.values())
+        names = {id: (self._client.instances.get(id)).name for id in instances}
+        results = {id: self.results(id).all() for id in chosen}
+        return compare(chosen.values(), results, confidence=confidence, names=names)
 
 
 def _page_size(page_size: int, limit: int | None) -> int:

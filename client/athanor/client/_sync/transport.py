@@ -142,7 +142,7 @@ def connected(channel: Channel) -> bool:
 
     A blocking channel does not say whether it is connected, unless a thread looks after it for ever.
     """
-    ask: Any = channel.unary_unary("/grpc.health.v1.Health/Check")
+    ask: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary("/grpc.health.v1.Health/Check")
     try:
         ask(b"", timeout=_CONNECT)
     except grpc.RpcError as error:

@@ -5,7 +5,6 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Self
 
 import grpc
@@ -13,6 +12,7 @@ import grpc
 from athanor.client import _backoff, _decode, _framing, _outage, _status
 from athanor.client._outage import Interruption
 from athanor.client._sync import transport
+from athanor.client._sync.closing import Closing
 from athanor.client.errors import AthanorError, ProtocolError, UnavailableError, WaitTimeoutError
 from athanor.client.event_batch import BatchItem, EventBatch
 from athanor.client.events import ProgressUpdated, RunUpdated
@@ -32,7 +32,7 @@ class Ports:
     sleep: Callable[[float], None] = transport.sleep
 
 
-class BatchWatch:
+class BatchWatch(Closing):
     """An iterator over a run: `for item in client.runs.watch_batches(run_id): ...`.
 
     Gives RunUpdated (first, at every change, and last), every event of the log once and in order, in an EventBatch with
@@ -109,14 +109,6 @@ class BatchWatch:
         """End the watching. The run goes on."""
         self._ended = True
         self._drop_call()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _advance(self) -> BatchItem | None:
         """Take one response from the stream, or deal with the end of the stream."""

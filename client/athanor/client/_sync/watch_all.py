@@ -4,7 +4,6 @@
 
 from collections import deque
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 import grpc
@@ -12,6 +11,7 @@ import grpc
 from athanor.client import _backoff, _decode, _outage, _status
 from athanor.client._outage import Interruption
 from athanor.client._sync import transport
+from athanor.client._sync.closing import Closing
 from athanor.client._sync.watch import Ports
 from athanor.client.changes import (
     Begun,
@@ -29,7 +29,7 @@ from athanor.v1 import instance_service_pb2, run_service_pb2
 Item = TypeVar("Item", bound=RunsItem | InstancesItem)
 
 
-class ChangeWatch(Generic[Item]):
+class ChangeWatch(Closing, Generic[Item]):
     """An iterator over what stands and what changes; see `athanor.client.changes` for its items.
 
     It goes on until it is left: by stopping to iterate, `close`, or the end of `with`. When the connection
@@ -80,14 +80,6 @@ class ChangeWatch(Generic[Item]):
         self._ended = True
         self._queue.clear()
         self._drop_call()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _advance(self) -> None:
         """Take one response from the stream, or deal with the end of the stream."""
