@@ -4,10 +4,12 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import athanor
 import grpc
+import IPython.display
 import pytest
 from athanor.client import (
     AsyncClient,
@@ -198,6 +200,45 @@ async def test_an_export_into_no_known_format_fails_before_anything_is_asked(cli
     with pytest.raises(ValueError, match="does not say in which format: choose one of jsonl, csv, parquet"):
         await run.export("somewhere.xyz")
     assert fake.called("ListRunEvents") == []
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What a notebook shows below its cell, one behind the other."""
+    shown = list[str]()
+
+    def show(view: Any, *, display_id: bool = False) -> Any:
+        shown.append(view._repr_html_())
+        return SimpleNamespace(update=show) if display_id else None
+
+    monkeypatch.setattr(IPython.display, "display", show)
+    return shown
+
+
+async def test_a_run_is_shown_live_to_its_end_while_the_event_loop_goes_on(client, fake, shown):
+    run = await running(client, fake)
+    kept = fake.runs[run.id]
+    async with asyncio.TaskGroup() as tasks:
+        showing = tasks.create_task(run.live(interval=0.01))
+        await asyncio.sleep(0.05)
+        fake.log(kept, "one step")
+        while "one step" not in shown[-1]:
+            await asyncio.sleep(0.01)
+        fake.end(kept)
+    assert showing.result() is run
+    assert run.state is RunState.COMPLETED
+    assert "COMPLETED" in shown[-1]
+
+
+async def test_cancelling_a_live_view_leaves_the_run_alone(client, fake, shown):
+    run = await running(client, fake)
+    showing = asyncio.create_task(run.live())
+    await asyncio.sleep(0.05)
+    showing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await showing
+    assert "no longer watched: the run goes on" in shown[-1]
+    assert fake.called("CancelRun") == []
 
 
 async def test_batches_are_watched_and_the_run_is_up_to_date_behind_it(client, fake):

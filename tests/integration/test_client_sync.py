@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 
 import athanor
+import IPython.display
 import pytest
 from athanor.client import (
     Begun,
@@ -149,6 +150,19 @@ def test_all_runs_are_watched(client, there):
     assert isinstance(items[1], RunChanged)
     assert items[1].run.id == "r"
     assert isinstance(items[2], Synced)
+
+
+def test_a_run_is_shown_live_to_its_end(client, there, monkeypatch):
+    shown = list[str]()
+    monkeypatch.setattr(IPython.display, "display", lambda view, **options: shown.append(view._repr_html_()))
+    run = client.runs.get(there.do(there.fake.add_run).run.id)
+    kept = there.run(run.id)
+    there.do(there.fake.begin, kept)
+    there.later(0.05, lambda: there.fake.log(kept, "one step"), lambda: there.fake.end(kept))
+    assert run.live() is run
+    assert run.state is RunState.COMPLETED
+    assert "one step" in shown[-1]
+    assert "COMPLETED" in shown[-1]
 
 
 def test_several_threads_may_use_one_client(client, there):

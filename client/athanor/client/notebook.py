@@ -2,13 +2,16 @@
 
 The first four show themselves as the value of a cell. `live` follows a run in the cell below it:
 
-    live(run)                                     of the client that blocks; or any watch: live(client.runs.watch(id))
+    run.live()                                    `await run.live()` of the client that awaits
+    live(client.runs.watch(id))                   any watch of the client that blocks
 """
 
+import asyncio
 import json
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from athanor.client import _extras, paths
@@ -98,33 +101,53 @@ def live(run: Watchable | Iterable[WatchItem], *, lines: int = 10, interval: flo
     cell (Ctrl-C) ends the watching only, and the run goes on. Returns the run as it was last seen. Raises what the
     watch raises, MissingExtraError without IPython.
     """
+    with showing(lines, interval) as view:
+        watch = run if isinstance(run, Iterable) else run.watch(after_sequence=near_end(run))
+        try:
+            for item in watch:
+                view.take(item)
+        finally:
+            close = getattr(watch, "close", None)
+            if close is not None:
+                close()
+    return view.run
+
+
+@contextmanager
+def showing(lines: int, interval: float) -> Generator["LiveView", None, None]:
+    """Show a view below the cell while the block gives it what comes, as `live` does.
+
+    Interrupting ends the block: Ctrl-C there, the cancellation of its task behind it too.
+    """
     display: Callable[..., Any] = _extras.load("IPython.display").display
-    watch = run if isinstance(run, Iterable) else run.watch(after_sequence=max(0, run.last_sequence - _BEHIND))
     view = LiveView(lines)
     handle = display(view, display_id=True)  # None outside of IPython
     painter = _Painter(handle.update if handle is not None else _nothing, view, interval)
     painter.start()
     try:
-        for item in watch:
-            view.take(item)
-            painter.changed.set()
+        yield view
     except KeyboardInterrupt:
         view.leave()
+    except asyncio.CancelledError:
+        view.leave()
+        raise
     finally:
         painter.end()
-        close = getattr(watch, "close", None)
-        if close is not None:
-            close()
         (handle.update if handle is not None else display)(view)
     if painter.failure is not None:
         raise painter.failure
-    return view.run
+
+
+def near_end(run: RunRecord | Watchable) -> int:
+    """Return the position in a run's log from which a live view reads it."""
+    return max(0, run.last_sequence - _BEHIND)
 
 
 class LiveView:
     """A run as it is watched, for display. It may be shown by one thread while another one gives it what comes."""
 
     def __init__(self, lines: int) -> None:
+        self.changed = threading.Event()  # something came; for who shows it
         self._lock = threading.Lock()
         self._run: RunRecord | None = None
         self._progress: Progress | None = None
@@ -155,6 +178,7 @@ class LiveView:
                     self._results = deque(standing, maxlen=self._results.maxlen)
                 case _:
                     pass
+        self.changed.set()
 
     def leave(self) -> None:
         """Say that the watching has ended and the run has not."""
@@ -186,7 +210,6 @@ class _Painter(threading.Thread):
 
     def __init__(self, paint: Callable[[Any], Any], view: LiveView, interval: float) -> None:
         super().__init__(name="athanor-live", daemon=True)
-        self.changed = threading.Event()
         self.failure: Exception | None = None
         self._paint = paint
         self._view = view
@@ -195,8 +218,8 @@ class _Painter(threading.Thread):
 
     def run(self) -> None:
         while not self._over.wait(self._interval):
-            if self.changed.is_set():
-                self.changed.clear()
+            if self._view.changed.is_set():
+                self._view.changed.clear()
                 try:
                     self._paint(self._view)
                 except Exception as error:  # noqa: BLE001 - raised where somebody sees it

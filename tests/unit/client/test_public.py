@@ -36,7 +36,7 @@ def test_exports_are_pinned():
 # What a run and so on can do, beyond being read; the same for both clients.
 METHODS = {
     "Run": """
-        cancel delete events export instance logs refresh results verify wait watch watch_batches
+        cancel delete events export instance live logs refresh results verify wait watch watch_batches
     """,
     "Instance": "delete refresh runs start update",
     "Experiment": "create_instance instances refresh runs validate",

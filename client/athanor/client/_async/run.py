@@ -184,6 +184,21 @@ class AsyncRun(Bound["AsyncClient"], RunRecord):
             on_interruption=on_interruption,
         )
 
+    async def live(self, *, lines: int = 10, interval: float = 0.25) -> Self:
+        """Show it below the cell of a notebook while it goes on: state, progress, newest log lines and results.
+
+        The view shows the newest `lines` of each, and is renewed at most every `interval` seconds. It ends with the
+        run; interrupting the cell ends the watching only. Returns the run as it was last seen. Raises MissingExtraError
+        without IPython.
+        """
+        from athanor.client import notebook
+
+        with notebook.showing(lines, interval) as view:
+            async with self.watch(after_sequence=notebook.near_end(self)) as watch:
+                async for item in watch:
+                    view.take(item)
+        return self
+
     async def export(
         self,
         path: str | Path,
