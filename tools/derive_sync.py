@@ -24,7 +24,7 @@ BY_HAND = ("__init__.py", "transport.py")
 
 # What is said otherwise to who blocks. Each has to be found somewhere: a text that has changed must be looked at again.
 TEXTS = (
-    ("Make it where an event loop runs, and close it there.", "Several threads may use it."),
+    ("It belongs to the event loop in which it is first used: close it there.", "Several threads may use it."),
     ("by several tasks at once", "by several threads at once"),
     ("Not for use by several tasks\n    at once.", "Not for use by several threads\n    at once."),
     ("Stopping to iterate, or cancelling,", "Stopping to iterate, or Ctrl-C,"),

@@ -41,7 +41,7 @@ def connect(target: str | None = None, *, timeout: float = 30.0, retry_for: floa
 
 
 def connect_async(target: str | None = None, *, timeout: float = 30.0, retry_for: float = 10.0) -> "AsyncClient":
-    """Return a client as `connect` does, for a program with an event loop. Call it, and close it, where that runs.
+    """Return a client as `connect` does, for a program with an event loop, in which alone it is used and closed.
 
     async with athanor.connect_async() as client:
         print(await client.runs.list(limit=10).all())

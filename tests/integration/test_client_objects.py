@@ -154,11 +154,11 @@ async def test_events_are_exported_as_they_are_by_now_or_to_the_end(client, fake
     run = await running(client, fake)
     kept = fake.runs[run.id]
     fake.log(kept, "one")
-    assert await run.export(tmp_path / "log.jsonl") == 3
+    assert await run.export(tmp_path / "log.jsonl", what="events") == 3
     assert [event["sequence"] for event in lines(tmp_path / "log.jsonl")] == [1, 2, 3]
 
     async with asyncio.TaskGroup() as tasks:
-        exporting = tasks.create_task(run.export(tmp_path / "all", format="jsonl", follow=True))
+        exporting = tasks.create_task(run.export(tmp_path / "all", what="events", format="jsonl", follow=True))
         await asyncio.sleep(0.05)
         fake.log(kept, "two")
         fake.end(kept)
@@ -170,7 +170,7 @@ async def test_events_are_exported_as_they_are_by_now_or_to_the_end(client, fake
 
 async def test_an_export_that_is_broken_off_says_where_what_was_written_is(client, fake, tmp_path):
     run = await running(client, fake)
-    exporting = asyncio.create_task(run.export(tmp_path / "log.jsonl", follow=True))
+    exporting = asyncio.create_task(run.export(tmp_path / "log.jsonl", what="events", follow=True))
     await asyncio.sleep(0.05)
     exporting.cancel()
     with pytest.raises(asyncio.CancelledError) as broken:
@@ -185,9 +185,9 @@ async def test_results_are_exported_as_they_stand_after_the_end_when_followed(cl
     run = await running(client, fake)
     kept = fake.runs[run.id]
     fake.result(kept, "score", "1")
-    assert await run.export(tmp_path / "r.csv", what="results") == 1
+    assert await run.export(tmp_path / "r.csv") == 1
     async with asyncio.TaskGroup() as tasks:
-        exporting = tasks.create_task(run.export(tmp_path / "r.jsonl", what="results", follow=True))
+        exporting = tasks.create_task(run.export(tmp_path / "r.jsonl", follow=True))
         await asyncio.sleep(0.05)
         fake.result(kept, "score", "2")
         fake.end(kept)
@@ -199,7 +199,7 @@ async def test_an_export_into_no_known_format_fails_before_anything_is_asked(cli
     run = await running(client, fake)
     with pytest.raises(ValueError, match="does not say in which format: choose one of jsonl, csv, parquet"):
         await run.export("somewhere.xyz")
-    assert fake.called("ListRunEvents") == []
+    assert fake.called("ListResults") == []
 
 
 @pytest.fixture
@@ -247,3 +247,43 @@ async def test_batches_are_watched_and_the_run_is_up_to_date_behind_it(client, f
     counts = [len(item) async for item in run.watch_batches() if isinstance(item, EventBatch)]
     assert sum(counts) == 4
     assert run.ended
+
+
+def test_a_client_is_made_before_its_event_loop_and_belongs_to_the_one_that_uses_it():
+    fake = FakeOrchestrator()
+
+    async def use(client: AsyncClient) -> str:
+        return (await client.experiments.get("hello")).name
+
+    async def close(client: AsyncClient) -> None:
+        await client.aclose()
+        await fake.kill()
+
+    with asyncio.Runner() as here, asyncio.Runner() as elsewhere:
+        here.run(fake.start())
+        fake.add_experiment("hello", configuration_schema_json='{"type":"object"}')
+        client = athanor.connect_async(fake.target)
+        assert here.run(use(client)) == "hello"
+        assert here.run(use(client)) == "hello"
+        with pytest.raises(RuntimeError, match="was used in another event loop and belongs to it: make one for each"):
+            elsewhere.run(use(client))
+        with pytest.raises(RuntimeError, match="was used in another event loop"):
+            elsewhere.run(client.aclose())
+        here.run(close(client))
+        with pytest.raises(RuntimeError, match="this client has been closed"):
+            here.run(use(client))
+
+
+async def test_what_is_watched_says_so_when_its_client_has_been_closed(client, fake):
+    run = await running(client, fake)
+    watch = run.watch()
+    await anext(watch)
+    waiting = asyncio.create_task(run.wait())
+    await asyncio.sleep(0.05)
+    await client.aclose()
+    with pytest.raises(RuntimeError, match="this client has been closed"):
+        await waiting
+    with pytest.raises(RuntimeError, match="this client has been closed"):
+        _ = [item async for item in watch]
+    with pytest.raises(RuntimeError, match="this client has been closed"):
+        await run.refresh()

@@ -33,7 +33,8 @@ class AsyncClient(AsyncClosing):
     seconds, unless the call says otherwise. A call that may be repeated is made again for up to `retry_for` seconds
     while no orchestrator is available.
 
-    Make it where an event loop runs, and close it there. Raises TargetError for an address of another form.
+    It belongs to the event loop in which it is first used: close it there.
+    Raises TargetError for an address of another form.
     """
 
     def __init__(self, target: str | None = None, *, timeout: float = 30.0, retry_for: float = 10.0) -> None:

@@ -93,9 +93,9 @@ class AsyncChangeWatch(AsyncClosing, Generic[Item]):
         except grpc.RpcError as error:
             answer = _status.read(error)
             failure = _status.exception(answer, target=self._target, timeout=0)
-            await self._interrupted(_outage.judge(answer), failure, error)
+            await self._interrupted(_outage.judge(answer), failure)
         except ProtocolError as error:
-            await self._interrupted(_outage.Verdict.DOUBTFUL, error, None)
+            await self._interrupted(_outage.Verdict.DOUBTFUL, error)
         except transport.Interrupt:
             # Cancelling a read cancels the stream: the next item, if there is to be one, comes on another.
             self._drop_call()
@@ -113,13 +113,13 @@ class AsyncChangeWatch(AsyncClosing, Generic[Item]):
         if item is not None:
             self._queue.append(item)
 
-    async def _interrupted(self, verdict: _outage.Verdict, error: AthanorError, cause: BaseException | None) -> None:
+    async def _interrupted(self, verdict: _outage.Verdict, error: AthanorError) -> None:
         """Wait before the next try; or give up by raising `error`."""
         self._drop_call()
         limit = self._give_up_after if self._reached else self._connect_for
         if not self._outage.worth_another_try(verdict, self._ports.clock(), limit):
             self._ended = True
-            raise error from cause
+            raise error from None  # a traceback through gRPC helps nobody; it is in the context
         rounds, another = divmod(self._outage.failures, self._orchestrators)
         if another:
             return  # which need not be waited for

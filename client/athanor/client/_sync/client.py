@@ -35,7 +35,8 @@ class Client(Closing):
     seconds, unless the call says otherwise. A call that may be repeated is made again for up to `retry_for` seconds
     while no orchestrator is available.
 
-    Several threads may use it. Raises TargetError for an address of another form.
+    Several threads may use it.
+    Raises TargetError for an address of another form.
     """
 
     def __init__(self, target: str | None = None, *, timeout: float = 30.0, retry_for: float = 10.0) -> None:

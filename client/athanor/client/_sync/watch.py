@@ -122,15 +122,15 @@ class BatchWatch(Closing):
                 return self._finish()
             return self._accept(response)
         except grpc.RpcError as error:
-            self._interrupted(_outage.judge(_status.read(error)), self._exception(error), error)
-        except TimeoutError as error:
+            self._interrupted(_outage.judge(_status.read(error)), self._exception(error))
+        except TimeoutError:
             if patience < SILENCE:
                 raise self._out_of_time() from None
             self._drop_call(leave=True)
             silent = UnavailableError(self._target, f"it was silent for {SILENCE:g} s", "")
-            self._interrupted(_outage.Verdict.PASSING, silent, error)
+            self._interrupted(_outage.Verdict.PASSING, silent)
         except ProtocolError as error:
-            self._interrupted(_outage.Verdict.DOUBTFUL, error, None)
+            self._interrupted(_outage.Verdict.DOUBTFUL, error)
         except transport.Interrupt:
             # A read that was broken off is not gone on with: the next item, if there is to be one, comes on another.
             self._drop_call()
@@ -222,14 +222,14 @@ class BatchWatch(Closing):
         self._run_was_last = True
         return RunUpdated(run)
 
-    def _interrupted(self, verdict: _outage.Verdict, error: AthanorError, cause: BaseException | None) -> None:
+    def _interrupted(self, verdict: _outage.Verdict, error: AthanorError) -> None:
         """Wait before the next try; or give up by raising `error`."""
         self._drop_call()
         now = self._ports.clock()
         limit = self._connect_for if self._run is None else self._give_up_after
         if not self._outage.worth_another_try(verdict, now, limit):
             self._ended = True
-            raise error from cause
+            raise error from None  # a traceback through gRPC helps nobody; it is in the context
         rounds, another = divmod(self._outage.failures, self._orchestrators)
         if another:
             return  # which need not be waited for
