@@ -28,6 +28,15 @@ def id_of(what: RunRef | InstanceRef | ExperimentRef | RunnerRef) -> str:
     return what.name if isinstance(what, ExperimentRecord) else what.id
 
 
+class Part:
+    """A part of a client: `client.runs` and so on."""
+
+    _client: Any
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._client!r}>"
+
+
 class Bound(Generic[Client]):
     """The part of a bound object that is not its record; the first base of a class whose second is the record's.
 

@@ -11,9 +11,10 @@ from athanor.client.resources import RunPolicy
 from athanor.v1 import run_event_pb2, run_pb2, run_policy_pb2, run_service_pb2
 
 
-def run_states(states: Iterable[RunState]) -> list[run_pb2.RunState.ValueType]:
-    """States to filter by."""
-    return [run_pb2.RunState.Value(f"RUN_STATE_{RunState(state)}") for state in states]
+def run_states(states: Iterable[RunState | str] | str) -> list[run_pb2.RunState.ValueType]:
+    """States to filter by: one, or several."""
+    chosen = [states] if isinstance(states, str) else states
+    return [run_pb2.RunState.Value(f"RUN_STATE_{RunState(state)}") for state in chosen]
 
 
 def event_filter(value: EventFilter | None) -> run_service_pb2.RunEventFilter | None:

@@ -44,7 +44,7 @@ class AsyncInstance(Bound["AsyncClient"], InstanceRecord):
     def runs(
         self,
         *,
-        states: Collection[RunState] = (),
+        states: Collection[RunState | str] | str = (),
         labels: Mapping[str, str] | None = None,
         full: bool = False,
         limit: int | None = None,

@@ -12,7 +12,7 @@ from athanor.client._async.instance import AsyncInstance
 from athanor.client._async.listing import AsyncListing
 from athanor.client._async.transport import WatchCall
 from athanor.client._async.watch_all import AsyncChangeWatch, instances_item
-from athanor.client._bound import ExperimentRef, InstanceRef, id_of
+from athanor.client._bound import ExperimentRef, InstanceRef, Part, id_of
 from athanor.client._outage import Interruption
 from athanor.client._page import Page
 from athanor.client.changes import InstancesItem
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _CONFIGURATION = "instance.configuration_json"
 
 
-class AsyncInstances:
+class AsyncInstances(Part):
     """Create, read, change, delete and watch instances. Where an id is asked for, the instance itself will do."""
 
     def __init__(

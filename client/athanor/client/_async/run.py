@@ -204,10 +204,10 @@ class AsyncRun(Bound["AsyncClient"], RunRecord):
         path: str | Path,
         *,
         format: str | None = None,
-        what: Literal["events", "results"] = "events",
+        what: Literal["events", "results"] = "results",
         follow: bool = False,
     ) -> int:
-        """Write its events, or the results that stand, to a file, and return how many those are.
+        """Write the results that stand, or all events, to a file, and return how many those are.
 
         `format` is one of `athanor.client.export`; without one the ending of the file's name says it. What is recorded
         by now is written; with `follow` all of it, once the run has ended, the events while it goes on. However many

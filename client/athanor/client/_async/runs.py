@@ -13,7 +13,7 @@ from athanor.client._async.run import AsyncRun
 from athanor.client._async.run_watch import AsyncLogWatch, AsyncRunWatch
 from athanor.client._async.watch import AsyncBatchWatch
 from athanor.client._async.watch_all import AsyncChangeWatch, runs_item
-from athanor.client._bound import ExperimentRef, InstanceRef, RunRef, id_of, renew
+from athanor.client._bound import ExperimentRef, InstanceRef, Part, RunRef, id_of, renew
 from athanor.client._outage import Interruption
 from athanor.client._page import Page
 from athanor.client.changes import RunsItem
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _VERIFY_TIMEOUT = 3600.0  # seconds
 
 
-class AsyncRuns:
+class AsyncRuns(Part):
     """Runs and their logs. Where an id is asked for, the run itself, or the instance itself, will do."""
 
     def __init__(
@@ -89,7 +89,7 @@ class AsyncRuns:
         *,
         instance_id: InstanceRef = "",
         experiment: ExperimentRef = "",
-        states: Collection[RunState] = (),
+        states: Collection[RunState | str] | str = (),
         labels: Mapping[str, str] | None = None,
         full: bool = False,
         limit: int | None = None,
@@ -98,7 +98,8 @@ class AsyncRuns:
     ) -> AsyncListing[AsyncRun]:
         """Iterate over runs, newest first: at most `limit` of those that fit every filter.
 
-        `full` also brings configurations and attempts.
+        `states` is one, or several, by name (`"running"`); `labels` those that a run carries all of. `full` also brings
+        configurations and attempts.
         """
         view = pb.RUN_VIEW_FULL if full else pb.RUN_VIEW_BASIC
 

@@ -63,7 +63,7 @@ class Experiment(Bound["Client"], ExperimentRecord):
     def runs(
         self,
         *,
-        states: Collection[RunState] = (),
+        states: Collection[RunState | str] | str = (),
         labels: Mapping[str, str] | None = None,
         full: bool = False,
         limit: int | None = None,

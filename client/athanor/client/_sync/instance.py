@@ -46,7 +46,7 @@ class Instance(Bound["Client"], InstanceRecord):
     def runs(
         self,
         *,
-        states: Collection[RunState] = (),
+        states: Collection[RunState | str] | str = (),
         labels: Mapping[str, str] | None = None,
         full: bool = False,
         limit: int | None = None,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from athanor.client import _decode, _json
-from athanor.client._bound import ExperimentRef, InstanceRef, id_of
+from athanor.client._bound import ExperimentRef, InstanceRef, Part, id_of
 from athanor.client._outage import Interruption
 from athanor.client._page import Page
 from athanor.client._sync.calls import Caller
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _CONFIGURATION = "instance.configuration_json"
 
 
-class Instances:
+class Instances(Part):
     """Create, read, change, delete and watch instances. Where an id is asked for, the instance itself will do."""
 
     def __init__(self, client: "Client", caller: Caller, stub: "InstanceServiceStub", *, connect_for: float) -> None:

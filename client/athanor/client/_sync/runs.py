@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
 from athanor.client import _decode, _encode
-from athanor.client._bound import ExperimentRef, InstanceRef, RunRef, id_of, renew
+from athanor.client._bound import ExperimentRef, InstanceRef, Part, RunRef, id_of, renew
 from athanor.client._outage import Interruption
 from athanor.client._page import Page
 from athanor.client._sync import transport
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _VERIFY_TIMEOUT = 3600.0  # seconds
 
 
-class Runs:
+class Runs(Part):
     """Runs and their logs. Where an id is asked for, the run itself, or the instance itself, will do."""
 
     def __init__(
@@ -91,7 +91,7 @@ class Runs:
         *,
         instance_id: InstanceRef = "",
         experiment: ExperimentRef = "",
-        states: Collection[RunState] = (),
+        states: Collection[RunState | str] | str = (),
         labels: Mapping[str, str] | None = None,
         full: bool = False,
         limit: int | None = None,
@@ -100,7 +100,8 @@ class Runs:
     ) -> Listing[Run]:
         """Iterate over runs, newest first: at most `limit` of those that fit every filter.
 
-        `full` also brings configurations and attempts.
+        `states` is one, or several, by name (`"running"`); `labels` those that a run carries all of. `full` also brings
+        configurations and attempts.
         """
         view = pb.RUN_VIEW_FULL if full else pb.RUN_VIEW_BASIC
 
