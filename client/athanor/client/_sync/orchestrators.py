@@ -24,7 +24,7 @@ class Orchestrators:
     on the way is made again by those who know whether that is harmless (`Caller`, the watches), and then goes to the
     next.
 
-    The channels are opened where the first call is made, and belong there: to that event loop, and to that process.
+    The channels are opened where the first call is made, and belong there: to that process, and see `transport.Home`.
     """
 
     def __init__(self, addresses: Sequence[str]) -> None:

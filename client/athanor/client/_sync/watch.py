@@ -20,7 +20,7 @@ from athanor.client.resources import RunRecord
 from athanor.v1 import run_service_pb2
 
 # The orchestrator says something every 5 s or so. gRPC's keepalive notices a dead connection, but not an orchestrator
-# whose event loop stands still; this does.
+# that stands still behind a live one; this does.
 SILENCE = 30.0  # seconds
 
 
