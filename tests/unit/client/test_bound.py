@@ -80,6 +80,12 @@ def test_its_repr_is_short():
     assert repr(AsyncRunner.bind(runner, CLIENT)) == "AsyncRunner('x', display_name='lab', connected=True)"
 
 
+@pytest.mark.parametrize("kind", [Run, AsyncRun])
+def test_a_notebook_shows_it_as_its_record(kind):
+    assert kind.bind(RECORD, CLIENT)._repr_html_() == RECORD._repr_html_()
+    assert "digits" in RECORD._repr_html_()
+
+
 def test_a_part_of_a_client_says_of_which():
     with athanor.connect("lab") as client:
         assert repr(client.runs) == "<Runs of Client('lab:7400')>"

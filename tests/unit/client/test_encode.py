@@ -52,3 +52,13 @@ def test_what_contains_itself_is_refused():
     loop.append(loop)
     with pytest.raises(InvalidArgumentError):
         _json.encode(loop, "f")
+
+
+@pytest.mark.parametrize("states", [RunState.RUNNING, "running", ["RUNNING"], (RunState.RUNNING,)])
+def test_states_are_given_as_one_or_as_several_by_name(states):
+    assert _encode.run_states(states) == [run_pb2.RUN_STATE_RUNNING]
+
+
+def test_no_state_has_another_name():
+    with pytest.raises(ValueError, match="there is no state 'done': it is pending, running, completed, failed or can"):
+        _encode.run_states("done")

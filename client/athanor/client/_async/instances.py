@@ -53,6 +53,11 @@ class AsyncInstances(Part):
         `name` is for people and need not be unique; without one it is the experiment's. `request_id` makes repeating
         the call harmless, also by another process; one is drawn when it is not given.
         Raises NotFoundError for an unknown experiment, ConfigurationInvalidError with every violation.
+
+        Example:
+            rates = [0.1, 0.01, 0.001]
+            instances = [await client.instances.create("train", {"lr": rate}, name=f"lr {rate}") for rate in rates]
+            runs = [await instance.start(labels={"sweep": "lr"}) for instance in instances]
         """
         request = pb.CreateInstanceRequest(
             instance=instance_pb2.Instance(

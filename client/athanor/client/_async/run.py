@@ -43,6 +43,10 @@ class AsyncRun(Bound["AsyncClient"], RunRecord):
 
         Raises WaitTimeoutError when it has not ended after `timeout` seconds; the run goes on. A lost orchestrator is
         waited for, for as long as it takes, or for `give_up_after` seconds (UnavailableError).
+
+        Example:
+            if (await run.wait(3600)).failure:
+                print(run.failure.kind, run.failure.message)
         """
         if not self.ended:
             renew(self, await self._client.runs.wait(self, timeout=timeout, give_up_after=give_up_after))
@@ -108,7 +112,11 @@ class AsyncRun(Bound["AsyncClient"], RunRecord):
         """Iterate over its log entries: at least `level` (`"warn"`), containing `text`, of one attempt.
 
         What is there now; `descending` with a `limit` gives the newest ones, newest first. With `follow` it goes on
-        until the run has ended.
+        until the run has ended. The orchestrator selects: what does not fit is not sent.
+
+        Example:
+            async for entry in run.logs(level="warn", follow=True):
+                print(entry)
         """
         if follow:
             if descending or limit is not None:
@@ -144,6 +152,10 @@ class AsyncRun(Bound["AsyncClient"], RunRecord):
 
         With `include_superseded` also those that a later attempt has superseded. They are all held in memory: of
         millions, iterate over `client.runs.results(run)` instead, or `export` them.
+
+        Example:
+            results = await run.results()
+            print(results["loss"], results.last("loss"))
         """
         from athanor.client.results import Results
 
@@ -211,7 +223,11 @@ class AsyncRun(Bound["AsyncClient"], RunRecord):
 
         `format` is one of `athanor.client.export`; without one the ending of the file's name says it. What is recorded
         by now is written; with `follow` all of it, once the run has ended, the events while it goes on. However many
-        they are, no more than a page of them is held in memory.
+        they are, no more than a page of them is held in memory. Raises ValueError for a format that there is not.
+
+        Example:
+            await run.export("losses.csv")
+            await run.export("log.parquet", what="events", follow=True)
         """
         from athanor.client.export import open_writer
 

@@ -45,6 +45,10 @@ class Run(Bound["Client"], RunRecord):
 
         Raises WaitTimeoutError when it has not ended after `timeout` seconds; the run goes on. A lost orchestrator is
         waited for, for as long as it takes, or for `give_up_after` seconds (UnavailableError).
+
+        Example:
+            if (run.wait(3600)).failure:
+                print(run.failure.kind, run.failure.message)
         """
         if not self.ended:
             renew(self, self._client.runs.wait(self, timeout=timeout, give_up_after=give_up_after))
@@ -110,7 +114,11 @@ class Run(Bound["Client"], RunRecord):
         """Iterate over its log entries: at least `level` (`"warn"`), containing `text`, of one attempt.
 
         What is there now; `descending` with a `limit` gives the newest ones, newest first. With `follow` it goes on
-        until the run has ended.
+        until the run has ended. The orchestrator selects: what does not fit is not sent.
+
+        Example:
+            for entry in run.logs(level="warn", follow=True):
+                print(entry)
         """
         if follow:
             if descending or limit is not None:
@@ -146,6 +154,10 @@ class Run(Bound["Client"], RunRecord):
 
         With `include_superseded` also those that a later attempt has superseded. They are all held in memory: of
         millions, iterate over `client.runs.results(run)` instead, or `export` them.
+
+        Example:
+            results = run.results()
+            print(results["loss"], results.last("loss"))
         """
         from athanor.client.results import Results
 
@@ -213,7 +225,11 @@ class Run(Bound["Client"], RunRecord):
 
         `format` is one of `athanor.client.export`; without one the ending of the file's name says it. What is recorded
         by now is written; with `follow` all of it, once the run has ended, the events while it goes on. However many
-        they are, no more than a page of them is held in memory.
+        they are, no more than a page of them is held in memory. Raises ValueError for a format that there is not.
+
+        Example:
+            run.export("losses.csv")
+            run.export("log.parquet", what="events", follow=True)
         """
         from athanor.client.export import open_writer
 

@@ -102,6 +102,10 @@ class Runs(Part):
 
         `states` is one, or several, by name (`"running"`); `labels` those that a run carries all of. `full` also brings
         configurations and attempts.
+
+        Example:
+            for run in client.runs.list(states="failed", labels={"sweep": "lr"}, limit=20):
+                print(run.id, run.failure)
         """
         view = pb.RUN_VIEW_FULL if full else pb.RUN_VIEW_BASIC
 
@@ -386,6 +390,10 @@ class Runs(Part):
 
         Runs that are under way are compared by what they have recorded so far. `confidence` is that of the intervals
         over repeats. Raises NotFoundError when one of them does not exist.
+
+        Example:
+            comparison = client.runs.compare(client.runs.list(labels={"sweep": "lr"}).all())
+            print(comparison.to_pandas())
         """
         from athanor.client.compare import compare
 
