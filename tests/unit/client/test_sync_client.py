@@ -160,10 +160,11 @@ def test_the_instance_of_a_run_is_asked_for(stage):
 def test_cancelling_returns_at_once_or_when_the_run_has_ended(stage):
     run = get_run(stage)
     cancelled = stage.do(lambda: run.cancel("enough"))
-    asked = stage.answer("CancelRun", run_service_pb2.CancelRunResponse(run=RUN))
+    requested = run_pb2.Run(id="r", state=run_pb2.RUN_STATE_RUNNING, cancel_reason="enough")
+    asked = stage.answer("CancelRun", run_service_pb2.CancelRunResponse(run=requested))
     assert (asked.id, asked.reason) == ("r", "enough")
     assert cancelled.result(10) is run
-    assert not run.ended
+    assert (run.ended, run.cancel_reason) == (False, "enough")
 
     cancelled = stage.do(lambda: run.cancel(wait=True))
     stage.answer("CancelRun", run_service_pb2.CancelRunResponse(run=RUN))

@@ -72,8 +72,8 @@ class AsyncRuns(Part):
         request = pb.StartRunRequest(
             instance_id=id_of(instance_id),
             policy=_encode.policy(policy),
-            seed=seed,
-            labels=labels or {},
+            seed=_encode.seed(seed),
+            labels=_encode.labels(labels),
             request_id=request_id or uuid.uuid4().hex,
         )
         response = await self._caller.call(self._stub.StartRun, request, timeout=timeout)
@@ -112,7 +112,7 @@ class AsyncRuns(Part):
                 instance_id=id_of(instance_id),
                 experiment=id_of(experiment),
                 states=_encode.run_states(states),
-                labels=labels or {},
+                labels=_encode.labels(labels),
                 view=view,
                 page_size=_page_size(page_size, limit),
                 page_token=token,
@@ -351,7 +351,7 @@ class AsyncRuns(Part):
         request = pb.WatchRunsRequest(
             instance_id=id_of(instance_id),
             experiment=id_of(experiment),
-            labels=labels or {},
+            labels=_encode.labels(labels),
             active_only=active_only,
             view=pb.RUN_VIEW_FULL if full else pb.RUN_VIEW_BASIC,
         )
@@ -397,7 +397,8 @@ class AsyncRuns(Part):
         """
         from athanor.client.compare import compare
 
-        chosen = {run.id: run for run in [await self.get(run) for run in runs]}  # with their configurations
+        given = [runs] if isinstance(runs, str) else runs
+        chosen = {run.id: run for run in [await self.get(run) for run in given]}  # with their configurations
         instances = dict.fromkeys(run.instance_id for run in chosen.values())
         names = {id: (await self._client.instances.get(id)).name for id in instances}
         results = {id: await self.results(id).all() for id in chosen}

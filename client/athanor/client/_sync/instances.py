@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from athanor.client import _decode, _json
+from athanor.client import _decode, _encode, _json
 from athanor.client._bound import ExperimentRef, InstanceRef, Part, id_of
 from athanor.client._outage import Interruption
 from athanor.client._page import Page
@@ -65,7 +65,7 @@ class Instances(Part):
                 name=id_of(experiment) if name is None else name,
                 description=description,
                 configuration_json=_json.encode({} if configuration is None else configuration, _CONFIGURATION),
-                labels=labels or {},
+                labels=_encode.labels(labels),
             ),
             request_id=request_id or uuid.uuid4().hex,
         )
@@ -90,7 +90,7 @@ class Instances(Part):
 
         def fetch(token: str) -> Page[Instance]:
             request = pb.ListInstancesRequest(
-                experiment=id_of(experiment), labels=labels or {}, page_size=page_size, page_token=token
+                experiment=id_of(experiment), labels=_encode.labels(labels), page_size=page_size, page_token=token
             )
             response = self._caller.call(self._stub.ListInstances, request, timeout=timeout)
             items = (Instance.bind(_decode.instance(item), self._client) for item in response.instances)
@@ -113,7 +113,7 @@ class Instances(Part):
 
         With `etag` the change is made only to what was read: ConflictError when the instance has changed since.
         """
-        instance = instance_pb2.Instance(id=id_of(id), etag=etag, labels=labels or {})
+        instance = instance_pb2.Instance(id=id_of(id), etag=etag, labels=_encode.labels(labels))
         paths = list[str]()
         if name is not None:
             instance.name = name
@@ -157,7 +157,7 @@ class Instances(Part):
         (UnavailableError); `on_interruption` is told of each time. One that has never answered is given up after the
         client's `retry_for`.
         """
-        request = pb.WatchInstancesRequest(experiment=id_of(experiment), labels=labels or {})
+        request = pb.WatchInstancesRequest(experiment=id_of(experiment), labels=_encode.labels(labels))
 
         def open_call() -> WatchCall:
             call: Any = self._stub.WatchInstances(request)
