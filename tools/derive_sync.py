@@ -24,7 +24,7 @@ BY_HAND = ("__init__.py", "transport.py")
 
 # What is said otherwise to who blocks. Each has to be found somewhere: a text that has changed must be looked at again.
 TEXTS = (
-    ("Make it where an event loop runs, and close it there.", "Several threads may use it."),
+    ("It belongs to the event loop in which it is first used: close it there.", "Several threads may use it."),
     ("by several tasks at once", "by several threads at once"),
     ("Not for use by several tasks\n    at once.", "Not for use by several threads\n    at once."),
     ("Stopping to iterate, or cancelling,", "Stopping to iterate, or Ctrl-C,"),
@@ -40,14 +40,19 @@ WORDS = (
     (r"\bAwaitable, |, Awaitable\b", ""),  # in imports: those in annotations are gone by then
     (r"\b__a(iter|next|enter|exit)__\b", r"__\1__"),
     (r"\baclose\b", "close"),
-    (r"\banext\(", "next("),
+    (r"\ba(iter|next)\(", r"\1("),
     (r"\bStopAsyncIteration\b", "StopIteration"),
     (r"\bAsync(?=[A-Z])", ""),
     (r"AsyncStub\b", "Stub"),
     (r"\b_async\b", "_sync"),
 )
 
-REFUSED = re.compile(r"\b(async|await|asyncio|aio|a?synchronous|Awaitable|\w*Async[A-Z]\w*|__a\w+__)\b")
+# Names of what only awaits, and words that are true only where somebody does.
+REFUSED = re.compile(
+    r"\b(\w*async(?!hronous)\w*|asynchronous\w*|await\w*|aio|aclosing|a(?:iter|next|send|throw)|__a\w+__|Awaitable"
+    r"|coroutines?|tasks?|event loop)\b",
+    re.IGNORECASE,
+)
 
 
 class Unclear(Exception):
@@ -103,6 +108,9 @@ def faults(fresh: dict[str, str], folder: Path) -> list[str]:
 
 def main() -> int:
     """Write or compare, by the command line; return the exit status."""
+    if sys.argv[1:] not in ([], ["--check"]):
+        print(__doc__, file=sys.stderr)
+        return 2
     found = sources()
     try:
         fresh = {name: formatted(derive(source, name), name) for name, source in found.items()}

@@ -41,7 +41,7 @@ def connect(target: str | None = None, *, timeout: float = 30.0, retry_for: floa
 
 
 def connect_async(target: str | None = None, *, timeout: float = 30.0, retry_for: float = 10.0) -> "AsyncClient":
-    """Return a client as `connect` does, for a program with an event loop. Call it, and close it, where that runs.
+    """Return a client as `connect` does, for a program with an event loop, in which alone it is used and closed.
 
     async with athanor.connect_async() as client:
         print(await client.runs.list(limit=10).all())
@@ -53,10 +53,11 @@ def _clients() -> Any:
     try:
         return import_module("athanor.client")
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] == "athanor":
+        library = (error.name or "").partition(".")[0]
+        if library == "athanor":
             raise
         raise ImportError(
-            f"the client needs {error.name}, which is not installed: pip install 'athanor[client]'", name=error.name
+            f"the client needs {library}, which is not installed: pip install 'athanor[client]'", name=library
         ) from None
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ from athanor.v1 import instance_pb2, instance_service_pb2, run_event_pb2, run_pb
 from athanor_orchestrator.domain.records import Policy, RunState
 from athanor_orchestrator.engine import configuration
 from athanor_orchestrator.engine.deletion import remove_some
+from athanor_orchestrator.engine.runs import Order, Runs
 from athanor_orchestrator.storage import deletion, runs
 from athanor_orchestrator.storage.database import Database
 from athanor_orchestrator.storage.transaction import Transaction
@@ -116,6 +118,27 @@ async def test_a_definition_that_is_replaced_between_the_check_and_the_transacti
         monkeypatch.setattr("athanor_orchestrator.engine.runs.asyncio", threads)
         refusal = await refused(api.runs.StartRun(R.StartRunRequest(instance_id=instance.id)))
         assert refusal.violations == {"instance.configuration_json/iterations": "must be at most 5; is 10"}
+
+
+async def test_a_caller_who_is_gone_before_the_first_check_leaves_no_fault_in_the_log(
+    database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving(database_url) as api:
+        await api.define()
+        instance = await api.create_instance()
+        database = api.orchestrator.database
+        go_on = threading.Event()
+        held = asyncio.create_task(database.write(lambda tx: go_on.wait(10)))
+        order = Order(instance_id=instance.id, policy=Policy(), seed=None, labels={})
+        starting = asyncio.create_task(Runs(database).start(order, None, lambda run: b""))
+        await asyncio.sleep(0.05)
+        starting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+        go_on.set()
+        await held
+        await database.write(lambda tx: None)
+        assert [record.message for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 async def test_a_configuration_that_was_found_to_fit_is_not_checked_again_unless_something_of_it_changes(

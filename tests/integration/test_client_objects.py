@@ -1,20 +1,21 @@
 """What the client gives, as objects with methods: over a real connection, awaited."""
 
 import asyncio
-import sys
+import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import athanor
 import grpc
+import IPython.display
 import pytest
 from athanor.client import (
     AsyncClient,
     AsyncRun,
     ConflictError,
     EventBatch,
-    LogEntry,
     NotFoundError,
     RunLiveError,
     RunState,
@@ -138,93 +139,106 @@ async def test_a_listed_run_gets_its_configuration_by_being_refreshed(client, fa
     assert (await run.refresh()).configuration == {}
 
 
-async def test_results_are_those_that_stand_all_pages_of_them(client, fake, monkeypatch):
-    monkeypatch.setitem(sys.modules, "athanor.client.results", SimpleNamespace(Results=list))
+async def test_results_are_those_that_stand_all_pages_of_them(client, fake):
     run = await running(client, fake)
     for number in range(5):
         fake.result(fake.runs[run.id], "score", str(number))
-    assert [result.value for result in await run.results()] == [0, 1, 2, 3, 4]
+    assert await run.results() == {"score": [0, 1, 2, 3, 4]}
 
 
-class Writer:
-    """Notes what it is given."""
-
-    def __init__(self, path: Any, format: str | None, what: str) -> None:
-        self.opened = (path, format, what)
-        self.written: list[Any] = []
-        self.closed = False
-
-    def __enter__(self) -> "Writer":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.closed = True
-
-    def write(self, events: Any) -> None:
-        self.written.append(list(events))
+def lines(path: Path) -> list[Any]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-@pytest.fixture
-def writers(monkeypatch: pytest.MonkeyPatch) -> list[Writer]:
-    made = list[Writer]()
-
-    def open_writer(path: Any, format: str | None, what: str) -> Writer:
-        made.append(Writer(path, format, what))
-        return made[-1]
-
-    monkeypatch.setitem(sys.modules, "athanor.client.export", SimpleNamespace(open_writer=open_writer))
-    return made
-
-
-async def test_events_are_exported_as_they_are_by_now_or_to_the_end(client, fake, writers):
+async def test_events_are_exported_as_they_are_by_now_or_to_the_end(client, fake, tmp_path):
     run = await running(client, fake)
     kept = fake.runs[run.id]
     fake.log(kept, "one")
-    assert await run.export("log.jsonl") == 3
-    assert writers[0].opened == ("log.jsonl", None, "events")
-    assert writers[0].closed
+    assert await run.export(tmp_path / "log.jsonl", what="events") == 3
+    assert [event["sequence"] for event in lines(tmp_path / "log.jsonl")] == [1, 2, 3]
 
     async with asyncio.TaskGroup() as tasks:
-        exporting = tasks.create_task(run.export("log.csv", format="csv", follow=True))
+        exporting = tasks.create_task(run.export(tmp_path / "all", what="events", format="jsonl", follow=True))
         await asyncio.sleep(0.05)
         fake.log(kept, "two")
         fake.end(kept)
     assert exporting.result() == kept.run.last_sequence
-    events = [event for part in writers[1].written for event in part]
-    assert [event.sequence for event in events] == list(range(1, kept.run.last_sequence + 1))
-    assert [event.message for event in events if isinstance(event, LogEntry)] == ["one", "two"]
+    exported = lines(tmp_path / "all")
+    assert [event["sequence"] for event in exported] == list(range(1, kept.run.last_sequence + 1))
+    assert [event["message"] for event in exported if "message" in event] == ["one", "two"]
 
 
-async def test_results_are_exported_as_they_stand_after_the_end_when_followed(client, fake, writers):
+async def test_an_export_that_is_broken_off_says_where_what_was_written_is(client, fake, tmp_path):
+    run = await running(client, fake)
+    exporting = asyncio.create_task(run.export(tmp_path / "log.jsonl", what="events", follow=True))
+    await asyncio.sleep(0.05)
+    exporting.cancel()
+    with pytest.raises(asyncio.CancelledError) as broken:
+        await exporting
+    assert broken.value.__notes__ == [
+        f"the 2 events that were exported before that are in {tmp_path}/log.partial.jsonl"
+    ]
+    assert fake.called("CancelRun") == []
+
+
+async def test_results_are_exported_as_they_stand_after_the_end_when_followed(client, fake, tmp_path):
     run = await running(client, fake)
     kept = fake.runs[run.id]
     fake.result(kept, "score", "1")
-    assert await run.export("r.csv", what="results") == 1
+    assert await run.export(tmp_path / "r.csv") == 1
     async with asyncio.TaskGroup() as tasks:
-        exporting = tasks.create_task(run.export("r.csv", what="results", follow=True))
+        exporting = tasks.create_task(run.export(tmp_path / "r.jsonl", follow=True))
         await asyncio.sleep(0.05)
         fake.result(kept, "score", "2")
         fake.end(kept)
     assert exporting.result() == 2
-    assert [result.value for part in writers[1].written for result in part] == [1, 2]
+    assert [result["value"] for result in lines(tmp_path / "r.jsonl")] == [1, 2]
 
 
-async def test_runs_are_compared_with_their_configurations_and_results(client, fake, monkeypatch):
-    compared = list[Any]()
+async def test_an_export_into_no_known_format_fails_before_anything_is_asked(client, fake):
+    run = await running(client, fake)
+    with pytest.raises(ValueError, match="does not say in which format: choose one of jsonl, csv, parquet"):
+        await run.export("somewhere.xyz")
+    assert fake.called("ListResults") == []
 
-    def compare(runs: Any, results: Any) -> str:
-        compared.append((runs, results))
-        return "the comparison"
 
-    monkeypatch.setitem(sys.modules, "athanor.client.results", SimpleNamespace(Results=list))
-    monkeypatch.setitem(sys.modules, "athanor.client.compare", SimpleNamespace(compare=compare))
-    runs = [await running(client, fake) for _ in range(2)]
-    fake.result(fake.runs[runs[0].id], "score", "1")
-    assert await client.runs.compare([runs[0], runs[1].id]) == "the comparison"
-    [(given, results)] = compared
-    assert [(run.id, run.configuration) for run in given] == [(run.id, {}) for run in runs]
-    values = {id: [result.value for result in found] for id, found in results.items()}
-    assert values == {runs[0].id: [1], runs[1].id: []}
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What a notebook shows below its cell, one behind the other."""
+    shown = list[str]()
+
+    def show(view: Any, *, display_id: bool = False) -> Any:
+        shown.append(view._repr_html_())
+        return SimpleNamespace(update=show) if display_id else None
+
+    monkeypatch.setattr(IPython.display, "display", show)
+    return shown
+
+
+async def test_a_run_is_shown_live_to_its_end_while_the_event_loop_goes_on(client, fake, shown):
+    run = await running(client, fake)
+    kept = fake.runs[run.id]
+    async with asyncio.TaskGroup() as tasks:
+        showing = tasks.create_task(run.live(interval=0.01))
+        await asyncio.sleep(0.05)
+        fake.log(kept, "one step")
+        while "one step" not in shown[-1]:
+            await asyncio.sleep(0.01)
+        fake.end(kept)
+    assert showing.result() is run
+    assert run.state is RunState.COMPLETED
+    assert "COMPLETED" in shown[-1]
+
+
+async def test_cancelling_a_live_view_leaves_the_run_alone(client, fake, shown):
+    run = await running(client, fake)
+    showing = asyncio.create_task(run.live())
+    await asyncio.sleep(0.05)
+    showing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await showing
+    assert "no longer watched: the run goes on" in shown[-1]
+    assert fake.called("CancelRun") == []
 
 
 async def test_batches_are_watched_and_the_run_is_up_to_date_behind_it(client, fake):
@@ -233,3 +247,43 @@ async def test_batches_are_watched_and_the_run_is_up_to_date_behind_it(client, f
     counts = [len(item) async for item in run.watch_batches() if isinstance(item, EventBatch)]
     assert sum(counts) == 4
     assert run.ended
+
+
+def test_a_client_is_made_before_its_event_loop_and_belongs_to_the_one_that_uses_it():
+    fake = FakeOrchestrator()
+
+    async def use(client: AsyncClient) -> str:
+        return (await client.experiments.get("hello")).name
+
+    async def close(client: AsyncClient) -> None:
+        await client.aclose()
+        await fake.kill()
+
+    with asyncio.Runner() as here, asyncio.Runner() as elsewhere:
+        here.run(fake.start())
+        fake.add_experiment("hello", configuration_schema_json='{"type":"object"}')
+        client = athanor.connect_async(fake.target)
+        assert here.run(use(client)) == "hello"
+        assert here.run(use(client)) == "hello"
+        with pytest.raises(RuntimeError, match="was used in another event loop and belongs to it: make one for each"):
+            elsewhere.run(use(client))
+        with pytest.raises(RuntimeError, match="was used in another event loop"):
+            elsewhere.run(client.aclose())
+        here.run(close(client))
+        with pytest.raises(RuntimeError, match="this client has been closed"):
+            here.run(use(client))
+
+
+async def test_what_is_watched_says_so_when_its_client_has_been_closed(client, fake):
+    run = await running(client, fake)
+    watch = run.watch()
+    await anext(watch)
+    waiting = asyncio.create_task(run.wait())
+    await asyncio.sleep(0.05)
+    await client.aclose()
+    with pytest.raises(RuntimeError, match="this client has been closed"):
+        await waiting
+    with pytest.raises(RuntimeError, match="this client has been closed"):
+        _ = [item async for item in watch]
+    with pytest.raises(RuntimeError, match="this client has been closed"):
+        await run.refresh()

@@ -5,9 +5,12 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Iterator
 
 import athanor
+import grpc
+import IPython.display
 import pytest
 from athanor.client import (
     Begun,
@@ -151,6 +154,19 @@ def test_all_runs_are_watched(client, there):
     assert isinstance(items[2], Synced)
 
 
+def test_a_run_is_shown_live_to_its_end(client, there, monkeypatch):
+    shown = list[str]()
+    monkeypatch.setattr(IPython.display, "display", lambda view, **options: shown.append(view._repr_html_()))
+    run = client.runs.get(there.do(there.fake.add_run).run.id)
+    kept = there.run(run.id)
+    there.do(there.fake.begin, kept)
+    there.later(0.05, lambda: there.fake.log(kept, "one step"), lambda: there.fake.end(kept))
+    assert run.live() is run
+    assert run.state is RunState.COMPLETED
+    assert "one step" in shown[-1]
+    assert "COMPLETED" in shown[-1]
+
+
 def test_several_threads_may_use_one_client(client, there):
     runs = [there.do(there.fake.add_run).run.id for _ in range(8)]
     found = list[str]()
@@ -162,6 +178,129 @@ def test_several_threads_may_use_one_client(client, there):
     for thread in threads:
         thread.join(30)
     assert sorted(found) == sorted(runs * 20)
+
+
+async def test_it_works_where_an_event_loop_runs_as_in_the_cell_of_a_notebook(client, there):
+    run = client.instances.create("hello").start()
+    kept = there.run(run.id)
+    there.do(there.fake.begin, kept)
+    there.later(0.05, lambda: there.fake.log(kept, "one"), lambda: there.fake.end(kept))
+    assert [entry.message for entry in run.logs(follow=True)] == ["one"]
+    async with athanor.connect_async(there.target) as other:
+        assert await other.runs.get(run.id) == run.wait()
+
+
+def test_closing_ends_what_waits_in_another_thread_and_says_why(client, there):
+    run = client.runs.get(there.do(there.fake.add_run).run.id)
+    errors = list[Exception]()
+
+    def wait() -> None:
+        try:
+            run.wait()
+        except Exception as error:
+            errors.append(error)
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    while not there.fake.called("WatchRun"):
+        time.sleep(0.01)
+    client.close()
+    waiting.join(10)
+    assert [str(error) for error in errors] == ["this client has been closed"]
+
+
+def test_the_traceback_of_an_error_does_not_lead_through_grpc(there):
+    there.kill()
+    with Client(there.target, retry_for=0.0) as client:
+        for call in (lambda: client.runs.get("r"), lambda: next(client.runs.watch("r"))):
+            with pytest.raises(UnavailableError) as caught:
+                call()
+            shown = "".join(traceback.format_exception(caught.value))
+            assert "RpcError" not in shown
+            assert "tenacity" not in shown
+            assert isinstance(caught.value.__context__, grpc.RpcError), "who looks for it finds it"
+
+
+def ran(script: str, *arguments: str) -> list[str]:
+    """The lines that a script prints."""
+    command = [sys.executable, "-c", script, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=40, check=True)
+    assert done.stderr == ""
+    return done.stdout.splitlines()
+
+
+FORKING = """
+import os, sys, athanor
+unused = athanor.connect(sys.argv[1])
+def in_a_child(work):
+    sys.stdout.flush()
+    child = os.fork()
+    if not child:
+        try:
+            print(work())
+        except Exception as error:
+            print(type(error).__name__, error)
+        sys.stdout.flush()
+        os._exit(0)
+    os.waitpid(child, 0)
+get = lambda client: client.experiments.get("hello").name
+in_a_child(lambda: get(unused))
+print(get(unused))
+in_a_child(lambda: get(unused))
+in_a_child(lambda: get(athanor.connect(sys.argv[1])))
+in_a_child(lambda: next(unused.runs.watch("r")))
+print(get(unused))
+"""
+
+
+def test_a_forked_child_says_that_grpc_does_not_work_there_instead_of_hanging(there):
+    refused = (
+        "RuntimeError gRPC does not work in a forked child of a process that has used it: start this one otherwise, "
+        "for example with multiprocessing.get_context('spawn')"
+    )
+    assert ran(FORKING, there.target) == ["hello", "hello", refused, refused, refused, "hello"]
+
+
+BROKEN_OFF = """
+import sys, athanor
+with athanor.connect(sys.argv[1]) as client:
+    run = client.runs.get(sys.argv[2])
+    try:
+        print("begun", flush=True)
+        {work}
+    except KeyboardInterrupt:
+        print("left;", run.refresh().state)
+"""
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        "for item in run.watch(): pass",
+        "for item in run.watch_batches(): pass",
+        "for entry in run.logs(follow=True): pass",
+        "run.wait()",
+        "run.wait(30)",
+        "for item in client.runs.watch_all(): pass",
+    ],
+)
+def test_ctrl_c_ends_the_waiting_and_not_the_run(there, work):
+    kept = there.do(there.fake.add_run)
+    there.do(there.fake.begin, kept)
+    command = [sys.executable, "-c", BROKEN_OFF.format(work=work), there.target, kept.run.id]
+    waiter = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert waiter.stdout
+    assert waiter.stdout.readline() == "begun\n"
+    while not there.fake.called("WatchRun") and not there.fake.called("WatchRuns"):
+        time.sleep(0.01)
+    time.sleep(0.1)
+    begin = time.monotonic()
+    waiter.send_signal(signal.SIGINT)
+    out, err = waiter.communicate(timeout=20)
+    assert (out, err) == ("left; RUNNING\n", "")
+    assert time.monotonic() - begin < 5
+    assert waiter.returncode == 0
+    assert there.fake.called("CancelRun") == []
 
 
 WATCHER = """

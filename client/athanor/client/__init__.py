@@ -42,7 +42,6 @@ from athanor.client._async.watch import AsyncBatchWatch
 from athanor.client._async.watch_all import AsyncChangeWatch
 from athanor.client._outage import Interruption
 from athanor.client._page import Page
-from athanor.client._statistics import Summary
 from athanor.client.changes import (
     Begun,
     InstanceChanged,
@@ -53,7 +52,6 @@ from athanor.client.changes import (
     RunsItem,
     Synced,
 )
-from athanor.client.compare import Comparison
 from athanor.client.enums import AttemptOutcome, EventKind, FailureKind, LogFaultKind, LogLevel, RunState, Verdict
 from athanor.client.errors import (
     AlreadyExistsError,
@@ -95,7 +93,6 @@ from athanor.client.events import (
     UnknownEvent,
     WatchItem,
 )
-from athanor.client.paths import Difference
 from athanor.client.resources import (
     Attempt,
     AttemptFinding,
@@ -113,9 +110,9 @@ from athanor.client.resources import (
     Validation,
     Verification,
 )
-from athanor.client.results import Results
 
 if TYPE_CHECKING:
+    from athanor.client._statistics import Summary
     from athanor.client._sync.client import Client
     from athanor.client._sync.experiment import Experiment
     from athanor.client._sync.experiments import Experiments
@@ -129,6 +126,9 @@ if TYPE_CHECKING:
     from athanor.client._sync.runs import Runs
     from athanor.client._sync.watch import BatchWatch
     from athanor.client._sync.watch_all import ChangeWatch
+    from athanor.client.compare import Comparison
+    from athanor.client.paths import Difference
+    from athanor.client.results import Results
 
 __all__ = [
     # The client that blocks: its parts, what they give, and iterators
@@ -243,29 +243,34 @@ __all__ = [
     "Violation",
 ]
 
-# The client that blocks is loaded when it is asked for: the command line, and programs with an event loop, never do.
-_BLOCKING = {
-    "Client": "client",
-    "Experiment": "experiment",
-    "Experiments": "experiments",
-    "Instance": "instance",
-    "Instances": "instances",
-    "Listing": "listing",
-    "Run": "run",
-    "LogWatch": "run_watch",
-    "RunWatch": "run_watch",
-    "Runner": "runner",
-    "Runners": "runners",
-    "Runs": "runs",
-    "BatchWatch": "watch",
-    "ChangeWatch": "watch_all",
+# Loaded when asked for: what is done with results; and the client that blocks, for which the command line, and programs
+# with an event loop, never ask.
+_LATE = {
+    "Client": "_sync.client",
+    "Experiment": "_sync.experiment",
+    "Experiments": "_sync.experiments",
+    "Instance": "_sync.instance",
+    "Instances": "_sync.instances",
+    "Listing": "_sync.listing",
+    "Run": "_sync.run",
+    "LogWatch": "_sync.run_watch",
+    "RunWatch": "_sync.run_watch",
+    "Runner": "_sync.runner",
+    "Runners": "_sync.runners",
+    "Runs": "_sync.runs",
+    "BatchWatch": "_sync.watch",
+    "ChangeWatch": "_sync.watch_all",
+    "Comparison": "compare",
+    "Difference": "paths",
+    "Results": "results",
+    "Summary": "_statistics",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _BLOCKING:
+    if name not in _LATE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"athanor.client._sync.{_BLOCKING[name]}"), name)
+    return getattr(import_module(f"athanor.client.{_LATE[name]}"), name)
 
 
 def __dir__() -> list[str]:

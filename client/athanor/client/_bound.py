@@ -22,10 +22,25 @@ _CLIENT = "_bound_to"
 
 
 def id_of(what: RunRef | InstanceRef | ExperimentRef | RunnerRef) -> str:
-    """Return the id of what is given as its id or as itself; an experiment's is its name."""
-    if isinstance(what, str):
-        return what
-    return what.name if isinstance(what, ExperimentRecord) else what.id
+    """Return the id of what is given as its id or as itself; an experiment's is its name. Raises TypeError."""
+    match what:
+        case str():
+            return what
+        case ExperimentRecord():
+            return what.name
+        case RunRecord() | InstanceRecord() | RunnerRecord():
+            return what.id
+        case _:  # of a caller who does not check types, mostly None
+            raise TypeError(f"an id is asked for, or what has one, not {what!r}")
+
+
+class Part:
+    """A part of a client: `client.runs` and so on."""
+
+    _client: Any
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._client!r}>"
 
 
 class Bound(Generic[Client]):

@@ -66,6 +66,21 @@ def options(address: str) -> list[tuple[str, Any]]:
     return list(_OPTIONS)
 
 
+_used_in: int | None = None  # the process in which gRPC was first put to use
+
+
+def check_process() -> None:
+    """Raise RuntimeError in a child forked from a process that has used gRPC: calls would hang there, for ever."""
+    global _used_in
+    if _used_in is None:
+        _used_in = os.getpid()
+    elif _used_in != os.getpid():
+        raise RuntimeError(
+            "gRPC does not work in a forked child of a process that has used it: start this one otherwise, "
+            "for example with multiprocessing.get_context('spawn')"
+        )
+
+
 def advice(target: str) -> str:
     """Return what a person can do when nobody answers at `target`."""
     if "," in target:

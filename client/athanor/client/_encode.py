@@ -1,7 +1,8 @@
 """From what callers pass to messages of the contract."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
+from typing import Any, cast
 
 from google.protobuf.duration_pb2 import Duration
 
@@ -11,9 +12,10 @@ from athanor.client.resources import RunPolicy
 from athanor.v1 import run_event_pb2, run_pb2, run_policy_pb2, run_service_pb2
 
 
-def run_states(states: Iterable[RunState]) -> list[run_pb2.RunState.ValueType]:
-    """States to filter by."""
-    return [run_pb2.RunState.Value(f"RUN_STATE_{RunState(state)}") for state in states]
+def run_states(states: Iterable[RunState | str] | str) -> list[run_pb2.RunState.ValueType]:
+    """States to filter by: one, or several."""
+    chosen = [states] if isinstance(states, str) else states
+    return [run_pb2.RunState.Value(f"RUN_STATE_{RunState(state)}") for state in chosen]
 
 
 def event_filter(value: EventFilter | None) -> run_service_pb2.RunEventFilter | None:
@@ -42,17 +44,37 @@ def policy(value: RunPolicy | None) -> run_policy_pb2.RunPolicy | None:
     if value is None:
         return None
     return run_policy_pb2.RunPolicy(
-        timeout=_duration(value.timeout),
-        cancel_grace_period=_duration(value.cancel_grace_period),
+        timeout=_duration(value.timeout, "timeout"),
+        cancel_grace_period=_duration(value.cancel_grace_period, "cancel_grace_period"),
         max_attempts=value.max_attempts,
-        retry_backoff=_duration(value.retry_backoff),
-        lost_after=_duration(value.lost_after),
+        retry_backoff=_duration(value.retry_backoff, "retry_backoff"),
+        lost_after=_duration(value.lost_after, "lost_after"),
     )
 
 
-def _duration(value: timedelta | None) -> Duration | None:
+def labels(value: Mapping[str, str] | None) -> dict[str, str]:
+    """Labels; what is no text is refused in words, where a message would say nothing of it."""
+    given: Any = {} if value is None else value
+    if not isinstance(given, Mapping):
+        raise TypeError(f"labels are names with values, {{'sweep': 'lr'}}, not {given!r}")
+    for key, text in cast("Mapping[Any, Any]", given).items():
+        if not (isinstance(key, str) and isinstance(text, str)):
+            raise TypeError(f"labels are text: {key!r} is {text!r}")
+    return dict(value or {})
+
+
+def seed(value: int | None) -> int | None:
+    """A seed; None has one drawn."""
+    if value is not None and not 0 <= value < 2**64:
+        raise ValueError(f"a seed is a whole number from 0 to 2**64 - 1, not {value}")
+    return value
+
+
+def _duration(value: timedelta | None, field: str) -> Duration | None:
     if value is None:
         return None
+    if not isinstance(value, timedelta):  # pyright: ignore[reportUnnecessaryIsInstance] - of a caller who does not check
+        raise TypeError(f"policy.{field} is a timedelta, for example timedelta(minutes=5), not {value!r}")
     message = Duration()
     message.FromTimedelta(value)
     return message

@@ -1,8 +1,9 @@
 """From the status of a call to the exception that says it: the one table of this client."""
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any, cast
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -126,7 +127,8 @@ _CONNECTION = (
 
 def _details(error: grpc.RpcError) -> list[tuple[str, bytes]]:
     """Full name and bytes of each detail."""
-    for key, value in error.trailing_metadata() or ():
+    trailing: Iterable[tuple[str, Any]] = cast(Any, error).trailing_metadata() or ()  # its stub calls them no pairs
+    for key, value in trailing:
         if key == _DETAILS and isinstance(value, bytes):
             status = status_pb2.Status.FromString(value)
             return [(detail.type_url.rpartition("/")[2], detail.value) for detail in status.details]

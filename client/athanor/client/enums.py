@@ -8,7 +8,7 @@ from enum import IntEnum, StrEnum
 
 
 class RunState(StrEnum):
-    """Where a run stands."""
+    """Where a run stands. `RunState("running")` is one by its name."""
 
     PENDING = "PENDING"  # waiting for a runner: new, or between two attempts
     RUNNING = "RUNNING"  # a runner has started its process
@@ -21,6 +21,14 @@ class RunState(StrEnum):
     def is_terminal(self) -> bool:
         """Whether the run has ended; a terminal state never changes."""
         return self in (RunState.COMPLETED, RunState.FAILED, RunState.CANCELLED)
+
+    @classmethod
+    def _missing_(cls, value: object) -> "RunState | None":
+        if not isinstance(value, str):
+            return None
+        if value.upper() not in cls.__members__:
+            raise ValueError(f"there is no state {value!r}: it is pending, running, completed, failed or cancelled")
+        return cls[value.upper()]
 
 
 class AttemptOutcome(StrEnum):

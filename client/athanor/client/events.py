@@ -100,6 +100,12 @@ class LogEntry(Event):
     metadata_json: str = ""  # empty: none
     source: str = ""  # empty: the experiment's own call; else `stdout`, `stderr` or the logger's name
 
+    def __str__(self) -> str:
+        """For people, as the command line shows it: local time, level, source, message and metadata."""
+        source = f"{self.source}: " if self.source else ""
+        metadata = f"  {self.metadata_json}" if self.metadata_json else ""
+        return f"{self.time.astimezone():%H:%M:%S} {self.level.label:<5} {source}{self.message}{metadata}"
+
     @cached_property
     def metadata(self) -> dict[str, Any]:
         """Structured data; empty when there is none."""

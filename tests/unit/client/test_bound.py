@@ -5,6 +5,7 @@ import dataclasses
 import pickle
 from typing import Any
 
+import athanor
 import pytest
 from athanor.client import (
     AsyncExperiment,
@@ -77,6 +78,18 @@ def test_its_repr_is_short():
     assert repr(AsyncExperiment.bind(ExperimentRecord("e", "E", ""), CLIENT)) == "AsyncExperiment('e', title='E')"
     runner = RunnerRecord("x", "lab", connected=True)
     assert repr(AsyncRunner.bind(runner, CLIENT)) == "AsyncRunner('x', display_name='lab', connected=True)"
+
+
+@pytest.mark.parametrize("kind", [Run, AsyncRun])
+def test_a_notebook_shows_it_as_its_record(kind):
+    assert kind.bind(RECORD, CLIENT)._repr_html_() == RECORD._repr_html_()
+    assert "digits" in RECORD._repr_html_()
+
+
+def test_a_part_of_a_client_says_of_which():
+    with athanor.connect("lab") as client:
+        assert repr(client.runs) == "<Runs of Client('lab:7400')>"
+        assert repr(client.experiments) == "<Experiments of Client('lab:7400')>"
 
 
 @pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy])

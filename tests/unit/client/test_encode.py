@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 from athanor.client import EventFilter, EventKind, InvalidArgumentError, LogLevel, RunPolicy, RunState, _encode, _json
+from athanor.client._bound import id_of
 from athanor.v1 import run_event_pb2, run_pb2, run_service_pb2
 
 
@@ -52,3 +53,35 @@ def test_what_contains_itself_is_refused():
     loop.append(loop)
     with pytest.raises(InvalidArgumentError):
         _json.encode(loop, "f")
+
+
+@pytest.mark.parametrize("states", [RunState.RUNNING, "running", ["RUNNING"], (RunState.RUNNING,)])
+def test_states_are_given_as_one_or_as_several_by_name(states):
+    assert _encode.run_states(states) == [run_pb2.RUN_STATE_RUNNING]
+
+
+def test_no_state_has_another_name():
+    with pytest.raises(ValueError, match="there is no state 'done': it is pending, running, completed, failed or can"):
+        _encode.run_states("done")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        (lambda: _encode.labels({"a": 1}), "labels are text: 'a' is 1"),
+        (lambda: _encode.labels(["a"]), r"labels are names with values, {'sweep': 'lr'}, not \['a'\]"),
+        (lambda: _encode.seed(-1), r"a seed is a whole number from 0 to 2\*\*64 - 1, not -1"),
+        (lambda: _encode.seed(2**64), "a seed is a whole number"),
+        (lambda: _encode.policy(RunPolicy(timeout=5)), r"policy.timeout is a timedelta, .*\(minutes=5\), not 5"),
+        (lambda: id_of(None), "an id is asked for, or what has one, not None"),
+    ],
+)
+def test_what_is_wrong_is_said_in_words(wrong, text):
+    with pytest.raises((TypeError, ValueError), match=text):
+        wrong()
+
+
+def test_labels_and_seeds_that_are_right_pass():
+    assert _encode.labels({"a": "b"}) == {"a": "b"}
+    assert _encode.labels(None) == {}
+    assert (_encode.seed(None), _encode.seed(0), _encode.seed(2**64 - 1)) == (None, 0, 2**64 - 1)

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 import pytest
-from athanor.client import AttemptStarted, CodeVersion, Result
+from athanor.client import AttemptStarted, CodeVersion, LogEntry, LogLevel, Result
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -21,3 +21,13 @@ AT = datetime(2026, 1, 1, tzinfo=UTC)
 def test_what_an_attempt_supersedes(sequence: int, attempt: int, restored: int, superseded: bool) -> None:
     started = AttemptStarted(20, 3, AT, "runner", CodeVersion(), restored_sequence=restored)
     assert started.supersedes(Result(sequence, attempt, AT, "key", "1")) == superseded
+
+
+def test_a_log_entry_prints_as_a_line_for_people():
+    at = datetime(2026, 11, 24, 15, 30, 7, tzinfo=UTC)
+    clock = f"{at.astimezone():%H:%M:%S}"
+    assert (
+        str(LogEntry(3, 1, at, LogLevel.WARN, "slow", '{"s":9}', "urllib3"))
+        == f'{clock} warn  urllib3: slow  {{"s":9}}'
+    )
+    assert str(LogEntry(4, 1, at, LogLevel.ERROR, "lost")) == f"{clock} error lost"

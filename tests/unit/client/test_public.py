@@ -1,7 +1,12 @@
 """What the package gives, pinned: a name that goes, or comes, is a decision."""
 
+import inspect
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any
 
 import athanor
 import athanor.client
@@ -36,7 +41,7 @@ def test_exports_are_pinned():
 # What a run and so on can do, beyond being read; the same for both clients.
 METHODS = {
     "Run": """
-        cancel delete events export instance logs refresh results verify wait watch watch_batches
+        cancel delete events export instance live logs refresh results verify wait watch watch_batches
     """,
     "Instance": "delete refresh runs start update",
     "Experiment": "create_instance instances refresh runs validate",
@@ -74,10 +79,15 @@ async def test_connect_async_gives_the_client_that_awaits():
         assert repr(client) == "AsyncClient('lab:7400')"
 
 
-def test_the_client_that_blocks_is_loaded_when_it_is_asked_for():
-    code = "import sys, athanor.client as c; print([m for m in sys.modules if '_sync' in m], c.Run.__name__)"
+def test_what_not_everybody_needs_is_loaded_when_it_is_asked_for():
+    code = """
+import sys, athanor.client as client
+late = ("_sync", "results", "compare", "export", "notebook", "paths", "_frames", "_html", "_plot", "_statistics")
+print([name for name in sys.modules if name.startswith("athanor.client.") and name.split(".")[2] in late])
+print(client.Run.__name__, client.Results.__name__, client.Comparison.__name__)
+"""
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert out.strip() == "[] Run"
+    assert out.splitlines() == ["[]", "Run Results Comparison"]
     assert not hasattr(athanor.client, "Nothing")
 
 
@@ -97,7 +107,7 @@ except ImportError as error:
     print(error)
 """
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert out.strip() == "the client needs grpc.aio, which is not installed: pip install 'athanor[client]'"
+    assert out.strip() == "the client needs grpc, which is not installed: pip install 'athanor[client]'"
 
 
 def test_every_error_is_drawn_in_the_tree():
@@ -122,3 +132,32 @@ def test_the_client_loads_no_library_of_an_extra():
     code += f"print([name for name in {names!r} if name in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.strip() == "[]"
+
+
+def named(value: object, prefix: str) -> Iterator[tuple[str, Any]]:
+    """Whatever callers can reach of a class or a function, with its name."""
+    yield prefix, value
+    if isinstance(value, type):
+        for name, part in inspect.getmembers(value):
+            if not name.startswith("_"):
+                yield f"{prefix}.{name}", part
+
+
+def hints(value: Any) -> str:
+    """The annotations of a function, a property or a class, as they are written."""
+    match value:
+        case property() | cached_property():
+            value = getattr(value, "fget", None) or getattr(value, "func", None)
+        case _:
+            pass
+    return " ".join(str(hint) for hint in getattr(value, "__annotations__", {}).values())
+
+
+def test_no_message_of_the_contract_and_nothing_of_grpc_is_among_what_callers_are_given():
+    reachable = [pair for name in athanor.client.__all__ for pair in named(getattr(athanor.client, name), name)]
+    assert ("Run.wait", athanor.client.Run.wait) in reachable
+    assert hints(athanor.client.Run.wait) != ""
+    leaks = [name for name, value in reachable if re.search(r"_pb2|pb\.|google|grpc|protobuf", hints(value))]
+    assert leaks == []
+    ours = [getattr(value, "__module__", "") or "" for _, value in reachable]
+    assert [module for module in ours if module.startswith(("grpc", "google", "athanor.v1"))] == []

@@ -1,9 +1,7 @@
 """The client that blocks, on gRPC's testing channel: what it asks, and what it makes of the answers."""
 
 import queue
-import sys
 from collections.abc import Iterator
-from types import SimpleNamespace
 
 import grpc
 import pytest
@@ -162,10 +160,11 @@ def test_the_instance_of_a_run_is_asked_for(stage):
 def test_cancelling_returns_at_once_or_when_the_run_has_ended(stage):
     run = get_run(stage)
     cancelled = stage.do(lambda: run.cancel("enough"))
-    asked = stage.answer("CancelRun", run_service_pb2.CancelRunResponse(run=RUN))
+    requested = run_pb2.Run(id="r", state=run_pb2.RUN_STATE_RUNNING, cancel_reason="enough")
+    asked = stage.answer("CancelRun", run_service_pb2.CancelRunResponse(run=requested))
     assert (asked.id, asked.reason) == ("r", "enough")
     assert cancelled.result(10) is run
-    assert not run.ended
+    assert (run.ended, run.cancel_reason) == (False, "enough")
 
     cancelled = stage.do(lambda: run.cancel(wait=True))
     stage.answer("CancelRun", run_service_pb2.CancelRunResponse(run=RUN))
@@ -249,15 +248,21 @@ def test_a_followed_log_has_no_newest_entries_and_no_level_of_another_name(stage
         run.logs(level="loud")
 
 
-def test_results_are_made_of_those_that_stand(stage, monkeypatch):
-    monkeypatch.setitem(sys.modules, "athanor.client.results", SimpleNamespace(Results=list))
+def test_results_are_those_that_stand_unless_all_are_asked_for(stage):
     run = get_run(stage)
-    results = stage.do(lambda: run.results(key="score"))
     response = run_service_pb2.ListResultsResponse()
     response.results.add(sequence=4, attempt=1, result=run_event_pb2.Result(key="score", value_json="0.5"))
+    results = stage.do(lambda: run.results(key="score"))
     asked = stage.answer("ListResults", response)
     assert (asked.run_id, asked.key, asked.include_superseded) == ("r", "score", False)
-    assert [(result.key, result.value) for result in results.result(10)] == [("score", 0.5)]
+    assert dict(results.result(10)) == {"score": [0.5]}
+
+    old = run_event_pb2.Result(key="score", value_json="0.1")
+    response.results.add(sequence=2, attempt=1, result=old, superseded=True)
+    results = stage.do(lambda: run.results(include_superseded=True))
+    asked = stage.answer("ListResults", response)
+    assert asked.include_superseded
+    assert dict(results.result(10)) == {"score": [0.5, 0.1]}
 
 
 def test_a_runner_is_drained_and_given_up(stage):

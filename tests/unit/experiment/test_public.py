@@ -42,7 +42,7 @@ def test_exports_of_testing() -> None:
 
 
 def test_exports_of_athanor() -> None:
-    assert athanor.__all__ == ["__version__", "client", "experiment"]
+    assert athanor.__all__ == ["__version__", "client", "connect", "connect_async", "experiment"]
     assert athanor.__version__ == importlib.metadata.version("athanor")
     assert set(athanor.__all__) <= set(dir(athanor))
     with pytest.raises(AttributeError, match="module 'athanor' has no attribute 'nothing'"):

@@ -32,6 +32,7 @@ def body(source: str) -> str:
         ("class AsyncRun(Bound['AsyncClient']): ...", "class Run(Bound['Client']): ..."),
         ("from athanor.client._async.runs import AsyncRuns", "from athanor.client._sync.runs import Runs"),
         ("item = await anext(self._batches)", "item = next(self._batches)"),
+        ("for item in aiter(x): ...", "for item in iter(x): ..."),
         ("raise StopAsyncIteration", "raise StopIteration"),
         ("def __aiter__(self) -> AsyncIterator[int]: ...", "def __iter__(self) -> Iterator[int]: ..."),
         ("await self.aclose()", "self.close()"),
@@ -59,6 +60,15 @@ def test_each_rule(source: str, derived: str) -> None:
         ("def __await__(self): ...", "__await__"),
         ("# it is asynchronous", "asynchronous"),
         ("SomeAsyncThing()", "SomeAsyncThing"),
+        ("await(f())", "await"),
+        ("@asynccontextmanager", "asynccontextmanager"),
+        ("stack.enter_async_context(x)", "enter_async_context"),
+        ("with aclosing(x): ...", "aclosing"),
+        ("generator.athrow(error)", "athrow"),
+        ("from collections.abc import Coroutine", "Coroutine"),
+        ("# for one task", "task"),
+        ("# in its event loop", "event loop"),
+        ("# Asynchronous, that is", "Asynchronous"),
     ],
 )
 def test_a_word_that_no_rule_knows_is_refused_with_its_place(source: str, word: str) -> None:
@@ -75,6 +85,12 @@ def test_it_is_formatted_with_its_imports_in_order() -> None:
     assert derive_sync.formatted(text, "x.py") == (
         "from collections.abc import Callable, Iterator\n\n\ndef f(x: Callable[[], Iterator[int]]): ...\n"
     )
+
+
+def test_an_option_that_it_does_not_have_writes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["derive_sync.py", "--chek"])
+    monkeypatch.setattr(Path, "write_text", lambda *_: pytest.fail("it wrote"))
+    assert derive_sync.main() == 2
 
 
 def test_a_text_of_the_table_that_no_source_has_is_noticed() -> None:

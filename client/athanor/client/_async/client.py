@@ -1,12 +1,12 @@
 """The asynchronous client."""
 
 import time
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from athanor.client import _channel
 from athanor.client._async import transport
 from athanor.client._async.calls import Caller
+from athanor.client._async.closing import AsyncClosing
 from athanor.client._async.experiments import AsyncExperiments
 from athanor.client._async.instances import AsyncInstances
 from athanor.client._async.orchestrators import Orchestrators
@@ -23,7 +23,7 @@ from athanor.v1.runner_service_pb2_grpc import RunnerServiceStub
 _SERVING: Final = b"\x08\x01"  # a HealthCheckResponse with the status SERVING
 
 
-class AsyncClient:
+class AsyncClient(AsyncClosing):
     """A client of an orchestrator, or of several that share a database.
 
         async with AsyncClient() as client:
@@ -39,7 +39,8 @@ class AsyncClient:
     seconds, unless the call says otherwise. A call that may be repeated is made again for up to `retry_for` seconds
     while no orchestrator is available.
 
-    Make it where an event loop runs, and close it there. Raises TargetError for an address of another form.
+    It belongs to the event loop in which it is first used: close it there.
+    Raises TargetError for an address of another form.
     """
 
     def __init__(self, target: str | None = None, *, timeout: float = 30.0, retry_for: float = 10.0) -> None:
@@ -75,11 +76,3 @@ class AsyncClient:
     async def aclose(self) -> None:
         """Close the connection. Calls under way are cancelled; runs go on."""
         await self._orchestrators.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()

@@ -9,6 +9,7 @@ from athanor.client.enums import RunState
 from athanor.client.resources import ExperimentRecord, Validation
 
 if TYPE_CHECKING:
+    from athanor.client._async.client import AsyncClient
     from athanor.client._async.instance import AsyncInstance
     from athanor.client._async.run import AsyncRun
 
@@ -62,7 +63,7 @@ class AsyncExperiment(Bound["AsyncClient"], ExperimentRecord):
     def runs(
         self,
         *,
-        states: Collection[RunState] = (),
+        states: Collection[RunState | str] | str = (),
         labels: Mapping[str, str] | None = None,
         full: bool = False,
         limit: int | None = None,

@@ -6,7 +6,7 @@ from athanor.client import _decode, _json
 from athanor.client._async.calls import Caller
 from athanor.client._async.experiment import AsyncExperiment
 from athanor.client._async.listing import AsyncListing
-from athanor.client._bound import ExperimentRef, id_of
+from athanor.client._bound import ExperimentRef, Part, id_of
 from athanor.client._page import Page
 from athanor.client.resources import DiscoveryError, Validation
 from athanor.v1 import experiment_service_pb2 as pb
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from athanor.v1.experiment_service_pb2_grpc import ExperimentServiceAsyncStub
 
 
-class AsyncExperiments:
+class AsyncExperiments(Part):
     """Experiments are written in code; here they are looked at, never made.
 
     Where a name is asked for, the experiment itself will do.

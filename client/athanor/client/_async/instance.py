@@ -9,6 +9,7 @@ from athanor.client.enums import RunState
 from athanor.client.resources import InstanceRecord, RunPolicy
 
 if TYPE_CHECKING:
+    from athanor.client._async.client import AsyncClient
     from athanor.client._async.run import AsyncRun
 
 
@@ -43,7 +44,7 @@ class AsyncInstance(Bound["AsyncClient"], InstanceRecord):
     def runs(
         self,
         *,
-        states: Collection[RunState] = (),
+        states: Collection[RunState | str] | str = (),
         labels: Mapping[str, str] | None = None,
         full: bool = False,
         limit: int | None = None,

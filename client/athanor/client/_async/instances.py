@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from athanor.client import _decode, _json
+from athanor.client import _decode, _encode, _json
 from athanor.client._async.calls import Caller
 from athanor.client._async.instance import AsyncInstance
 from athanor.client._async.listing import AsyncListing
 from athanor.client._async.transport import WatchCall
 from athanor.client._async.watch_all import AsyncChangeWatch, instances_item
-from athanor.client._bound import ExperimentRef, InstanceRef, id_of
+from athanor.client._bound import ExperimentRef, InstanceRef, Part, id_of
 from athanor.client._outage import Interruption
 from athanor.client._page import Page
 from athanor.client.changes import InstancesItem
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _CONFIGURATION = "instance.configuration_json"
 
 
-class AsyncInstances:
+class AsyncInstances(Part):
     """Create, read, change, delete and watch instances. Where an id is asked for, the instance itself will do."""
 
     def __init__(
@@ -53,6 +53,11 @@ class AsyncInstances:
         `name` is for people and need not be unique; without one it is the experiment's. `request_id` makes repeating
         the call harmless, also by another process; one is drawn when it is not given.
         Raises NotFoundError for an unknown experiment, ConfigurationInvalidError with every violation.
+
+        Example:
+            rates = [0.1, 0.01, 0.001]
+            instances = [await client.instances.create("train", {"lr": rate}, name=f"lr {rate}") for rate in rates]
+            runs = [await instance.start(labels={"sweep": "lr"}) for instance in instances]
         """
         request = pb.CreateInstanceRequest(
             instance=instance_pb2.Instance(
@@ -60,7 +65,7 @@ class AsyncInstances:
                 name=id_of(experiment) if name is None else name,
                 description=description,
                 configuration_json=_json.encode({} if configuration is None else configuration, _CONFIGURATION),
-                labels=labels or {},
+                labels=_encode.labels(labels),
             ),
             request_id=request_id or uuid.uuid4().hex,
         )
@@ -85,7 +90,7 @@ class AsyncInstances:
 
         async def fetch(token: str) -> Page[AsyncInstance]:
             request = pb.ListInstancesRequest(
-                experiment=id_of(experiment), labels=labels or {}, page_size=page_size, page_token=token
+                experiment=id_of(experiment), labels=_encode.labels(labels), page_size=page_size, page_token=token
             )
             response = await self._caller.call(self._stub.ListInstances, request, timeout=timeout)
             items = (AsyncInstance.bind(_decode.instance(item), self._client) for item in response.instances)
@@ -108,7 +113,7 @@ class AsyncInstances:
 
         With `etag` the change is made only to what was read: ConflictError when the instance has changed since.
         """
-        instance = instance_pb2.Instance(id=id_of(id), etag=etag, labels=labels or {})
+        instance = instance_pb2.Instance(id=id_of(id), etag=etag, labels=_encode.labels(labels))
         paths = list[str]()
         if name is not None:
             instance.name = name
@@ -152,7 +157,7 @@ class AsyncInstances:
         (UnavailableError); `on_interruption` is told of each time. One that has never answered is given up after the
         client's `retry_for`.
         """
-        request = pb.WatchInstancesRequest(experiment=id_of(experiment), labels=labels or {})
+        request = pb.WatchInstancesRequest(experiment=id_of(experiment), labels=_encode.labels(labels))
 
         def open_call() -> WatchCall:
             call: Any = self._stub.WatchInstances(request)

@@ -1,16 +1,16 @@
 """Following a run event by event, or by its log entries alone."""
 
 from collections.abc import Iterator
-from types import TracebackType
 from typing import Self
 
+from athanor.client._async.closing import AsyncClosing
 from athanor.client._async.watch import AsyncBatchWatch
 from athanor.client.event_batch import EventBatch
 from athanor.client.events import Event, LogEntry, WatchItem
 from athanor.client.resources import RunRecord
 
 
-class AsyncRunWatch:
+class AsyncRunWatch(AsyncClosing):
     """An asynchronous iterator over a run: `async for item in client.runs.watch(run_id): ...`.
 
     Gives RunUpdated (first, at every change, and last), every Event once and in order, and ProgressUpdated. It ends
@@ -59,16 +59,8 @@ class AsyncRunWatch:
         self._events = iter(())
         await self._batches.aclose()
 
-    async def __aenter__(self) -> Self:
-        return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
-
-
-class AsyncLogWatch:
+class AsyncLogWatch(AsyncClosing):
     """An asynchronous iterator over the log entries of a run as they come, to its end; see AsyncRunWatch."""
 
     def __init__(self, watch: AsyncRunWatch) -> None:
@@ -97,11 +89,3 @@ class AsyncLogWatch:
     async def aclose(self) -> None:
         """End the watching. The run goes on."""
         await self._watch.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()

@@ -6,7 +6,7 @@ from athanor.client._bound import Bound, renew
 from athanor.client.resources import RunnerRecord
 
 if TYPE_CHECKING:
-    pass
+    from athanor.client._async.client import AsyncClient
 
 
 class AsyncRunner(Bound["AsyncClient"], RunnerRecord):

@@ -6,7 +6,7 @@ from athanor.client import _decode
 from athanor.client._async.calls import Caller
 from athanor.client._async.listing import AsyncListing
 from athanor.client._async.runner import AsyncRunner
-from athanor.client._bound import RunnerRef, id_of
+from athanor.client._bound import Part, RunnerRef, id_of
 from athanor.client._page import Page
 from athanor.v1 import runner_service_pb2 as pb
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from athanor.v1.runner_service_pb2_grpc import RunnerServiceAsyncStub
 
 
-class AsyncRunners:
+class AsyncRunners(Part):
     """The services that execute runs: shown, drained, given up. Where an id is asked for, the runner itself will do."""
 
     def __init__(self, client: "AsyncClient", caller: Caller, stub: "RunnerServiceAsyncStub") -> None:

@@ -13,7 +13,7 @@ from athanor.client._async.run import AsyncRun
 from athanor.client._async.run_watch import AsyncLogWatch, AsyncRunWatch
 from athanor.client._async.watch import AsyncBatchWatch
 from athanor.client._async.watch_all import AsyncChangeWatch, runs_item
-from athanor.client._bound import ExperimentRef, InstanceRef, RunRef, id_of, renew
+from athanor.client._bound import ExperimentRef, InstanceRef, Part, RunRef, id_of, renew
 from athanor.client._outage import Interruption
 from athanor.client._page import Page
 from athanor.client.changes import RunsItem
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _VERIFY_TIMEOUT = 3600.0  # seconds
 
 
-class AsyncRuns:
+class AsyncRuns(Part):
     """Runs and their logs. Where an id is asked for, the run itself, or the instance itself, will do."""
 
     def __init__(
@@ -72,8 +72,8 @@ class AsyncRuns:
         request = pb.StartRunRequest(
             instance_id=id_of(instance_id),
             policy=_encode.policy(policy),
-            seed=seed,
-            labels=labels or {},
+            seed=_encode.seed(seed),
+            labels=_encode.labels(labels),
             request_id=request_id or uuid.uuid4().hex,
         )
         response = await self._caller.call(self._stub.StartRun, request, timeout=timeout)
@@ -89,7 +89,7 @@ class AsyncRuns:
         *,
         instance_id: InstanceRef = "",
         experiment: ExperimentRef = "",
-        states: Collection[RunState] = (),
+        states: Collection[RunState | str] | str = (),
         labels: Mapping[str, str] | None = None,
         full: bool = False,
         limit: int | None = None,
@@ -98,7 +98,12 @@ class AsyncRuns:
     ) -> AsyncListing[AsyncRun]:
         """Iterate over runs, newest first: at most `limit` of those that fit every filter.
 
-        `full` also brings configurations and attempts.
+        `states` is one, or several, by name (`"running"`); `labels` those that a run carries all of. `full` also brings
+        configurations and attempts.
+
+        Example:
+            async for run in client.runs.list(states="failed", labels={"sweep": "lr"}, limit=20):
+                print(run.id, run.failure)
         """
         view = pb.RUN_VIEW_FULL if full else pb.RUN_VIEW_BASIC
 
@@ -107,7 +112,7 @@ class AsyncRuns:
                 instance_id=id_of(instance_id),
                 experiment=id_of(experiment),
                 states=_encode.run_states(states),
-                labels=labels or {},
+                labels=_encode.labels(labels),
                 view=view,
                 page_size=_page_size(page_size, limit),
                 page_token=token,
@@ -346,7 +351,7 @@ class AsyncRuns:
         request = pb.WatchRunsRequest(
             instance_id=id_of(instance_id),
             experiment=id_of(experiment),
-            labels=labels or {},
+            labels=_encode.labels(labels),
             active_only=active_only,
             view=pb.RUN_VIEW_FULL if full else pb.RUN_VIEW_BASIC,
         )
@@ -380,16 +385,27 @@ class AsyncRuns:
                 raise ProtocolError(f"the watch of run {id_of(run_id)} ended without the run")
             return AsyncRun.bind(watch.run, self._client)
 
-    async def compare(self, runs: Iterable[RunRef]) -> "Comparison":
+    async def compare(
+        self, runs: Iterable[RunRef], *, metrics: Iterable[str] | None = None, confidence: float = 0.95
+    ) -> "Comparison":
         """Compare runs: the configuration paths that differ, and their results; see `athanor.client.compare`.
 
-        Runs that are under way are compared by what they have recorded so far. Raises NotFoundError when one of them
-        does not exist.
+        Runs that are under way are compared by what they have recorded so far. `metrics` keeps these results alone, by
+        key or by name. `confidence` is that of the intervals over repeats. Raises NotFoundError when a run does not
+        exist, ValueError when no run has one of the metrics.
+
+        Example:
+            comparison = await client.runs.compare(await client.runs.list(labels={"sweep": "lr"}).all())
+            print(comparison.to_pandas())
         """
         from athanor.client.compare import compare
 
-        chosen = [await self.get(run) for run in runs]  # with their configurations
-        return compare(chosen, {run.id: await run.results() for run in chosen})
+        given = [runs] if isinstance(runs, str) else runs
+        chosen = {run.id: run for run in [await self.get(run) for run in given]}  # with their configurations
+        instances = dict.fromkeys(run.instance_id for run in chosen.values())
+        names = {id: (await self._client.instances.get(id)).name for id in instances}
+        results = {id: await self.results(id).all() for id in chosen}
+        return compare(chosen.values(), results, metrics=metrics, confidence=confidence, names=names)
 
 
 def _page_size(page_size: int, limit: int | None) -> int:

@@ -26,12 +26,30 @@ ClosedError = grpc.aio.UsageError
 # With this a caller who waits is told to stop.
 Interrupt = asyncio.CancelledError
 
-sleep = asyncio.sleep
 
+def interrupted() -> bool:
+    """Whether a caller who waits is being told so: gRPC says it in the same way when its channel is closed."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+sleep = asyncio.sleep
 # One that takes longer to connect to is passed over; where it is the only one, gRPC's own patience counts.
 _CONNECT = 1.0  # seconds
 
 _Connectivity = grpc.ChannelConnectivity
+
+
+class Home:
+    """Where channels were opened, and alone work."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+
+    def check(self) -> None:
+        """Raise RuntimeError when this is somewhere else."""
+        if asyncio.get_running_loop() is not self._loop:
+            raise RuntimeError("this client was used in another event loop and belongs to it: make one for each loop")
 
 
 class WatchCall(Protocol):

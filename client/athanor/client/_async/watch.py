@@ -3,13 +3,13 @@
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Self
 
 import grpc
 
 from athanor.client import _backoff, _decode, _framing, _outage, _status
 from athanor.client._async import transport
+from athanor.client._async.closing import AsyncClosing
 from athanor.client._outage import Interruption
 from athanor.client.errors import AthanorError, ProtocolError, UnavailableError, WaitTimeoutError
 from athanor.client.event_batch import BatchItem, EventBatch
@@ -18,7 +18,7 @@ from athanor.client.resources import RunRecord
 from athanor.v1 import run_service_pb2
 
 # The orchestrator says something every 5 s or so. gRPC's keepalive notices a dead connection, but not an orchestrator
-# whose event loop stands still; this does.
+# that stands still behind a live one; this does.
 SILENCE = 30.0  # seconds
 
 
@@ -30,7 +30,7 @@ class Ports:
     sleep: Callable[[float], Awaitable[None]] = transport.sleep
 
 
-class AsyncBatchWatch:
+class AsyncBatchWatch(AsyncClosing):
     """An asynchronous iterator over a run: `async for item in client.runs.watch_batches(run_id): ...`.
 
     Gives RunUpdated (first, at every change, and last), every event of the log once and in order, in an EventBatch with
@@ -108,14 +108,6 @@ class AsyncBatchWatch:
         self._ended = True
         self._drop_call()
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
-
     async def _advance(self) -> BatchItem | None:
         """Take one response from the stream, or deal with the end of the stream."""
         patience = self._patience()
@@ -128,15 +120,15 @@ class AsyncBatchWatch:
                 return self._finish()
             return self._accept(response)
         except grpc.RpcError as error:
-            await self._interrupted(_outage.judge(_status.read(error)), self._exception(error), error)
-        except TimeoutError as error:
+            await self._interrupted(_outage.judge(_status.read(error)), self._exception(error))
+        except TimeoutError:
             if patience < SILENCE:
                 raise self._out_of_time() from None
             self._drop_call(leave=True)
             silent = UnavailableError(self._target, f"it was silent for {SILENCE:g} s", "")
-            await self._interrupted(_outage.Verdict.PASSING, silent, error)
+            await self._interrupted(_outage.Verdict.PASSING, silent)
         except ProtocolError as error:
-            await self._interrupted(_outage.Verdict.DOUBTFUL, error, None)
+            await self._interrupted(_outage.Verdict.DOUBTFUL, error)
         except transport.Interrupt:
             # Cancelling a read cancels the stream: the next item, if there is to be one, comes on another.
             self._drop_call()
@@ -228,14 +220,14 @@ class AsyncBatchWatch:
         self._run_was_last = True
         return RunUpdated(run)
 
-    async def _interrupted(self, verdict: _outage.Verdict, error: AthanorError, cause: BaseException | None) -> None:
+    async def _interrupted(self, verdict: _outage.Verdict, error: AthanorError) -> None:
         """Wait before the next try; or give up by raising `error`."""
         self._drop_call()
         now = self._ports.clock()
         limit = self._connect_for if self._run is None else self._give_up_after
         if not self._outage.worth_another_try(verdict, now, limit):
             self._ended = True
-            raise error from cause
+            raise error from None  # a traceback through gRPC helps nobody; it is in the context
         rounds, another = divmod(self._outage.failures, self._orchestrators)
         if another:
             return  # which need not be waited for

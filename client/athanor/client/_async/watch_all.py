@@ -2,13 +2,13 @@
 
 from collections import deque
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 import grpc
 
 from athanor.client import _backoff, _decode, _outage, _status
 from athanor.client._async import transport
+from athanor.client._async.closing import AsyncClosing
 from athanor.client._async.watch import Ports
 from athanor.client._outage import Interruption
 from athanor.client.changes import (
@@ -27,7 +27,7 @@ from athanor.v1 import instance_service_pb2, run_service_pb2
 Item = TypeVar("Item", bound=RunsItem | InstancesItem)
 
 
-class AsyncChangeWatch(Generic[Item]):
+class AsyncChangeWatch(AsyncClosing, Generic[Item]):
     """An asynchronous iterator over what stands and what changes; see `athanor.client.changes` for its items.
 
     It goes on until it is left: by stopping to iterate, `aclose`, or the end of `async with`. When the connection
@@ -79,14 +79,6 @@ class AsyncChangeWatch(Generic[Item]):
         self._queue.clear()
         self._drop_call()
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
-
     async def _advance(self) -> None:
         """Take one response from the stream, or deal with the end of the stream."""
         if self._call is None:
@@ -101,9 +93,9 @@ class AsyncChangeWatch(Generic[Item]):
         except grpc.RpcError as error:
             answer = _status.read(error)
             failure = _status.exception(answer, target=self._target, timeout=0)
-            await self._interrupted(_outage.judge(answer), failure, error)
+            await self._interrupted(_outage.judge(answer), failure)
         except ProtocolError as error:
-            await self._interrupted(_outage.Verdict.DOUBTFUL, error, None)
+            await self._interrupted(_outage.Verdict.DOUBTFUL, error)
         except transport.Interrupt:
             # Cancelling a read cancels the stream: the next item, if there is to be one, comes on another.
             self._drop_call()
@@ -121,13 +113,13 @@ class AsyncChangeWatch(Generic[Item]):
         if item is not None:
             self._queue.append(item)
 
-    async def _interrupted(self, verdict: _outage.Verdict, error: AthanorError, cause: BaseException | None) -> None:
+    async def _interrupted(self, verdict: _outage.Verdict, error: AthanorError) -> None:
         """Wait before the next try; or give up by raising `error`."""
         self._drop_call()
         limit = self._give_up_after if self._reached else self._connect_for
         if not self._outage.worth_another_try(verdict, self._ports.clock(), limit):
             self._ended = True
-            raise error from cause
+            raise error from None  # a traceback through gRPC helps nobody; it is in the context
         rounds, another = divmod(self._outage.failures, self._orchestrators)
         if another:
             return  # which need not be waited for

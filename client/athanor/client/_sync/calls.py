@@ -78,7 +78,8 @@ class Caller:
         try:
             return retrying(once)
         except grpc.RpcError as error:
-            raise _status.exception(_status.read(error), target=self.target, timeout=seconds) from error
+            # Without a traceback through gRPC and tenacity: what they say is in the exception's context.
+            raise _status.exception(_status.read(error), target=self.target, timeout=seconds) from None
 
     def _wait(self, state: tenacity.RetryCallState) -> float:
         """No time where another one is tried next; else what the last one says, or a growing delay."""

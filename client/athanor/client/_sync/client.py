@@ -3,12 +3,12 @@
 """The client."""
 
 import time
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from athanor.client import _channel
 from athanor.client._sync import transport
 from athanor.client._sync.calls import Caller
+from athanor.client._sync.closing import Closing
 from athanor.client._sync.experiments import Experiments
 from athanor.client._sync.instances import Instances
 from athanor.client._sync.orchestrators import Orchestrators
@@ -25,7 +25,7 @@ from athanor.v1.runner_service_pb2_grpc import RunnerServiceStub
 _SERVING: Final = b"\x08\x01"  # a HealthCheckResponse with the status SERVING
 
 
-class Client:
+class Client(Closing):
     """A client of an orchestrator, or of several that share a database.
 
         with Client() as client:
@@ -41,7 +41,8 @@ class Client:
     seconds, unless the call says otherwise. A call that may be repeated is made again for up to `retry_for` seconds
     while no orchestrator is available.
 
-    Several threads may use it. Raises TargetError for an address of another form.
+    Several threads may use it.
+    Raises TargetError for an address of another form.
     """
 
     def __init__(self, target: str | None = None, *, timeout: float = 30.0, retry_for: float = 10.0) -> None:
@@ -77,11 +78,3 @@ class Client:
     def close(self) -> None:
         """Close the connection. Calls under way are cancelled; runs go on."""
         self._orchestrators.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

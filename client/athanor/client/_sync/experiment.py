@@ -11,6 +11,7 @@ from athanor.client.enums import RunState
 from athanor.client.resources import ExperimentRecord, Validation
 
 if TYPE_CHECKING:
+    from athanor.client._sync.client import Client
     from athanor.client._sync.instance import Instance
     from athanor.client._sync.run import Run
 
@@ -62,7 +63,7 @@ class Experiment(Bound["Client"], ExperimentRecord):
     def runs(
         self,
         *,
-        states: Collection[RunState] = (),
+        states: Collection[RunState | str] | str = (),
         labels: Mapping[str, str] | None = None,
         full: bool = False,
         limit: int | None = None,

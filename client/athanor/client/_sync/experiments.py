@@ -5,7 +5,7 @@
 from typing import TYPE_CHECKING, Any
 
 from athanor.client import _decode, _json
-from athanor.client._bound import ExperimentRef, id_of
+from athanor.client._bound import ExperimentRef, Part, id_of
 from athanor.client._page import Page
 from athanor.client._sync.calls import Caller
 from athanor.client._sync.experiment import Experiment
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from athanor.v1.experiment_service_pb2_grpc import ExperimentServiceStub
 
 
-class Experiments:
+class Experiments(Part):
     """Experiments are written in code; here they are looked at, never made.
 
     Where a name is asked for, the experiment itself will do.

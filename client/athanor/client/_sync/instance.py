@@ -11,6 +11,7 @@ from athanor.client.enums import RunState
 from athanor.client.resources import InstanceRecord, RunPolicy
 
 if TYPE_CHECKING:
+    from athanor.client._sync.client import Client
     from athanor.client._sync.run import Run
 
 
@@ -45,7 +46,7 @@ class Instance(Bound["Client"], InstanceRecord):
     def runs(
         self,
         *,
-        states: Collection[RunState] = (),
+        states: Collection[RunState | str] | str = (),
         labels: Mapping[str, str] | None = None,
         full: bool = False,
         limit: int | None = None,

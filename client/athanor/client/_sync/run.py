@@ -17,6 +17,7 @@ from athanor.client.events import Event, EventFilter, LogEntry
 from athanor.client.resources import RunRecord, Verification
 
 if TYPE_CHECKING:
+    from athanor.client._sync.client import Client
     from athanor.client._sync.instance import Instance
     from athanor.client.results import Results
 
@@ -44,6 +45,10 @@ class Run(Bound["Client"], RunRecord):
 
         Raises WaitTimeoutError when it has not ended after `timeout` seconds; the run goes on. A lost orchestrator is
         waited for, for as long as it takes, or for `give_up_after` seconds (UnavailableError).
+
+        Example:
+            if (run.wait(3600)).failure:
+                print(run.failure.kind, run.failure.message)
         """
         if not self.ended:
             renew(self, self._client.runs.wait(self, timeout=timeout, give_up_after=give_up_after))
@@ -109,7 +114,11 @@ class Run(Bound["Client"], RunRecord):
         """Iterate over its log entries: at least `level` (`"warn"`), containing `text`, of one attempt.
 
         What is there now; `descending` with a `limit` gives the newest ones, newest first. With `follow` it goes on
-        until the run has ended.
+        until the run has ended. The orchestrator selects: what does not fit is not sent.
+
+        Example:
+            for entry in run.logs(level="warn", follow=True):
+                print(entry)
         """
         if follow:
             if descending or limit is not None:
@@ -143,12 +152,17 @@ class Run(Bound["Client"], RunRecord):
     def results(self, *, key: str = "", include_superseded: bool = False) -> "Results":
         """Return its results that stand by now, by key, all values of a key in order; see `athanor.client.results`.
 
-        They are all held in memory: of millions, iterate over `client.runs.results(run)` instead, or `export` them.
+        With `include_superseded` also those that a later attempt has superseded. They are all held in memory: of
+        millions, iterate over `client.runs.results(run)` instead, or `export` them.
+
+        Example:
+            results = run.results()
+            print(results["loss"], results.last("loss"))
         """
         from athanor.client.results import Results
 
         listing = self._client.runs.results(self, key=key, include_superseded=include_superseded)
-        return Results([result for result in listing])
+        return Results(listing.all(), include_superseded=include_superseded)
 
     def watch(
         self,
@@ -184,19 +198,38 @@ class Run(Bound["Client"], RunRecord):
             on_interruption=on_interruption,
         )
 
+    def live(self, *, lines: int = 10, interval: float = 0.25) -> Self:
+        """Show it below the cell of a notebook while it goes on: state, progress, newest log lines and results.
+
+        The view shows the newest `lines` of each, and is renewed at most every `interval` seconds. It ends with the
+        run; interrupting the cell ends the watching only. Returns the run as it was last seen. Raises MissingExtraError
+        without IPython.
+        """
+        from athanor.client import notebook
+
+        with notebook.showing(lines, interval) as view:
+            with self.watch(after_sequence=notebook.near_end(self)) as watch:
+                for item in watch:
+                    view.take(item)
+        return self
+
     def export(
         self,
         path: str | Path,
         *,
         format: str | None = None,
-        what: Literal["events", "results"] = "events",
+        what: Literal["events", "results"] = "results",
         follow: bool = False,
     ) -> int:
-        """Write its events, or the results that stand, to a file, and return how many those are.
+        """Write the results that stand, or all events, to a file, and return how many those are.
 
         `format` is one of `athanor.client.export`; without one the ending of the file's name says it. What is recorded
         by now is written; with `follow` all of it, once the run has ended, the events while it goes on. However many
-        they are, no more than a page of them is held in memory.
+        they are, no more than a page of them is held in memory. Raises ValueError for a format that there is not.
+
+        Example:
+            run.export("losses.csv")
+            run.export("log.parquet", what="events", follow=True)
         """
         from athanor.client.export import open_writer
 

@@ -3,16 +3,16 @@
 """Following a run event by event, or by its log entries alone."""
 
 from collections.abc import Iterator
-from types import TracebackType
 from typing import Self
 
+from athanor.client._sync.closing import Closing
 from athanor.client._sync.watch import BatchWatch
 from athanor.client.event_batch import EventBatch
 from athanor.client.events import Event, LogEntry, WatchItem
 from athanor.client.resources import RunRecord
 
 
-class RunWatch:
+class RunWatch(Closing):
     """An iterator over a run: `for item in client.runs.watch(run_id): ...`.
 
     Gives RunUpdated (first, at every change, and last), every Event once and in order, and ProgressUpdated. It ends
@@ -61,16 +61,8 @@ class RunWatch:
         self._events = iter(())
         self._batches.close()
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-class LogWatch:
+class LogWatch(Closing):
     """An iterator over the log entries of a run as they come, to its end; see RunWatch."""
 
     def __init__(self, watch: RunWatch) -> None:
@@ -99,11 +91,3 @@ class LogWatch:
     def close(self) -> None:
         """End the watching. The run goes on."""
         self._watch.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -8,7 +8,7 @@ from athanor.client._bound import Bound, renew
 from athanor.client.resources import RunnerRecord
 
 if TYPE_CHECKING:
-    pass
+    from athanor.client._sync.client import Client
 
 
 class Runner(Bound["Client"], RunnerRecord):

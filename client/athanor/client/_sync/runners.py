@@ -5,7 +5,7 @@
 from typing import TYPE_CHECKING
 
 from athanor.client import _decode
-from athanor.client._bound import RunnerRef, id_of
+from athanor.client._bound import Part, RunnerRef, id_of
 from athanor.client._page import Page
 from athanor.client._sync.calls import Caller
 from athanor.client._sync.listing import Listing
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from athanor.v1.runner_service_pb2_grpc import RunnerServiceStub
 
 
-class Runners:
+class Runners(Part):
     """The services that execute runs: shown, drained, given up. Where an id is asked for, the runner itself will do."""
 
     def __init__(self, client: "Client", caller: Caller, stub: "RunnerServiceStub") -> None:

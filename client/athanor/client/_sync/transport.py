@@ -3,6 +3,7 @@
 gRPC's own blocking calls do all of it: there is no event loop here. While they wait, Ctrl-C is noticed.
 """
 
+import sys
 import threading
 import time
 import weakref
@@ -28,10 +29,23 @@ ClosedError = ValueError
 # With this a caller who waits is told to stop.
 Interrupt = KeyboardInterrupt
 
+
+def interrupted() -> bool:
+    """Whether a caller who waits is being told so by what is being handled."""
+    return isinstance(sys.exception(), Interrupt)
+
+
 sleep = time.sleep
 
 # One that takes longer to answer is passed over; where it is the only one, gRPC's own patience counts.
 _CONNECT = 1.0  # seconds
+
+
+class Home:
+    """Where channels were opened: they work in every thread."""
+
+    def check(self) -> None:
+        """Raise RuntimeError when this is somewhere else."""
 
 
 class WatchCall(Protocol):
@@ -142,7 +156,7 @@ def connected(channel: Channel) -> bool:
 
     A blocking channel does not say whether it is connected, unless a thread looks after it for ever.
     """
-    ask: Any = channel.unary_unary("/grpc.health.v1.Health/Check")
+    ask: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary("/grpc.health.v1.Health/Check")
     try:
         ask(b"", timeout=_CONNECT)
     except grpc.RpcError as error:

@@ -5,7 +5,6 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Self
 
 import grpc
@@ -13,6 +12,7 @@ import grpc
 from athanor.client import _backoff, _decode, _framing, _outage, _status
 from athanor.client._outage import Interruption
 from athanor.client._sync import transport
+from athanor.client._sync.closing import Closing
 from athanor.client.errors import AthanorError, ProtocolError, UnavailableError, WaitTimeoutError
 from athanor.client.event_batch import BatchItem, EventBatch
 from athanor.client.events import ProgressUpdated, RunUpdated
@@ -20,7 +20,7 @@ from athanor.client.resources import RunRecord
 from athanor.v1 import run_service_pb2
 
 # The orchestrator says something every 5 s or so. gRPC's keepalive notices a dead connection, but not an orchestrator
-# whose event loop stands still; this does.
+# that stands still behind a live one; this does.
 SILENCE = 30.0  # seconds
 
 
@@ -32,7 +32,7 @@ class Ports:
     sleep: Callable[[float], None] = transport.sleep
 
 
-class BatchWatch:
+class BatchWatch(Closing):
     """An iterator over a run: `for item in client.runs.watch_batches(run_id): ...`.
 
     Gives RunUpdated (first, at every change, and last), every event of the log once and in order, in an EventBatch with
@@ -110,14 +110,6 @@ class BatchWatch:
         self._ended = True
         self._drop_call()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     def _advance(self) -> BatchItem | None:
         """Take one response from the stream, or deal with the end of the stream."""
         patience = self._patience()
@@ -130,15 +122,15 @@ class BatchWatch:
                 return self._finish()
             return self._accept(response)
         except grpc.RpcError as error:
-            self._interrupted(_outage.judge(_status.read(error)), self._exception(error), error)
-        except TimeoutError as error:
+            self._interrupted(_outage.judge(_status.read(error)), self._exception(error))
+        except TimeoutError:
             if patience < SILENCE:
                 raise self._out_of_time() from None
             self._drop_call(leave=True)
             silent = UnavailableError(self._target, f"it was silent for {SILENCE:g} s", "")
-            self._interrupted(_outage.Verdict.PASSING, silent, error)
+            self._interrupted(_outage.Verdict.PASSING, silent)
         except ProtocolError as error:
-            self._interrupted(_outage.Verdict.DOUBTFUL, error, None)
+            self._interrupted(_outage.Verdict.DOUBTFUL, error)
         except transport.Interrupt:
             # A read that was broken off is not gone on with: the next item, if there is to be one, comes on another.
             self._drop_call()
@@ -230,14 +222,14 @@ class BatchWatch:
         self._run_was_last = True
         return RunUpdated(run)
 
-    def _interrupted(self, verdict: _outage.Verdict, error: AthanorError, cause: BaseException | None) -> None:
+    def _interrupted(self, verdict: _outage.Verdict, error: AthanorError) -> None:
         """Wait before the next try; or give up by raising `error`."""
         self._drop_call()
         now = self._ports.clock()
         limit = self._connect_for if self._run is None else self._give_up_after
         if not self._outage.worth_another_try(verdict, now, limit):
             self._ended = True
-            raise error from cause
+            raise error from None  # a traceback through gRPC helps nobody; it is in the context
         rounds, another = divmod(self._outage.failures, self._orchestrators)
         if another:
             return  # which need not be waited for

@@ -4,7 +4,6 @@
 
 from collections import deque
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 import grpc
@@ -12,6 +11,7 @@ import grpc
 from athanor.client import _backoff, _decode, _outage, _status
 from athanor.client._outage import Interruption
 from athanor.client._sync import transport
+from athanor.client._sync.closing import Closing
 from athanor.client._sync.watch import Ports
 from athanor.client.changes import (
     Begun,
@@ -29,7 +29,7 @@ from athanor.v1 import instance_service_pb2, run_service_pb2
 Item = TypeVar("Item", bound=RunsItem | InstancesItem)
 
 
-class ChangeWatch(Generic[Item]):
+class ChangeWatch(Closing, Generic[Item]):
     """An iterator over what stands and what changes; see `athanor.client.changes` for its items.
 
     It goes on until it is left: by stopping to iterate, `close`, or the end of `with`. When the connection
@@ -81,14 +81,6 @@ class ChangeWatch(Generic[Item]):
         self._queue.clear()
         self._drop_call()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     def _advance(self) -> None:
         """Take one response from the stream, or deal with the end of the stream."""
         if self._call is None:
@@ -103,9 +95,9 @@ class ChangeWatch(Generic[Item]):
         except grpc.RpcError as error:
             answer = _status.read(error)
             failure = _status.exception(answer, target=self._target, timeout=0)
-            self._interrupted(_outage.judge(answer), failure, error)
+            self._interrupted(_outage.judge(answer), failure)
         except ProtocolError as error:
-            self._interrupted(_outage.Verdict.DOUBTFUL, error, None)
+            self._interrupted(_outage.Verdict.DOUBTFUL, error)
         except transport.Interrupt:
             # A read that was broken off is not gone on with: the next item, if there is to be one, comes on another.
             self._drop_call()
@@ -123,13 +115,13 @@ class ChangeWatch(Generic[Item]):
         if item is not None:
             self._queue.append(item)
 
-    def _interrupted(self, verdict: _outage.Verdict, error: AthanorError, cause: BaseException | None) -> None:
+    def _interrupted(self, verdict: _outage.Verdict, error: AthanorError) -> None:
         """Wait before the next try; or give up by raising `error`."""
         self._drop_call()
         limit = self._give_up_after if self._reached else self._connect_for
         if not self._outage.worth_another_try(verdict, self._ports.clock(), limit):
             self._ended = True
-            raise error from cause
+            raise error from None  # a traceback through gRPC helps nobody; it is in the context
         rounds, another = divmod(self._outage.failures, self._orchestrators)
         if another:
             return  # which need not be waited for

@@ -46,21 +46,22 @@ class Runs:
         Raises NotFound, ConfigurationInvalid when the instance no longer fits its experiment, InvalidFields for the
         policy, RequestIdReused.
         """
-
         seed = secrets.randbits(SEED_BITS) if order.seed is None else order.seed
 
-        def command(tx: Transaction) -> bytes:
+        def command(tx: Transaction) -> bytes | Unchecked:
             known = idempotency.answered(tx, call)
             if known is not None:
                 return known
-            run = create(tx, new_id(tx.now_us), seed, order, self._fitting)
+            try:
+                run = create(tx, new_id(tx.now_us), seed, order, self._fitting)
+            except Unchecked as found:
+                return found  # nothing was written; and it is no fault, also when the caller is gone by then
             return idempotency.remember(tx, call, answer(run))
 
-        while True:
-            try:
-                return await self._database.write(command)
-            except Unchecked as found:  # for the first time; or one of the two has just been replaced
-                await asyncio.to_thread(self._fitting.look, found.configuration_json, found.experiment)
+        while isinstance(found := await self._database.write(command), Unchecked):
+            # For the first time; or one of the two has just been replaced.
+            await asyncio.to_thread(self._fitting.look, found.configuration_json, found.experiment)
+        return found
 
     async def get(self, run_id: str) -> Run:
         """Return one run with configuration and attempts. Raises NotFound."""
@@ -137,7 +138,7 @@ def require(tx: Transaction, run_id: str) -> Run:
 def create(tx: Transaction, run_id: str, seed: int, order: Order, fitting: Fitting) -> Run:
     """Store a new run, PENDING, with the first event of its log.
 
-    Raises NotFound, InvalidFields for the policy, Unchecked.
+    Raises NotFound, InvalidFields for the policy; Unchecked, before anything is written.
     """
     instance = stored_instances.lock_instance(tx, order.instance_id)
     if instance is None:
