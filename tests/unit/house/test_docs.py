@@ -147,7 +147,7 @@ def test_every_python_snippet_compiles(block: Block) -> None:
 
 def test_the_page_for_authors_runs() -> None:
     """The experiment that it shows passes the test that it shows."""
-    page = ROOT / "docs" / "writing-experiments.md"
+    page = ROOT / "docs" / "how-to" / "writing-experiments.md"
     snippets = [block.text for block in blocks() if ROOT / block.page == page and block.language == "python"]
     names: dict[str, Any] = {"__name__": "shown_in_the_docs"}
     for snippet in snippets:
