@@ -115,9 +115,9 @@ def split_shell(line: str) -> Iterator[tuple[str, ...]]:
     redirected = False
     for word in [*lexer, "|"]:
         if set(word) <= set("|&;"):
-            while words and re.match(r"[A-Z_]+=", words[0]):
+            while words and (words[0] == "do" or re.match(r"[A-Z_]+=", words[0])):
                 words.pop(0)
-            if words:
+            if words and words[0] not in ("for", "done"):
                 yield tuple(words)
             words, redirected = [], False
         elif set(word) <= set("<>"):

@@ -65,6 +65,7 @@ class Reader:
             "COLUMNS": "160",
         }
         self._services: list[tuple[str, Child]] = []
+        self._listening: set[str] = set()
         self._python: subprocess.Popen[str] | None = None
         self._said: str | None = None  # what the last Python block printed
 
@@ -132,10 +133,16 @@ class Reader:
         return text
 
     def newest(self, kind: str, index: int) -> str:
-        """The id of the newest run, or the one before it, and so on."""
-        status, output = self.shell(f"athanor {kind} list --json")
-        assert status == 0, output
-        return json.loads(output)[kind][index]["id"]
+        """The id of the newest run, or the one before it, and so on; a page that made none gets one of `hello`."""
+        self.ensure_served()
+        while True:
+            status, output = self.shell(f"athanor {kind} list --json")
+            assert status == 0, output
+            found = json.loads(output)[kind]
+            if len(found) > index:
+                return found[index]["id"]
+            status, output = self.shell("athanor run hello")
+            assert status == 0, output
 
     def shell(self, text: str, *, endless: bool = False) -> tuple[int, str]:
         """Have bash execute it; where it stands then and its environment are kept, as in a terminal."""
@@ -174,10 +181,12 @@ class Reader:
 
     def serve(self, name: str, text: str) -> None:
         """Start what serves; a system of before, which would be in its way, is ended as by Ctrl-C."""
-        if name == "athanor up" or (
-            name == "athanor-orchestrator" and any(n == "athanor up" for n, _ in self._services)
-        ):
-            self.stop_services()
+        address = re.search(r"--listen (\S+)", text)
+        listen = address[1] if address else self.env["ATHANOR_LISTEN"]
+        if name != "athanor-runner":
+            if listen in self._listening or "athanor up" in (name, *(served for served, _ in self._services)):
+                self.stop_services()
+            self._listening.add(listen)
         child = Child(
             f"{name.replace(' ', '-')}-{len(self._services)}",
             ["bash", "-c", f"cd {shlex.quote(str(self.place))} && exec {with_env(text)}"],
@@ -189,6 +198,7 @@ class Reader:
 
     def stop_services(self) -> None:
         """Those that were started last first."""
+        self._listening.clear()
         while self._services:
             _, child = self._services.pop()
             child.send(signal.SIGTERM)
