@@ -8,9 +8,11 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from functools import cache
 
 import pytest
+import yaml
 from athanor.v1 import experiment_service_pb2, instance_service_pb2, run_service_pb2, runner_service_pb2
 from google.protobuf import descriptor_pool, json_format, message_factory
 
@@ -58,6 +60,19 @@ def test_every_snippet_does_something() -> None:
         and not any("def test_" in other.text for other in blocks() if other.page == block.page)
     ]
     assert idle == []
+
+
+def test_every_document_can_be_read() -> None:
+    for block in blocks():
+        match block.language:
+            case "json":
+                json.loads(block.text)
+            case "toml":
+                tomllib.loads(block.text)
+            case "yaml":
+                yaml.safe_load(block.text)
+            case _:
+                pass
 
 
 @pytest.mark.parametrize("command", list(commands()), ids=str)
