@@ -14,7 +14,7 @@ FOLLOWED = [
 ]
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("page", FOLLOWED, ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_page_can_be_followed(page: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     url = "postgresql://not-needed"
