@@ -4,7 +4,7 @@ Commands are typed into bash, files are saved under their titles, Python goes in
 What is different from what stands on the page:
 
 - 127.0.0.1:7400 and :7401 are free ports, and postgresql://athanor@db.example.org/athanor is a database of the test;
-- RUN, INSTANCE and RUNNER are the newest of their kind, OTHER is the run before the newest;
+- RUN, INSTANCE and RUNNER are the newest of their kind; twice on a line, also the one before, and so on;
 - `grpcurl -plaintext` is spelled as `buf curl`, which makes the same call and comes with the development setup;
 - commands that serve are left running, and ended at the end of the page or when the page starts the system anew;
 - views that never end by themselves get Ctrl-C after some seconds.
@@ -24,6 +24,7 @@ import subprocess
 import sys
 import uuid
 from contextlib import closing
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -122,14 +123,9 @@ class Reader:
         text = text.replace("postgresql://athanor@db.example.org/athanor", shlex.quote(self._database_url))
         if text.startswith("grpcurl"):
             text = as_buf_curl(text)
-        for name, kind, index in (
-            ("RUN", "runs", 0),
-            ("OTHER", "runs", 1),
-            ("INSTANCE", "instances", 0),
-            ("RUNNER", "runners", 0),
-        ):
-            if re.search(rf"\b{name}\b", text):
-                text = re.sub(rf"\b{name}\b", self.newest(kind, index), text)
+        for name, kind in (("RUN", "runs"), ("INSTANCE", "instances"), ("RUNNER", "runners")):
+            older = count()
+            text = re.sub(rf"\b{name}\b", lambda _, kind=kind, older=older: self.newest(kind, next(older)), text)
         return text
 
     def newest(self, kind: str, index: int) -> str:
