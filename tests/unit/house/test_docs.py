@@ -23,7 +23,7 @@ DEFINITIONS = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef
 SERVICES = {"athanor-orchestrator": "athanor_orchestrator", "athanor-runner": "athanor_runner"}
 CONTRACT = (experiment_service_pb2, instance_service_pb2, run_service_pb2, runner_service_pb2)
 # Programs of others, which these pages use as they are.
-EXTERNAL = {"docker", "ssh", "cd", "export", "head"}
+EXTERNAL = {"docker", "ssh", "cd", "cp", "export", "head"}
 
 
 def test_the_pages_have_commands_and_snippets() -> None:
