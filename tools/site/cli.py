@@ -83,7 +83,9 @@ def table(rows: list[tuple[str, str]]) -> str:
     """Return a table of what is typed, and what it means."""
     if not rows:
         return ""
-    return "\n".join(["| what is typed | what it means |", "| --- | --- |", *(f"| {name} | {text} |" for name, text in rows)])
+    return "\n".join(
+        ["| what is typed | what it means |", "| --- | --- |", *(f"| {name} | {text} |" for name, text in rows)]
+    )
 
 
 def one_line(text: str) -> str:
