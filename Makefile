@@ -16,7 +16,7 @@ IMAGE := proto/image.binpb
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test simulate bench check format sync proto proto-image requirements clean
+.PHONY: help setup demo up test simulate bench check format sync proto proto-image requirements docs pictures clean
 
 help: ## Show this help
 	@echo "Athanor. Targets:"
@@ -60,6 +60,14 @@ check: setup ## Check format, lint, types, the contract, generated code and pinn
 	$(BIN)/python tools/derive_sync.py --check
 	$(BIN)/python tools/check_files.py
 
+docs: setup ## Build the site of the documentation into build/site
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "build/site/index.html; with search: $(BIN)/python -m http.server --bind 127.0.0.1 --directory build/site"
+	@echo "build/site/index.html"
+
+pictures: setup ## Take the pictures of the documentation anew, of the tools at work
+	$(BIN)/python -m tools.pictures
+
 format: setup ## Format Python and proto files
 	$(BIN)/ruff check --fix --select I
 	$(BIN)/ruff format
@@ -79,4 +87,4 @@ requirements: setup ## Compile requirements/*.in to the newest versions, with ha
 	  --no-emit-index-url --no-emit-find-links --no-header $$name.in -o $$name.txt || exit 1; done
 
 clean: ## Remove .venv and everything that tools left behind
-	rm -rf .venv .pytest_cache .ruff_cache .hypothesis .athanor
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis .athanor build

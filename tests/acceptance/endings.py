@@ -1,6 +1,6 @@
 """How experiments end: the table. Each row is driven with real processes by test_endings.py and printed in the docs.
 
-python -m tests.acceptance.endings        write the table into docs/how-runs-end.md
+python -m tests.acceptance.endings        write the table into docs/explanation/how-runs-end.md
 """
 
 import json
@@ -16,7 +16,7 @@ from athanor.v1 import run_event_pb2, run_pb2
 from tests.support.system import System
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = ROOT / "docs" / "how-runs-end.md"
+PAGE = ROOT / "docs" / "explanation" / "how-runs-end.md"
 BEGIN, END = "<!-- table: begin -->\n", "<!-- table: end -->\n"
 
 Events = Sequence[run_event_pb2.RunEvent]

@@ -1,9 +1,6 @@
 """The main job as a person does it: by the `athanor` command, against real processes, on both databases."""
 
 import json
-import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +10,6 @@ from athanor.client.events import LogEntry, ProgressUpdated, RunUpdated
 from tests.support.system import System, wait_until
 
 EXPERIMENTS = Path(__file__).parent / "experiments"
-README = Path(__file__).parents[2] / "README.md"
 
 
 @pytest.mark.timeout(120)
@@ -104,21 +100,6 @@ async def test_the_lifecycle_in_python(tmp_path: Path) -> None:
             assert progress == [] or progress[-1].total == 5
             assert [result.value async for result in client.runs.results(run.id)] == [5]
             assert (await client.runs.get(run.id)).progress.current == 5
-
-
-def test_the_python_of_the_readme_runs_as_it_stands(tmp_path: Path) -> None:
-    """Only the address differs."""
-    (snippet,) = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)[1:]
-    with System(tmp_path / "system") as system:
-        system.start_orchestrator()
-        system.start_runner()
-        system.wait_for_experiment("hello")
-
-        assert snippet.count("127.0.0.1:7400") == 1
-        script = tmp_path / "client.py"
-        script.write_text(snippet.replace("127.0.0.1:7400", system.target))
-        done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=30)
-        assert done.stdout.splitlines() == ["Hello, Grace!"] * 3 + ["greetings 3", "COMPLETED"], done.stderr
 
 
 @pytest.mark.timeout(90)

@@ -10,7 +10,7 @@ from athanor_orchestrator.domain import records
 
 from tests.support.api import Api, log, serving
 
-DOCS = Path(__file__).resolve().parents[2] / "docs"
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "reference"
 
 
 async def a_long_run(api: Api, client: AsyncClient, count: int) -> str:

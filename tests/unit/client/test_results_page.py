@@ -1,4 +1,4 @@
-"""What docs/results.md shows works as it says."""
+"""What docs/how-to/results.md shows works as it says."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,7 @@ from pyarrow import parquet
 
 from tests.support.found import result, run
 
-PAGE = (Path(__file__).resolve().parents[3] / "docs" / "results.md").read_text()
+PAGE = (Path(__file__).resolve().parents[3] / "docs" / "how-to" / "results.md").read_text()
 
 
 def blocks(language: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""The table of transitions: exactly what docs/guarantees.md allows, and nothing else."""
+"""The table of transitions: exactly what docs/explanation/guarantees.md allows, and nothing else."""
 
 from itertools import product
 

@@ -1,19 +1,18 @@
-"""Every command, target, option, call and snippet of README and docs exists."""
+"""Every command, target, option, call and snippet of README and docs exists.
 
+That they also do what the pages say is tests/acceptance/test_pages.py.
+"""
+
+import ast
 import json
 import re
-import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+import tomllib
 from functools import cache
-from pathlib import Path
-from typing import Any
 
 import pytest
-import typer
-from athanor.cli.app import app
+import yaml
 from athanor.v1 import (
     experiment_service_pb2,
     instance_service_pb2,
@@ -23,8 +22,10 @@ from athanor.v1 import (
 )
 from google.protobuf import descriptor_pool, json_format, message_factory
 
-ROOT = Path(__file__).resolve().parents[3]
-PAGES = [path for part in ("*.md", "docs/**/*.md", "experiments/**/*.md") for path in sorted(ROOT.glob(part))]
+from tests.support.commandline import check_athanor
+from tests.support.pages import PAGES, ROOT, Block, Command, blocks, commands
+
+DEFINITIONS = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 SERVICES = {"athanor-orchestrator": "athanor_orchestrator", "athanor-runner": "athanor_runner"}
 CONTRACT = (
     experiment_service_pb2,
@@ -34,77 +35,7 @@ CONTRACT = (
     runner_service_pb2,
 )
 # Programs of others, which these pages use as they are.
-EXTERNAL = (
-    "grpcurl",
-    "psql",
-    "pg_dump",
-    "sqlite3",
-    "docker",
-    "cd",
-    "cp",
-    "git",
-    "export",
-)  # fine as they are, or checked below
-
-
-@dataclass(frozen=True)
-class Block:
-    """One fenced block of a page."""
-
-    page: str
-    line: int
-    language: str
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.page}:{self.line}"
-
-
-@dataclass(frozen=True)
-class Command:
-    """One command that a page tells the reader to type."""
-
-    where: str
-    words: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return f"{self.where} {' '.join(self.words[:3])}"
-
-
-def blocks() -> Iterator[Block]:
-    for page in PAGES:
-        text = page.read_text()
-        for match in re.finditer(r"^( *)```(\w*)\n(.*?)^\1```$", text, re.MULTILINE | re.DOTALL):
-            line = text[: match.start()].count("\n") + 1
-            yield Block(str(page.relative_to(ROOT)), line, match[2], match[3])
-
-
-def commands() -> Iterator[Command]:
-    """What stands behind `$ ` in console blocks, continuation lines joined, pipes taken apart."""
-    for block in blocks():
-        if block.language != "console":
-            continue
-        for line in re.sub(r"\\\n\s*", "", block.text).splitlines():
-            if line.lstrip().startswith("$ "):
-                for part in split_shell(line.lstrip()[2:]):
-                    yield Command(str(block), part)
-
-
-def split_shell(line: str) -> Iterator[tuple[str, ...]]:
-    """The simple commands of a line, without assignments before them and redirections behind."""
-    lexer = shlex.shlex(line, posix=True, punctuation_chars="|&;<>")
-    lexer.whitespace_split = True
-    lexer.commenters = "#"
-    words: list[str] = []
-    for word in [*lexer, "|"]:
-        if set(word) <= set("|&;"):
-            while words and re.match(r"[A-Z_]+=", words[0]):
-                words.pop(0)
-            if words:
-                yield tuple(words)
-            words = []
-        else:
-            words.append(word)
+EXTERNAL = {"docker", "ssh", "cd", "cp", "export", "head"}
 
 
 def test_the_pages_have_commands_and_snippets() -> None:
@@ -115,14 +46,51 @@ def test_the_pages_have_commands_and_snippets() -> None:
 
 def test_every_block_says_what_it_is() -> None:
     assert [str(block) for block in blocks() if not block.language] == []
-    known = {"console", "python", "toml", "text", "mermaid", "sql", "json", "ini", "yaml"}
+    known = {"console", "python", "toml", "text", "sql", "json", "yaml"}
     assert {block.language for block in blocks()} <= known
+
+
+def test_what_is_not_run_says_why() -> None:
+    """A reason of some words; a test that is named exists."""
+    for block in blocks():
+        for said in (block.not_run, block.called_by):
+            if said is not None:
+                assert len(said) >= 10, f"{block}: {said}"
+                assert [name for name in re.findall(r"tests/[\w/.]+\.py", said) if not (ROOT / name).exists()] == []
+        if block.called_by is not None:
+            assert ROOT / block.called_by in (ROOT / "tests").rglob("test_*.py"), f"{block}: {block.called_by}"
+
+
+def test_every_snippet_does_something() -> None:
+    """It is a file, does something, has a test on its page, or says which test calls what it defines."""
+    idle = [
+        str(block)
+        for block in blocks()
+        if block.language == "python"
+        and not (block.title or block.not_run or block.called_by)
+        and all(isinstance(part, DEFINITIONS) for part in ast.parse(block.text).body)
+        and not any("def test_" in other.text for other in blocks() if other.page == block.page)
+    ]
+    assert idle == []
+
+
+def test_every_document_can_be_read() -> None:
+    for block in blocks():
+        match block.language:
+            case "json":
+                json.loads(block.text)
+            case "toml":
+                tomllib.loads(block.text)
+            case "yaml":
+                yaml.safe_load(block.text)
+            case _:
+                pass
 
 
 @pytest.mark.parametrize("command", list(commands()), ids=str)
 def test_every_command_exists(command: Command) -> None:
     program, *arguments = command.words
-    program = program.removeprefix(".venv/bin/")
+    program = re.sub(r"^.*\.venv/bin/", "", program)
     match program:
         case "make":
             targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
@@ -142,10 +110,15 @@ def test_every_command_exists(command: Command) -> None:
             method = arguments[-1].partition("://")[2].partition("/")[2]
             check_call(method, arguments[arguments.index("-d") + 1] if "-d" in arguments else "{}")
         case "python" | "python3":
-            assert arguments[0] == "-m"
-            assert (ROOT / arguments[1].replace(".", "/")).with_suffix(".py").exists() or arguments[1] in (
-                "venv",
-                "pytest",
+            assert arguments[0] in ("-m", "-c")
+            assert (
+                arguments[0] == "-c"
+                or (ROOT / arguments[1].replace(".", "/")).with_suffix(".py").exists()
+                or arguments[1]
+                in (
+                    "venv",
+                    "pytest",
+                )
             )
         case "pip":
             assert arguments[0] == "install"
@@ -156,19 +129,6 @@ def test_every_command_exists(command: Command) -> None:
 @pytest.mark.parametrize("block", [block for block in blocks() if block.language == "python"], ids=str)
 def test_every_python_snippet_compiles(block: Block) -> None:
     compile(block.text, str(block), "exec", flags=0x2000)  # top-level await is fine in a snippet
-
-
-def test_the_page_for_authors_runs() -> None:
-    """The experiment that it shows passes the test that it shows."""
-    page = ROOT / "docs" / "writing-experiments.md"
-    snippets = [block.text for block in blocks() if ROOT / block.page == page and block.language == "python"]
-    names: dict[str, Any] = {"__name__": "shown_in_the_docs"}
-    for snippet in snippets:
-        exec(compile(snippet, str(page), "exec"), names)
-    tests = [name for name in names if name.startswith("test_")]
-    assert tests
-    for name in tests:
-        names[name]()
 
 
 def test_the_ten_lines_of_the_readme_are_the_experiment_hello() -> None:
@@ -196,29 +156,6 @@ def test_every_link_leads_somewhere() -> None:
             if "://" not in target and not (page.parent / target).exists():
                 broken.append(f"{page.relative_to(ROOT)}: {target}")
     assert broken == []
-
-
-def check_athanor(arguments: list[str]) -> None:
-    """Follow the words down the command tree; what is left are options that the command has and plain arguments."""
-    command: Any = typer.main.get_command(app)
-    words = iter(arguments)
-    for word in words:
-        if word.startswith("-"):
-            take_option(command, word, words)
-        elif hasattr(command, "commands"):
-            assert word in command.commands, f"there is no command {word}"
-            command = command.commands[word]
-    assert not hasattr(command, "commands") or {"--help", "--version", "--install-completion"} & set(arguments)
-
-
-def take_option(command: Any, word: str, words: Iterator[str]) -> None:
-    name, _, value = word.partition("=")
-    if name == "--help":
-        return
-    options = {option: parameter for parameter in command.params for option in parameter.opts}
-    assert name in options, f"{command.name} has no option {name}"
-    if not value and not options[name].is_flag:
-        next(words)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""The states of a run and who may cause which transition: the table of docs/guarantees.md as data.
+"""The states of a run and who may cause which transition: the table of docs/explanation/guarantees.md as data.
 
 Storage applies a transition as a compare-and-set; this table says whether it may be tried at all.
 """

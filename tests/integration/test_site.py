@@ -1,0 +1,49 @@
+"""The site of the documentation builds without a warning, and nothing on it is fetched from elsewhere."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.pages import ROOT
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)],
+        cwd=ROOT,
+        env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (0, "")
+    return folder
+
+
+def test_every_page_is_on_the_site(site: Path) -> None:
+    expected = {path.relative_to(ROOT / "docs").with_suffix(".html") for path in (ROOT / "docs").rglob("*.md")}
+    expected -= {Path("adr/0000-template.html")}
+    assert expected <= {path.relative_to(site) for path in site.rglob("*.html")}
+
+
+def test_nothing_is_fetched_from_elsewhere(site: Path) -> None:
+    """Scripts, style sheets and pictures are the site's own; only links for people lead out."""
+    loaded = re.compile(
+        r"""<(?:script|img|iframe|source)\b[^>]*\bsrc=["']?(?:https?:)?//|<link\b[^>]*\bhref=["']?https?://"""
+    )
+    loading = [str(page.relative_to(site)) for page in site.rglob("*.html") if loaded.search(page.read_text())]
+    assert loading == []
+    fetched = re.compile(r"@import|url\(\s*[\"']?https?://")
+    assert [str(sheet) for sheet in site.rglob("*.css") if fetched.search(sheet.read_text())] == []
+
+
+def test_the_search_knows_calls_commands_and_classes(site: Path) -> None:
+    titles = {entry["title"] for entry in json.loads((site / "search" / "search_index.json").read_text())["docs"]}
+    assert {"RunService", "athanor runs verify", "RunContext"} <= titles
