@@ -5,9 +5,21 @@ from typing import Any
 
 import pytest
 from athanor.client import Client
-from athanor.v1 import experiment_service_pb2, instance_service_pb2, run_service_pb2, runner_service_pb2
+from athanor.v1 import (
+    experiment_service_pb2,
+    instance_service_pb2,
+    orchestrator_service_pb2,
+    run_service_pb2,
+    runner_service_pb2,
+)
 
-SERVICES = (experiment_service_pb2, instance_service_pb2, run_service_pb2, runner_service_pb2)
+SERVICES = (
+    experiment_service_pb2,
+    instance_service_pb2,
+    orchestrator_service_pb2,
+    run_service_pb2,
+    runner_service_pb2,
+)
 
 # What is asked for, and whether it is made again.
 CALLS: list[tuple[str, bool, Callable[[Client], object]]] = [
@@ -35,6 +47,7 @@ CALLS: list[tuple[str, bool, Callable[[Client], object]]] = [
     ("DrainRunner", True, lambda client: client.runners.drain("x", timeout=7.5)),
     ("UndrainRunner", True, lambda client: client.runners.undrain("x", timeout=7.5)),
     ("ForgetRunner", False, lambda client: client.runners.forget("x", timeout=7.5)),
+    ("GetOrchestrator", True, lambda client: client.orchestrator(timeout=7.5)),
 ]
 
 
@@ -54,12 +67,12 @@ class Recorder:
 @pytest.fixture
 def client() -> Iterator[Client]:
     with Client("h:1") as client:
-        for part in (client.experiments, client.instances, client.runs, client.runners):
+        for part in (client, client.experiments, client.instances, client.runs, client.runners):
             part._caller = Recorder()  # type: ignore[assignment]
         yield client
 
 
-@pytest.mark.parametrize(("name", "repeatable", "make"), CALLS, ids=lambda value: str(value) if value else "")
+@pytest.mark.parametrize(("name", "repeatable", "make"), CALLS)
 def test_a_call_is_made_again_only_where_that_does_no_harm(client, name, repeatable, make):
     with pytest.raises(Called) as made:
         make(client)

@@ -12,7 +12,7 @@ README = Path(__file__).resolve().parents[3] / "experiments" / "README.md"
 
 
 def test_the_configuration_for_a_server_is_one() -> None:
-    (block,) = re.findall(r"```json\n(.*?)```", README.read_text(), re.DOTALL)
+    (block,) = re.findall(r"```json[^\n]*\n(.*?)```", README.read_text(), re.DOTALL)
     config = Config.model_validate_json(block)
     assert config.provider == "openai_compatible"
     assert config.pairs[1].model_a == config.pairs[1].model_b, "the control that the page speaks of"
