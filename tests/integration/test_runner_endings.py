@@ -134,6 +134,7 @@ async def test_cancelled_with_the_assignment_nothing_is_started(runner: Runner, 
     assert processes_of(lease.lease_id) == []
 
 
+@pytest.mark.timeout(180)  # twenty seconds of work for both processors, where nobody else uses them
 @pytest.mark.parametrize("experiment", ["floods", "floods_and_exits"])
 @pytest.mark.parametrize(
     "runner",
@@ -157,7 +158,7 @@ async def test_fifty_megabytes_through_c_against_a_small_spool(
             await asyncio.sleep(0.05)
 
     watching = asyncio.create_task(watch(), name="watching the spool")
-    await orchestrator.end_of(lease, 50)
+    await orchestrator.end_of(lease, 150)
     await watching
     printed = [line for line in lease.lines if line.endswith("x" * 91)]
     assert printed == [f"{number:07d} " + "x" * 91 for number in range(lines)]
