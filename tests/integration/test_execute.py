@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from athanor.experiment.assignment import Checkpoint, Code
+from athanor.experiment.configuration import schema_digest
 from athanor.experiment.intent import Ended, boot_id
 from athanor.experiment.spool import scan
 from athanor.v1 import run_event_pb2
@@ -330,6 +331,39 @@ def test_the_code_is_that_which_is_executed(begin: Begin, tmp_path: Path) -> Non
         "commit",
         True,
     )
+
+
+MODEL = """
+from athanor.experiment import RunContext, experiment
+from pydantic import BaseModel
+class Config(BaseModel):
+    size: int = {size}
+@experiment
+def settled(ctx: RunContext[Config]): ctx.info(str(ctx.config.size))
+"""
+
+
+@pytest.mark.parametrize("newer", [True, False])
+def test_newer_code_is_not_executed_with_settings_made_for_the_older(begin: Begin, tmp_path: Path, newer: bool) -> None:
+    module = tmp_path / "settled.py"
+    module.write_text(MODEL.format(size=60))
+    digest = schema_digest(_described(module))
+    module.write_text(MODEL.format(size=11 if newer else 60) + "# another line\n")
+
+    attempt = begin("settled", module, configuration_json='{"size": 60}', code=Code("older"), schema_digest=digest)
+
+    assert attempt.run() == int(newer)
+    assert attempt.intent is not None
+    if newer:
+        assert (attempt.intent.ended, attempt.events()) == (Ended.CONFIGURATION, [])
+        assert "run it again" in attempt.intent.message
+
+
+def _described(module: Path) -> str:
+    """The schema of the one experiment of a file, as the runner gets to know it."""
+    describe = [sys.executable, "-P", "-m", "athanor.experiment.describe", "--path", str(module.parent)]
+    document = json.loads(subprocess.run(describe, check=True, stdout=subprocess.PIPE).stdout)
+    return next(one["configuration_schema_json"] for one in document["experiments"] if one["name"] == module.stem)
 
 
 def test_it_dies_with_its_runner(begin: Begin, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from athanor.v1 import run_pb2
 
 from tests.support.runner import Orchestrator
 from tests.support.runner_stage import Start
@@ -24,6 +25,29 @@ async def test_new_code_is_told_and_executed(orchestrator: Orchestrator, start: 
     assert lease.lines[-1] == "second version"
     code.unlink()
     await orchestrator.until(lambda: "fresh" not in orchestrator.experiments)
+
+
+async def test_settings_that_were_saved_a_moment_ago_are_not_mixed_with_those_of_before(
+    orchestrator: Orchestrator, start: Start, tmp_path: Path
+) -> None:
+    """Between saving and describing, a run is of the new code, and its configuration of the old settings."""
+    code = tmp_path / "experiments" / "fresh.py"
+    text = (
+        "from athanor.experiment import RunContext, experiment\nfrom pydantic import BaseModel\n"
+        "class Config(BaseModel):\n    size: int = {size}\n"
+        "@experiment\ndef fresh(ctx: RunContext[Config]) -> None:\n    ctx.info(str(ctx.config.size))\n"
+    )
+    code.write_text(text.format(size=60))
+    await start(ATHANOR_RUNNER_WATCH="5")
+    lease = await orchestrator.run("fresh", configuration='{"size": 60}')
+    assert lease.lines[-1] == "60"
+    count = len(orchestrator.definitions)
+    code.write_text(text.format(size=11))
+    lease = await orchestrator.run("fresh", configuration='{"size": 60}')
+    assert lease.ended is not None
+    assert lease.ended.failure.kind == run_pb2.Failure.KIND_CONFIGURATION
+    assert "run it again" in lease.ended.failure.message
+    assert len(orchestrator.definitions) == count
 
 
 @pytest.mark.parametrize(

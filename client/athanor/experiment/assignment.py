@@ -66,6 +66,7 @@ class Assignment:
     search_path: tuple[str, ...] = ()  # folders that come first in sys.path
     runner_id: str = ""
     code: Code = field(default_factory=Code)
+    schema_digest: str = ""  # of the schema that the configuration was checked against; empty: it is not known
     timeout_s: float | None = None  # None: no limit
     max_attempts: int = 1
     checkpoint: Checkpoint | None = None

@@ -1,5 +1,6 @@
 """Between the configuration as JSON and the pydantic model that an experiment declares."""
 
+import hashlib
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -31,6 +32,16 @@ class Configuration(NamedTuple):
 def schema(model: "type[BaseModel] | None") -> dict[str, Any]:
     """The JSON Schema that configurations are checked against before they get here."""
     return ANY_OBJECT_SCHEMA if model is None else model.model_json_schema(mode="validation")
+
+
+def schema_digest(text: str) -> str:
+    """Return the SHA-256, in hex, of a schema's text as it was described."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def schema_text(model: "type[BaseModel] | None") -> str:
+    """Return the schema as the text that is described, and told by its digest."""
+    return jsontext.encode(schema(model), "configuration schema").decode()
 
 
 def defaults(model: "type[BaseModel] | None") -> dict[str, Any]:

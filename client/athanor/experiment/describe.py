@@ -83,7 +83,7 @@ class _Describer:
         """Answer the entry of one; None, and an error in its place, when its model cannot be described."""
         definition = found.definition
         try:
-            schema = jsontext.encode(configuration.schema(definition.config_type), "configuration schema")
+            schema = configuration.schema_text(definition.config_type)
             defaults = jsontext.encode(configuration.defaults(definition.config_type), "default configuration")
         except Exception as error:  # noqa: BLE001 - the author's model may do anything
             self._found.errors.append((found.module, loading.own_traceback(error)))
@@ -92,7 +92,7 @@ class _Describer:
             "name": definition.name,
             "title": definition.title,
             "description": definition.description,
-            "configuration_schema_json": schema.decode(),
+            "configuration_schema_json": schema,
             "default_configuration_json": defaults.decode(),
             "module": found.module,
             "search_path": list(found.search_path),

@@ -113,13 +113,35 @@ def _prepare(assignment: Assignment) -> _Prepared | Ending:
     loading.prepare_search_path(assignment.search_path)
     try:
         definition = loading.load(assignment.module, assignment.experiment)
+        code = _code_as_loaded(assignment.code, definition)
+        if code.digest != assignment.code.digest:
+            _refuse_other_settings(assignment, definition)
         fitted = configuration.read(definition.config_type, assignment.configuration_json)
     except loading.LoadError as error:
         out_of_memory = isinstance(error.__cause__, MemoryError)
         return Ending(Ended.LAUNCH, fit_message(str(error)), fit_detail(error.detail), out_of_memory)
     except ConfigurationError as error:
         return Ending(Ended.CONFIGURATION, fit_message(str(error)), fit_detail(error.detail))
-    return _Prepared(definition, _code_as_loaded(assignment.code, definition), fitted)
+    return _Prepared(definition, code, fitted)
+
+
+def _refuse_other_settings(assignment: Assignment, definition: Definition) -> None:
+    """Raise ConfigurationError when newer code takes other settings than those that the configuration was made for.
+
+    It was saved a moment ago, and is not described yet. The configuration has the defaults of before, and what the new
+    code does not know would be passed over: the run would be of settings that nobody has chosen.
+    """
+    if not assignment.schema_digest:
+        return
+    try:
+        now = configuration.schema_digest(configuration.schema_text(definition.config_type))
+    except Exception as error:  # the author's model may do anything
+        raise ConfigurationError(f"the configuration cannot be described: {error}") from error
+    if now != assignment.schema_digest:
+        raise ConfigurationError(
+            "the experiment was saved a moment ago and takes other settings now than those that this configuration "
+            "was made with; run it again"
+        )
 
 
 def _code_as_loaded(described: Code, definition: Definition) -> Code:

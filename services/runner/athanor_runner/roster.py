@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from athanor.experiment.assignment import Assignment, Checkpoint
+from athanor.experiment.configuration import schema_digest
 from athanor.runner.v1 import dispatch_service_pb2 as pb
 from athanor.v1.run_policy_pb2 import RunPolicy
 
@@ -309,6 +310,7 @@ class Roster:
             search_path=definition.search_path,
             runner_id=self._runner_id,
             code=definition.code,
+            schema_digest=schema_digest(definition.configuration_schema_json),
             timeout_s=_seconds(policy, "timeout", None),
             max_attempts=max(1, policy.max_attempts),
             checkpoint=checkpoint,

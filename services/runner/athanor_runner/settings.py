@@ -43,7 +43,7 @@ class Timings:
     welcome: float = 20.0  # how long Connect waits for Welcome
     reconnect_first: float = 0.1  # pause before the second try; doubles from there
     reconnect_most: float = 5.0  # longest pause between two tries
-    watch: float = 1.5  # how often the files behind the experiments are looked at
+    watch: float = 0.5  # how often the files behind the experiments are looked at
     describe: float = 300.0  # longest that a description of the experiments may take
     ship: float = 10.0  # after its runs have ended a stopping runner ships for at most this long
     prune: float = 0.25  # acknowledged segments are looked for this often

@@ -21,6 +21,7 @@ ASSIGNMENT = Assignment(
     search_path=("/a", "/b"),
     runner_id="runner",
     code=Code("digest", "package.module:digits", "package==1", "commit", True),
+    schema_digest="of the schema",
     timeout_s=1.5,
     max_attempts=3,
     checkpoint=Checkpoint(5, '{"step": 3}'),
@@ -37,7 +38,16 @@ def test_an_assignment_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 def test_what_may_be_left_out_of_an_assignment_has_defaults() -> None:
     document = json.loads(ASSIGNMENT.to_json())
-    for name in ("search_path", "code", "timeout_s", "checkpoint", "segment_bytes", "spool_limit_bytes", "runner_id"):
+    for name in (
+        "search_path",
+        "code",
+        "timeout_s",
+        "checkpoint",
+        "segment_bytes",
+        "spool_limit_bytes",
+        "runner_id",
+        "schema_digest",
+    ):
         del document[name]
 
     read = Assignment.from_json(json.dumps(document))
