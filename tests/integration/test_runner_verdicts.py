@@ -65,6 +65,26 @@ async def test_kept_is_neither_shipped_nor_named_nor_numbered(orchestrator: Orch
     await orchestrator.end_of(lease)
 
 
+async def test_kept_while_it_runs_and_fenced_once_its_run_has_gone_on_without_it(
+    orchestrator: Orchestrator, start: Start
+) -> None:
+    runner = await start()
+    lease = await logging_run(orchestrator, 100_000, 0.001)
+    orchestrator.verdicts[lease.lease_id] = pb.Verdict(lease_id=lease.lease_id, keep=pb.Keep())
+    orchestrator.break_session()
+    await orchestrator.connected(2)
+    beats = len(orchestrator.heartbeats)
+    await orchestrator.until(lambda: len(orchestrator.heartbeats) > beats + 1)
+    assert processes_of(lease.lease_id) != []
+
+    lease.fenced = "attempt 1 of the run is another one"
+    quarantine = runner.state / "quarantine" / lease.lease_id
+    await orchestrator.until(lambda: quarantine.exists())
+    assert processes_of(lease.lease_id) == []
+    assert "attempt 1 of the run is another one" in (quarantine / "NOTE.txt").read_text()
+    await orchestrator.until(lambda: lease.gone)
+
+
 async def test_released_by_the_verdict_the_folder_goes(orchestrator: Orchestrator, start: Start) -> None:
     runner = await start()
     lease = await logging_run(orchestrator, 100_000, 0.001)

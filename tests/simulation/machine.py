@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import json
 import os
 import signal
 from collections.abc import Callable, Sequence
@@ -136,6 +137,12 @@ class RunnerMachine(Machine):
             if ledger is not None and ledger.run_id == run_id and ledger.attempt < before_attempt:
                 return str(child.process)
         return ""
+
+    def held_runs(self) -> list[str]:
+        """The run of each attempt that its runner has a folder of; empty where the folder does not say it."""
+        attempts = self.root / "attempts"
+        told = [folder / "assignment.json" for folder in attempts.iterdir()] if attempts.exists() else []
+        return [json.loads(path.read_text())["run_id"] if path.exists() else "" for path in told]
 
     @property
     def known(self) -> bool:

@@ -19,6 +19,7 @@ from athanor_orchestrator.engine import (
     dispatcher,
     ending,
     heartbeats,
+    hello,
     intake,
     observation,
     subscription,
@@ -294,7 +295,22 @@ MUTANTS = (
     Mutant(
         "fallen_back_database_unnoticed",
         "a session whose commit is gone begins anew",
-        [Edit(heartbeats.beat, "        raise DatabaseFellBack\n", "        pass\n")],
+        [Edit(heartbeats.beat, "before.last_seen_us < seen_us:\n", "False:\n")],
+    ),
+    Mutant(
+        "gone_grant_unnoticed",
+        "a session that holds a lease whose grant is gone begins anew",
+        [Edit(heartbeats.beat, "    if not named.keys() >= set(heartbeat.lease_ids):\n", "    if False:\n")],
+    ),
+    Mutant(
+        "kept_attempt_never_judged_again",
+        "what is kept is fenced once its run has gone on without it",
+        [Edit(heartbeats.beat, "    fences += _overtaken(tx, runner_id, kept, locked)\n", "")],
+    ),
+    Mutant(
+        "kept_attempt_of_an_ended_run",
+        "what is kept is fenced once its run has ended",
+        [Edit(hello.judge, "        if run.state in TERMINAL:\n", "        if False:\n")],
     ),
     # Rules beyond those of the protocol between runner and orchestrator.
     Mutant(

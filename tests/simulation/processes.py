@@ -57,6 +57,11 @@ class Processes:
         """Those that live."""
         return [child for child in self.children if child.status is None]
 
+    def living_runs(self) -> list[str]:
+        """The run of each process that lives; empty for one that has not read of which it is."""
+        ledgers = [self._ledgers.by_lease.get(child.lease_id) for child in self.all_living()]
+        return [ledger.run_id if ledger is not None else "" for ledger in ledgers]
+
     async def prepare(self, command: Command) -> None:
         """Nothing has to be made ready."""
 

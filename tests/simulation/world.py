@@ -94,6 +94,7 @@ class World:
         await self._shows_what_is()
         await self._verify_all()
         self._check_end()
+        await self._let_go()
 
     async def _weather(self) -> None:
         """Let things go wrong for a while."""
@@ -143,7 +144,9 @@ class World:
         return there >= set(self.runs)
 
     def _quiet(self) -> bool:
-        return not any(machine.processes.all_living() for machine in self.machines)
+        """Is nothing executed any more? What the database has never heard of is the operator's."""
+        there = {"", *self._there()}
+        return not any(run_id in there for machine in self.machines for run_id in machine.processes.living_runs())
 
     async def _still_works(self) -> None:
         """A run that is started now completes: no slot has leaked, and nothing stands in its way."""
@@ -226,6 +229,18 @@ class World:
                 require(
                     watcher.sequences == list(range(1, last + 1)), f"a watcher of {watcher.run_id} missed something"
                 )
+        self._check()
+
+    async def _let_go(self) -> None:
+        """No runner holds on to an attempt of a run that has ended; one may still be cut off, or stand still."""
+        until = asyncio.get_running_loop().time() + 150.0
+        ended = {"", *self._there()}
+        for machine in self.machines:
+            while held := sorted(ended.intersection(machine.held_runs())):
+                require(
+                    asyncio.get_running_loop().time() < until, f"{machine.name} still holds attempts of runs {held}"
+                )
+                await asyncio.sleep(1.0)
         self._check()
 
     # Its clients.

@@ -298,12 +298,13 @@ class Orchestrator(dispatch.DispatchServiceServicer):
             if lease_id in self.leases:
                 self.leases[lease_id].gone = True
         named = [self.leases[lease_id] for lease_id in heartbeat.lease_ids if lease_id in self.leases]
+        kept = [self.leases[lease_id] for lease_id, said in self.verdicts.items() if said.HasField("keep")]
         outbox.put_nowait(
             pb.ConnectResponse(
                 heartbeat_reply=pb.HeartbeatReply(
                     nonce=heartbeat.nonce,
                     cancels=[pb.Cancel(lease_id=x.lease_id, reason=x.cancel) for x in named if x.cancel is not None],
-                    fences=[pb.Fence(lease_id=x.lease_id, reason=x.fenced) for x in named if x.fenced],
+                    fences=[pb.Fence(lease_id=x.lease_id, reason=x.fenced) for x in (*named, *kept) if x.fenced],
                 )
             )
         )

@@ -3,13 +3,13 @@
 import asyncio
 from dataclasses import replace
 
-from athanor_orchestrator.domain.errors import StorageUnavailable
-from athanor_orchestrator.domain.records import DiscoveryError, Experiment
-from athanor_orchestrator.engine.messages import Heartbeat, HeartbeatReply, Removal
+from athanor_orchestrator.domain.errors import DatabaseFellBack, StorageUnavailable
+from athanor_orchestrator.domain.records import DiscoveryError, Experiment, RunState
+from athanor_orchestrator.engine.messages import Fence, Heartbeat, HeartbeatReply, Removal
 from athanor_orchestrator.storage import experiments, runners
 
 from tests.support.orchestrated import EXPERIMENT, answered
-from tests.support.runner_script import OTHER_RUNNER, RUNNER, hello, unknown_id
+from tests.support.runner_script import OTHER_RUNNER, RUNNER, held, hello, unknown_id
 from tests.support.virtual_time import virtual_time
 
 
@@ -22,7 +22,7 @@ async def test_a_heartbeat_renews_the_leases_that_it_names(orchestrate):
         session = await at.connect(hello(), EXPERIMENT)
         named, other = await at.assigned(session), await at.assigned(session)
         await asyncio.sleep(5)
-        reply = await at.beat(session, named.lease_id, unknown_id())
+        reply = await at.beat(session, named.lease_id)
         assert reply == HeartbeatReply(1, (), ())
         granted = at.lease(other.lease_id)
         assert at.lease(named.lease_id).renew_time_us == granted.renew_time_us + 5_000_000
@@ -48,6 +48,51 @@ async def test_the_answer_fences_what_is_over_but_not_what_ended_by_its_own_stor
         session = await at.connect(hello(RUNNER, 2))  # names none of them
         reply = await at.beat(session, lost.lease_id, done.lease_id)
         assert [fence.lease_id for fence in reply.fences] == [lost.lease_id]
+
+
+@virtual_time
+async def test_a_heartbeat_that_names_a_lease_whose_grant_is_gone_has_the_runner_introduce_itself_again(orchestrate):
+    # The copy in the database's place was made after the session's last heartbeat, and before the grant.
+    at = orchestrate()
+    async with at.running():
+        at.new_run()
+        session = await at.connect(hello(), EXPERIMENT)
+        assignment = await at.assigned(session)
+        await asyncio.sleep(5)
+        before = at.lease(assignment.lease_id)
+        await at.side.control.take(session, Heartbeat(1, (assignment.lease_id, unknown_id()), (), False))
+        assert isinstance(session.error, DatabaseFellBack)
+        assert at.lease(assignment.lease_id) == before
+
+
+@virtual_time
+async def test_a_kept_attempt_is_fenced_once_its_run_has_gone_on_without_it(orchestrate):
+    at = orchestrate()
+    async with at.running():
+        run_id, lease_id = at.new_run(), unknown_id()
+        session = await at.connect(hello(RUNNER, 1, held(run_id, lease_id, attempt=1, first=2, last=4)))
+        assert (await at.beat(session)).fences == ()  # the run waits: nothing has come in its place
+        other = await at.connect(hello(OTHER_RUNNER), EXPERIMENT)
+        assert (await at.assigned(other)).attempt == 1
+        fence = Fence(lease_id, "the lease is not known any more, and attempt 1 of the run is")
+        assert (await at.beat(session)).fences == (fence,)
+        assert (await at.beat(session)).fences == (fence,)  # the answer may have been lost
+        assert (await at.beat(session, gone=(lease_id,))).fences == ()
+        assert (await at.beat(session)).fences == ()
+
+
+@virtual_time
+async def test_a_kept_attempt_is_fenced_once_its_run_has_ended_without_it(orchestrate):
+    at = orchestrate()
+    async with at.running():
+        run_id, lease_id, never_heard_of = at.new_run(), unknown_id(), unknown_id()
+        session = await at.connect(
+            hello(RUNNER, 1, held(run_id, lease_id, attempt=1), held(unknown_id(), never_heard_of, attempt=1))
+        )
+        at.cancel(run_id)
+        assert at.run(run_id).state is RunState.CANCELLED
+        fence = Fence(lease_id, "the lease is not known any more, and the run has ended")
+        assert (await at.beat(session)).fences == (fence,)  # the other stays, for the operator
 
 
 @virtual_time

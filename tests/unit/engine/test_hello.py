@@ -191,6 +191,16 @@ async def test_an_attempt_newer_than_any_that_is_known_is_kept(orchestrate):
 
 
 @virtual_time
+async def test_an_attempt_newer_than_any_that_is_known_is_fenced_when_the_run_has_ended(orchestrate):
+    at = orchestrate()
+    async with at.running():
+        run_id, lease_id = at.new_run(), unknown_id()
+        at.cancel(run_id)
+        _, verdicts = await greet(at, held(run_id, lease_id, attempt=1, first=2, last=4))
+        assert verdicts == (Fence(lease_id, "the lease is not known any more, and the run has ended"),)
+
+
+@virtual_time
 async def test_an_unknown_lease_of_an_attempt_that_is_known_is_fenced(orchestrate):
     at = orchestrate()
     async with at.running():

@@ -483,7 +483,8 @@ class Verdict(_message.Message):
     @_builtins.property
     def keep(self) -> Global___Keep:
         """This database knows neither the run nor any attempt as new, as after it was restored from an older copy: keep the
-        spool, ship nothing of it, leave the rest to the operator.
+        spool, ship nothing of it, leave the rest to the operator. When it knows the run, and that goes on or ends without the
+        attempt, the answer to a heartbeat fences it.
         """
 
     def __init__(
@@ -761,7 +762,9 @@ class HeartbeatReply(_message.Message):
 
     @_builtins.property
     def fences(self) -> _containers.RepeatedCompositeFieldContainer[Global___Fence]:
-        """Leases in the heartbeat that are over, and not by a stored end."""
+        """Leases in the heartbeat that are over, and not by a stored end; and those that Welcome said to keep, once their run has
+        gone on or ended without them, until a heartbeat names them as gone.
+        """
 
     def __init__(
         self,

@@ -50,10 +50,13 @@ class Control:
             session.end(error)
 
     async def _heartbeat(self, session: Session, heartbeat: Heartbeat) -> None:
+        for lease_id in heartbeat.gone_lease_ids:
+            session.kept.pop(lease_id, None)  # until then its fence is repeated
+        kept = tuple(session.kept.values())
         try:
             # Not given up for taking long: with a slow database it still renews, later.
             result = await self._database.write(
-                lambda tx: beat(tx, session.runner_id, session.id, session.number, heartbeat, session.seen_us),
+                lambda tx: beat(tx, session.runner_id, session.id, session.number, heartbeat, session.seen_us, kept),
                 within=None,
             )
         except StorageUnavailable as error:

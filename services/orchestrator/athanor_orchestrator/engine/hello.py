@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from athanor_orchestrator.domain import append_rule
 from athanor_orchestrator.domain.ids import is_id
 from athanor_orchestrator.domain.records import Failure, FailureKind, Lease, LeaseEnd, Run, Runner
-from athanor_orchestrator.domain.run_state import Actor
+from athanor_orchestrator.domain.run_state import TERMINAL, Actor
 from athanor_orchestrator.engine import ending
 from athanor_orchestrator.engine.messages import Fence, HeldAttempt, Hello, Keep, Release, Resume, Verdict
 from athanor_orchestrator.storage import events, leases, runners, runs
@@ -139,6 +139,8 @@ def judge(held: HeldAttempt, runner_id: str, known: Mapping[str, Lease], run: Ru
     current = known.get(run.lease_id) if run.lease_id is not None else None
     newest = max(run.attempt_count, 0 if current is None else current.attempt)
     if held.attempt > newest:
+        if run.state in TERMINAL:
+            return Fence(held.lease_id, "the lease is not known any more, and the run has ended")
         return Keep(held.lease_id)
     return Fence(held.lease_id, f"the lease is not known any more, and attempt {newest} of the run is")
 

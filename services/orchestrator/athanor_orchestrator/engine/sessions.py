@@ -10,7 +10,17 @@ from collections.abc import Callable
 from athanor_orchestrator.domain.errors import AthanorError, SessionSuperseded
 from athanor_orchestrator.domain.ids import new_id
 from athanor_orchestrator.engine import hello as hellos
-from athanor_orchestrator.engine.messages import Assignment, Cancel, Drain, HeartbeatReply, Hello, ToRunner, Welcome
+from athanor_orchestrator.engine.messages import (
+    Assignment,
+    Cancel,
+    Drain,
+    HeartbeatReply,
+    HeldAttempt,
+    Hello,
+    Keep,
+    ToRunner,
+    Welcome,
+)
 from athanor_orchestrator.engine.outbox import Outbox
 from athanor_orchestrator.engine.timings import Timings
 from athanor_orchestrator.storage.database import Database
@@ -52,6 +62,7 @@ class Session:
         self.leases: dict[str, str] = {}
 
         self.cancelled: set[str] = set()  # leases that it was told to stop
+        self.kept: dict[str, HeldAttempt] = {}  # by lease, what it was told to keep; judged anew by each heartbeat
         self.ended = False
         self.error: AthanorError | None = None  # why this side ended it
         self._on_end: list[Callable[[AthanorError | None], None]] = []
@@ -101,6 +112,10 @@ class Sessions:
 
         session.leases.update(registered.leases)
         session.seen_us = registered.seen_us
+        keep = {verdict.lease_id for verdict in registered.verdicts if isinstance(verdict, Keep)}
+        session.kept.update(
+            (held.lease_id, held) for held in hello.held_attempts if held.lease_id in keep and not held.unreadable
+        )
         session.outbox.put(
             Welcome(
                 protocol=protocol,
