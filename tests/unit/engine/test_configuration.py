@@ -232,13 +232,17 @@ def test_a_misspelt_name_is_told_with_the_one_that_may_have_been_meant(text: str
 
 def test_similar_names_are_looked_for_a_few_times_only() -> None:
     # Comparing every name of a hostile document with every field would take minutes.
-    schema = {"type": "object", "properties": {f"field_{n}": {} for n in range(10_000)}, "additionalProperties": False}
+    schema: dict[str, object] = {
+        "type": "object",
+        "properties": {f"field_{n}": {} for n in range(10_000)},
+        "additionalProperties": False,
+    }
     told = violations(json.dumps({f"feild_{n}": 1 for n in range(2000)}), with_schema(schema))
     assert sum("did you mean" in text for text in told.values()) == 20
 
 
 def test_a_name_that_no_pattern_allows_is_told() -> None:
-    schema = {"patternProperties": {"^x_": {}}, "additionalProperties": False}
+    schema: dict[str, object] = {"patternProperties": {"^x_": {}}, "additionalProperties": False}
     told = violations('{"inner": {"y": 1}}', with_schema({"properties": {"inner": schema}}))
     assert told == {"/inner": "'y' does not match any of the regexes: '^x_'"}
 
