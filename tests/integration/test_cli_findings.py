@@ -173,6 +173,18 @@ def test_what_cannot_be_compared(system: System, compared: tuple[str, str, list[
         assert said in done.stderr
 
 
+def test_a_misspelt_setting_starts_nothing(system: System, tmp_path: Path) -> None:
+    file = tmp_path / "t.yaml"
+    file.write_text("stpes: 4\n")
+    before = system.cli_json("instances", "list")
+    for option in (["--config", str(file)], ["--set", "stpes=4"]):
+        for command in (["run", "fits"], ["instances", "create", "fits"]):
+            done = system.cli(*command, *option, check=False)
+            assert done.returncode == 2
+            assert "/stpes: is not a field of this configuration; did you mean 'steps'?" in done.stderr
+    assert system.cli_json("instances", "list") == before
+
+
 def test_instances_are_compared_by_path(system: System, compared: tuple[str, str, list[str]]) -> None:
     good, bad, _ = compared
     assert system.cli("instances", "diff", good, bad).stdout.splitlines() == [

@@ -28,11 +28,13 @@ from athanor.client import (
     RunTerminalError,
     RunUpdated,
 )
+from athanor.experiment import configuration
 from athanor_orchestrator.domain import records
 from athanor_orchestrator.engine.timings import Timings
 from athanor_orchestrator.server import Orchestrator
 from athanor_orchestrator.settings import Settings
 from grpc import aio
+from pydantic import BaseModel
 
 from tests.support.api import Api, log, result, serving
 
@@ -89,6 +91,44 @@ async def test_every_violation_of_a_configuration(database_url: str) -> None:
         assert (await client.experiments.validate("grid")).configuration is not None
         with pytest.raises(NotFoundError, match="there is no experiment 'nothing'"):
             await client.instances.create("nothing")
+
+
+class Pair(BaseModel):
+    model: str = "a"
+
+
+class Greeting(BaseModel):
+    times: int = 3
+    pair: Pair = Pair()
+
+
+async def test_a_misspelt_name_is_refused_wherever_a_configuration_is_given(database_url: str) -> None:
+    async with serving(database_url) as api, client_of(api) as client:
+        await api.define("hello", Greeting.model_json_schema())  # open, as it was once described
+        old = await client.instances.create("hello", {"tims": 3})
+        await api.define("hello", configuration.schema(Greeting))
+        good = await client.instances.create("hello", {"times": 4})
+        wrong = {"tims": 3, "pair": {"modle": "b"}}
+        said = {
+            "/tims": "is not a field of this configuration; did you mean 'times'?",
+            "/pair/modle": "is not a field of this configuration; did you mean 'model'?",
+        }
+
+        answer = await client.experiments.validate("hello", wrong)
+        assert {violation.pointer: violation.description for violation in answer.violations} == said
+        with pytest.raises(ConfigurationInvalidError) as created:
+            await client.instances.create("hello", wrong)
+        with pytest.raises(ConfigurationInvalidError) as updated:
+            await client.instances.update(good.id, configuration=wrong)
+        for caught in (created, updated):
+            assert {violation.pointer: violation.description for violation in caught.value.violations} == said
+        assert (await client.instances.get(good.id)).configuration == {"times": 4, "pair": {"model": "a"}}
+
+        with pytest.raises(ConfigurationInvalidError) as started:
+            await client.runs.start(old.id)
+        assert [violation.pointer for violation in started.value.violations] == ["/tims"]
+        await client.instances.update(old.id, configuration={"times": 3})
+        await client.runs.start(old.id)
 
 
 async def test_numbers_of_any_size_come_back_as_they_were(database_url: str) -> None:

@@ -48,8 +48,8 @@ class Said:
 
 AWAY = "127.0.0.1:1"
 WRONG = (
+    "run hello --set tmies=3",  # the first to create an instance: it gets the one refusal
     "run nothing",
-    "run hello --set tmies=3",
     "run hello --set times",
     "run hello --set times.x=1 --set times=1 --set times.x=1",
     "run hello --config missing.yaml",
@@ -99,6 +99,14 @@ def wrong_calls(call: Callable[..., Said]) -> dict[str, Said]:
     with FakeThread() as server, _target(server.target):
         server.do(_furnish, server)
         server.do(server.fake.add_run, "hello", "019a0001-0000-7000-8000-000000000002")
+        said = "is not a field of this configuration; did you mean 'times'?"
+        misspelt = Refusal(
+            grpc.StatusCode.INVALID_ARGUMENT,
+            reason="CONFIGURATION_INVALID",
+            metadata={"experiment": "hello"},
+            violations=(("instance.configuration_json/tmies", said),),
+        )
+        server.fake.refusals["CreateInstance"] = [misspelt]
         return {line: call(*line.split()) for line in WRONG}
 
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from athanor.cli import arguments, exits, ids, options, output, schema, session, shapes, words
+from athanor.cli import arguments, exits, ids, options, output, session, shapes, words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +30,6 @@ def create(
     labels = arguments.labels(label or [])
 
     async def work(client: "AsyncClient") -> "InstanceRecord":
-        await schema.refuse_unknown(client, experiment, set_)
         return await client.instances.create(
             experiment, configuration, name=name, description=description or "", labels=labels
         )
@@ -93,7 +92,6 @@ def update(
     async def work(client: "AsyncClient") -> "InstanceRecord":
         # Read, change, write what was read: a change by somebody else meanwhile is not overwritten.
         now = await client.instances.get(await ids.instance(client, instance))
-        await schema.refuse_unknown(client, now.experiment, set_)
         configuration = arguments.configuration(config, set_ or [], now.configuration) if set_ or config else None
         return await client.instances.update(
             now.id, name=name, description=description, configuration=configuration, labels=labels, etag=now.etag

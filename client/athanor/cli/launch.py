@@ -17,7 +17,6 @@ from athanor.cli import (
     many,
     options,
     output,
-    schema,
     session,
     shapes,
     views,
@@ -73,7 +72,6 @@ def run(
     start = Start(seed, policy, arguments.labels(label or []), repeat, detach, json)
 
     async def instance_id(client: "AsyncClient") -> str:
-        await schema.refuse_unknown(client, experiment, set_)
         made = await client.instances.create(experiment, configuration, name=name, labels=start.labels)
         return made.id
 

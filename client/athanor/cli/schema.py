@@ -1,16 +1,10 @@
 """A JSON Schema as the list of values that a person can set."""
 
-import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
-import typer
-
-from athanor.cli import arguments, jsontext
-
-if TYPE_CHECKING:
-    from athanor.client import AsyncClient
+from athanor.cli import jsontext
 
 _DEPTH = 8  # a schema may contain itself
 _LIMITS = {
@@ -41,32 +35,6 @@ class Setting:
 def settings(schema: Mapping[str, Any]) -> list[Setting]:
     """Return every value that `schema` describes, in its order."""
     return list(_members(schema, schema, "", 0))
-
-
-async def refuse_unknown(client: "AsyncClient", experiment: str, assignments: Sequence[str] | None) -> None:
-    """Refuse `--set` of what the experiment's schema does not describe, although it does not forbid it.
-
-    Nothing would read it. Raises typer.BadParameter, with the name that may have been meant.
-    """
-    if assignments:
-        definition = await client.experiments.get(experiment)
-        check_names(experiment, definition.configuration_schema, assignments)
-
-
-def check_names(experiment: str, schema: Mapping[str, Any], assignments: Sequence[str]) -> None:
-    """Raise typer.BadParameter for the first of `assignments` whose path `schema` does not describe."""
-    for assignment in assignments:
-        node = schema
-        for name in arguments.path_names(assignment.partition("=")[0]):
-            members = node.get("properties")
-            if not isinstance(members, Mapping) or "additionalProperties" in node or "patternProperties" in node:
-                break
-            known = cast("Mapping[str, Any]", members)
-            if name not in known:
-                close = difflib.get_close_matches(name, known, n=1)
-                hint = f"did you mean {close[0]!r}?" if close else f"`athanor experiments show {experiment}` lists them"
-                raise typer.BadParameter(f"{experiment} has no setting {name!r}; {hint}", param_hint="--set")
-            node = _resolve(schema, known[name])
 
 
 def _members(root: Mapping[str, Any], node: Mapping[str, Any], prefix: str, depth: int) -> Iterator[Setting]:

@@ -30,8 +30,16 @@ class Configuration(NamedTuple):
 
 
 def schema(model: "type[BaseModel] | None") -> dict[str, Any]:
-    """The JSON Schema that configurations are checked against before they get here."""
-    return ANY_OBJECT_SCHEMA if model is None else model.model_json_schema(mode="validation")
+    """The JSON Schema that configurations are checked against before they get here.
+
+    It refuses names that no field has, in every model that does not say with `extra` what becomes of them: nothing
+    would read a misspelt one.
+    """
+    if model is None:
+        return ANY_OBJECT_SCHEMA
+    from athanor.experiment import modelschema  # it needs pydantic, which the model has brought in
+
+    return model.model_json_schema(schema_generator=modelschema.Closed, mode="validation")
 
 
 def schema_digest(text: str) -> str:
@@ -48,10 +56,11 @@ def defaults(model: "type[BaseModel] | None") -> dict[str, Any]:
     """The configuration made of defaults alone; fields without one are left out."""
     if model is None:
         return {}
-    # A model made without validation has its defaults and lacks the rest, which is what is wanted here.
+    # A model made without validation has its defaults and lacks the rest, which is what is wanted here. `round_trip`
+    # leaves out what is computed: no configuration may have it.
     made = model.model_construct()
     required = {name for name, field in model.model_fields.items() if field.is_required()}
-    return made.model_dump(mode="json", by_alias=True, exclude=required, warnings=False)
+    return made.model_dump(mode="json", by_alias=True, exclude=required, round_trip=True, warnings=False)
 
 
 def read(model: "type[BaseModel] | None", text: str) -> Configuration:

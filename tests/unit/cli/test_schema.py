@@ -2,8 +2,6 @@
 
 from typing import Literal
 
-import pytest
-import typer
 from athanor.cli import schema
 from pydantic import BaseModel, Field
 
@@ -42,24 +40,3 @@ def test_strange_schemas_do_no_harm():
     assert schema.settings({}) == []
     odd = {"properties": {"a": True, "b": {"$ref": "#/nowhere"}, "c": {"type": ["string", "null"]}, "d": {"const": 1}}}
     assert [one.type for one in schema.settings(odd)] == ["any", "any", "string | null", "1"]
-
-
-@pytest.mark.parametrize(
-    ("assignment", "says"),
-    [
-        ("mdoe=fast", "demo has no setting 'mdoe'; did you mean 'mode'?"),
-        ("inner.model_b=x", "demo has no setting 'model_b'; did you mean 'model_a'?"),
-        ("zzz=1", "demo has no setting 'zzz'; `athanor experiments show demo` lists them"),
-    ],
-)
-def test_a_setting_that_nothing_would_read_is_refused(assignment, says):
-    with pytest.raises(typer.BadParameter) as refused:
-        schema.check_names("demo", Config.model_json_schema(), ["n=1", assignment])
-    assert refused.value.message == says
-
-
-def test_settings_that_the_schema_describes_or_leaves_open_are_taken():
-    known = ["n=3", "pairs.0.model_a=y", "inner.model_a=z", "maybe=null"]
-    schema.check_names("demo", Config.model_json_schema(), known)
-    schema.check_names("open", {"type": "object"}, ["anything=1"])
-    schema.check_names("open", {"properties": {"a": {}}, "additionalProperties": {"type": "integer"}}, ["b=1", "a.b=2"])

@@ -5,6 +5,7 @@ from enum import Enum
 from typing import Annotated, Literal
 
 import pytest
+from athanor.experiment.configuration import schema as schema_of
 from athanor_orchestrator.domain.errors import ConfigurationInvalid, InvalidFields
 from athanor_orchestrator.domain.records import Experiment
 from athanor_orchestrator.engine import configuration
@@ -210,6 +211,40 @@ def test_every_violation_is_told_at_once_with_its_pointer() -> None:
 )
 def test_alternatives_are_explained_by_the_one_that_was_meant(text: str, field: str, description: str) -> None:
     assert violations(text) == {field: description}
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "hint"),
+    [
+        ('{"iteratoins": 3}', "/iteratoins", "; did you mean 'iterations'?"),
+        ('{"pair": {"wieght": 3}}', "/pair/wieght", "; did you mean 'weight'?"),
+        ('{"model_pairs": [{}, {"model-a": "x"}]}', "/model_pairs/1/model-a", "; did you mean 'model_a'?"),
+        ('{"spare": {"wieght": 1}}', "/spare/wieght", "; did you mean 'weight'?"),
+        ('{"pet": {"kind": "dog", "trick": []}}', "/pet/trick", "; did you mean 'tricks'?"),
+        ('{"zzz": 1}', "/zzz", ""),
+        (json.dumps({"iterations" * 7: 1}), "/" + "iterations" * 7, ""),
+    ],
+)
+def test_a_misspelt_name_is_told_with_the_one_that_may_have_been_meant(text: str, field: str, hint: str) -> None:
+    experiment = Experiment(name="tested", configuration_schema_json=json.dumps(schema_of(Config)))
+    assert violations(text, experiment) == {field: f"is not a field of this configuration{hint}"}
+
+
+def test_similar_names_are_looked_for_a_few_times_only() -> None:
+    # Comparing every name of a hostile document with every field would take minutes.
+    schema: dict[str, object] = {
+        "type": "object",
+        "properties": {f"field_{n}": {} for n in range(10_000)},
+        "additionalProperties": False,
+    }
+    told = violations(json.dumps({f"feild_{n}": 1 for n in range(2000)}), with_schema(schema))
+    assert sum("did you mean" in text for text in told.values()) == 20
+
+
+def test_a_name_that_no_pattern_allows_is_told() -> None:
+    schema: dict[str, object] = {"patternProperties": {"^x_": {}}, "additionalProperties": False}
+    told = violations('{"inner": {"y": 1}}', with_schema({"properties": {"inner": schema}}))
+    assert told == {"/inner": "'y' does not match any of the regexes: '^x_'"}
 
 
 def test_a_large_value_does_not_swell_its_violation() -> None:

@@ -109,7 +109,7 @@ class Odd(BaseModel):
         return value
 
 
-def test_unknown_keys_are_the_models_business() -> None:
+def test_unknown_keys_are_the_models_business_once_a_configuration_is_here() -> None:
     assert configuration.read(Config, '{"needed": "x", "more": 1}').plain.get("more") is None
     assert configuration.read(Open, '{"more": 1}').plain == {"more": 1}
     with pytest.raises(ConfigurationError, match="more: Extra inputs are not permitted"):

@@ -1,5 +1,7 @@
 """What the faults of a configuration are called: each with its JSON Pointer, in words for people."""
 
+import difflib
+import itertools
 from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
@@ -9,17 +11,41 @@ from athanor_orchestrator.domain.errors import Violation
 from athanor_orchestrator.engine import json_text
 from athanor_orchestrator.engine.json_text import JsonValue, pointer, shorten
 
+_MOST_HINTS = 20  # of one document: looking for a similar name costs more than all the rest
+_MOST_NAMES = 256  # that are looked at for one hint
+_LONGEST_NAME = 64  # characters; nobody mistypes more
+
+
+class _Hints:
+    """What may have been meant by names that are unknown, for the first few of a document."""
+
+    def __init__(self) -> None:
+        self._left = _MOST_HINTS
+
+    def hint(self, name: str, known: Iterable[str]) -> str:
+        """Return the question to add to a description, or nothing."""
+        if not self._left or len(name) > _LONGEST_NAME:
+            return ""
+        self._left -= 1
+        names = [one for one in itertools.islice(known, _MOST_NAMES) if len(one) <= _LONGEST_NAME]
+        close = difflib.get_close_matches(name, names, n=1)
+        return f"; did you mean {close[0]!r}?" if close else ""
+
 
 def described(errors: Iterable[ValidationError]) -> Iterator[Violation]:
     """Turn what the JSON Schema library found into violations."""
+    return _described(errors, _Hints())
+
+
+def _described(errors: Iterable[ValidationError], hints: _Hints) -> Iterator[Violation]:
     for error in errors:
         if error.validator in ("anyOf", "oneOf"):
-            yield from _alternatives(error)
+            yield from _alternatives(error, hints)
         else:
-            yield Violation(pointer(*error.absolute_path), _description(error))
+            yield Violation(pointer(*error.absolute_path), _description(error, hints))
 
 
-def _alternatives(error: ValidationError) -> Iterator[Violation]:
+def _alternatives(error: ValidationError, hints: _Hints) -> Iterator[Violation]:
     """Describe a value that fits none of several alternatives by the faults of the one that was meant."""
     where = pointer(*error.absolute_path)
     instance = cast(Any, error).instance
@@ -50,7 +76,7 @@ def _alternatives(error: ValidationError) -> Iterator[Violation]:
 
     if len(branches) == 1:
         (faults,) = branches.values()
-        yield from described(faults)
+        yield from _described(faults, hints)
     elif kinds and not branches:
         yield Violation(where, f"must be {_either(dict.fromkeys(kinds))}; is {_kind_of(instance)}")
     elif not error.context:
@@ -63,15 +89,18 @@ def _member(value: object, name: str) -> object:
     return cast("dict[str, object]", value).get(name) if isinstance(value, dict) else None
 
 
-def _description(error: ValidationError) -> str:
+def _description(error: ValidationError, hints: _Hints) -> str:
     limit: Any = error.validator_value
     instance = cast(Any, error).instance
     said = _shown(instance)
     match error.validator:
         case "type":
             return f"must be {_either(_kinds(limit))}; is {_kind_of(instance)}"
-        case "required" | "additionalProperties":
+        case "required":
             return error.message
+        case "additionalProperties" if "patternProperties" not in cast(Any, error.schema):
+            known = cast(Any, error.schema).get("properties", {})
+            return error.message + hints.hint(str(error.relative_path[-1]), known)
         case "enum":
             return f"must be one of {shorten(', '.join(map(_shown, limit)), 300)}; is {said}"
         case "const":
