@@ -220,7 +220,8 @@ class Reader:
 
     def execute(self, block: Block) -> str:
         """Execute it in the page's interpreter, call the tests that it defines, and return what it printed."""
-        self.ensure_served()
+        if "connect" in block.text:
+            self.ensure_served()
         if self._python is None:
             self._python = subprocess.Popen(
                 [sys.executable, "-c", _INTERPRETER],
