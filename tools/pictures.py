@@ -104,7 +104,7 @@ PREPARATION = [
     f"{_FEW} --set method=grid --name 'spread evenly' --repeat 3 --seed 1",
 ]
 
-LIVE_RUN = f"athanor run {EXPERIMENT} --set rounds=200 --name 'at random' --seed 7 --detach"
+LIVE_RUN = f"athanor run {EXPERIMENT} --set rounds=500 --name 'at random' --seed 7 --detach"
 
 NAMES = ("black", "red", "green", "brown", "blue", "magenta", "cyan", "white")  # as pyte calls them; `brown` is yellow
 THEME = TerminalTheme(
