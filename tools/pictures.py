@@ -1,9 +1,9 @@
 """Take the pictures of the documentation, of the real tools at work: `make pictures`.
 
 `python -m tools.pictures NAME` takes one. A system is started in a temporary folder, an experiment that `athanor new`
-makes is run, and then each scene is taken: a
-command in a terminal of its own, drawn as it stands there; or a value as a notebook shows it. A new picture is a new
-line of TERMINALS, NOTEBOOKS or FIGURES. The pictures are committed, in docs/pictures.
+makes is run, and then each scene is taken: a command in a terminal of its own, drawn as it stands there; a value as a
+notebook shows it; or what stands below a cell of a real kernel while it goes on. A new picture is a new line of
+TERMINALS, NOTEBOOKS, CELLS or FIGURES. The pictures are committed, in docs/pictures.
 """
 
 import fcntl
@@ -35,6 +35,7 @@ from rich.style import Style
 from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
+from tests.support.kernel import Kernel
 from tests.support.system import BIN, System
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -65,6 +66,17 @@ class Notebook:
     width: int = 860
 
 
+@dataclass(frozen=True)
+class LiveCell:
+    """A cell that goes on, in a kernel: what stands below it then. `run` is there, and has just been started."""
+
+    name: str
+    code: str
+    height: int
+    look_after_s: float
+    width: int = 860
+
+
 TERMINALS = [
     Terminal("runs-list", "athanor runs list"),
     Terminal("compare", f"athanor compare --experiment {EXPERIMENT} --result error"),
@@ -79,16 +91,20 @@ TERMINALS = [
 ]
 NOTEBOOKS = [
     Notebook("notebook-run", "run", 64),
-    Notebook("notebook-results", "run.results()", 100),
+    Notebook("notebook-results", "run.results()", 92),
     Notebook("notebook-comparison", "client.runs.compare(runs)", 230, width=1080),
 ]
+CELLS = [LiveCell("notebook-live", "run.live()", 475, look_after_s=4.0)]
 FIGURES = {"notebook-plot": 'client.runs.compare(runs).plot("error.mean")'}
 
 # What every scene finds: repeats of two configurations.
+_FEW = f"athanor run {EXPERIMENT} --set rounds=60 --set points=20000"
 PREPARATION = [
-    f"athanor run {EXPERIMENT} --set rounds=6 --name 'at random' --repeat 3 --seed 1",
-    f"athanor run {EXPERIMENT} --set rounds=6 --set method=grid --name 'spread evenly' --repeat 3 --seed 1",
+    f"{_FEW} --name 'at random' --repeat 3 --seed 1",
+    f"{_FEW} --set method=grid --name 'spread evenly' --repeat 3 --seed 1",
 ]
+
+LIVE_RUN = f"athanor run {EXPERIMENT} --set rounds=500 --name 'at random' --seed 7 --detach"
 
 NAMES = ("black", "red", "green", "brown", "blue", "magenta", "cyan", "white")  # as pyte calls them; `brown` is yellow
 THEME = TerminalTheme(
@@ -160,6 +176,9 @@ def take(folder: Path, names: tuple[str, ...] = ()) -> dict[str, str]:
         for scene in TERMINALS:
             if not names or scene.name in names:
                 pictures[scene.name] = terminal_picture(scene, system)
+        for scene in CELLS:
+            if not names or scene.name in names:
+                pictures[scene.name] = cell_picture(scene, system, folder)
     return pictures
 
 
@@ -178,10 +197,15 @@ def terminal_picture(scene: Terminal, system: System) -> str:
     }
     screen = show(shlex.split(command), environment, scene)
     if scene.look_after_s is not None:
-        for run in system.cli_json("runs", "list")["runs"]:
-            if run["state"] in ("PENDING", "RUNNING"):
-                system.cli("runs", "cancel", run["id"], "--wait")
+        end_runs(system)
     return draw(screen, title=f"$ {command}", name=scene.name)
+
+
+def end_runs(system: System) -> None:
+    """Cancel what goes on, so that the next scene has the machine to itself."""
+    for run in system.cli_json("runs", "list")["runs"]:
+        if run["state"] in ("PENDING", "RUNNING"):
+            system.cli("runs", "cancel", run["id"], "--wait")
 
 
 def show(command: list[str], environment: Mapping[str, str], scene: Terminal) -> pyte.Screen:
@@ -263,7 +287,26 @@ def color(name: str) -> str | None:
 
 def notebook_picture(scene: Notebook, things: Mapping[str, Any]) -> str:
     """Evaluate the cell and draw the code with what a notebook shows below it."""
-    shown = well_formed(eval(scene.code, dict(things))._repr_html_())
+    return cell_drawn(scene, eval(scene.code, dict(things))._repr_html_())
+
+
+def cell_picture(scene: LiveCell, system: System, folder: Path) -> str:
+    """Start a run, execute the cell, and draw what stands below it after a while."""
+    system.cli(*shlex.split(LIVE_RUN)[1:])
+    with Kernel(folder, system.env) as kernel:
+        kernel.run(f"import athanor; client = athanor.connect({system.target!r}); run = client.runs.list().first()")
+        cell = kernel.start(scene.code)
+        begun = time.monotonic()
+        cell.wait(lambda: time.monotonic() > begun + scene.look_after_s)
+        shown = cell.shown[0]["text/html"]
+        kernel.interrupt()
+    end_runs(system)
+    return cell_drawn(scene, shown)
+
+
+def cell_drawn(scene: Notebook | LiveCell, html: str) -> str:
+    """Return the code with the HTML below it, as SVG."""
+    shown = well_formed(html)
     height = scene.height + 70
     return f"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {scene.width} {height}" width="{scene.width}">
 <title>{escape(scene.code)}</title>

@@ -57,7 +57,9 @@ def _clients() -> Any:
         if library == "athanor":
             raise
         raise ImportError(
-            f"the client needs {library}, which is not installed: pip install 'athanor[client]'", name=library
+            f"the client needs {library}, which is not installed: install Athanor with its extra 'client'"
+            " (pip install './client[client]' where its sources are)",
+            name=library,
         ) from None
 
 

@@ -272,7 +272,8 @@ def test_a_missing_library_is_named_with_its_extra(
         done = system.cli("export", run_ids[0], "-o", str(tmp_path / "x.parquet"), check=False)
     finally:
         del system.env["PYTHONPATH"]
-    assert (done.returncode, done.stderr) == (2, "athanor: pyarrow is not installed: pip install 'athanor[parquet]'\n")
+    said = "athanor: pyarrow is not installed: pip install pyarrow (Athanor's extra 'parquet')\n"
+    assert (done.returncode, done.stderr) == (2, said)
     assert not list(tmp_path.glob("x*"))
 
 

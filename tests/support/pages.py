@@ -4,7 +4,7 @@ Every block that a reader would type or save is executed by tests/acceptance/tes
 before it says why not:
 
     <!-- not run: needs a Docker engine -->
-    <!-- called by: tests/unit/client/test_results_page.py -->      it defines functions only; that test calls them
+    <!-- called by: tests/integration/test_client_batches.py -->      it defines functions only; that test calls them
 """
 
 import re

@@ -56,7 +56,9 @@ def from_yaml(text: str, name: str) -> Any:
         from ruamel.yaml import YAML
         from ruamel.yaml.error import YAMLError
     except ImportError:
-        raise _refusal(f"{name}: reading YAML needs ruamel.yaml: pip install 'athanor[cli]'") from None
+        raise _refusal(
+            f"{name}: reading YAML needs ruamel.yaml: pip install ruamel.yaml (Athanor's extra 'cli')"
+        ) from None
     try:
         node = cast("Any", YAML(typ="safe", pure=True)).compose(text)
         return None if node is None else _value(node, name, ())

@@ -79,7 +79,9 @@ class MissingExtraError(AthanorError, ImportError):
     """A library is not installed that this needs; `extra` names the extra of `athanor` that brings it."""
 
     def __init__(self, library: str, extra: str) -> None:
-        super().__init__(f"{library} is not installed: pip install 'athanor[{extra}]'", name=library)
+        super().__init__(
+            f"{library} is not installed: pip install {library.lower()} (Athanor's extra {extra!r})", name=library
+        )
         self.extra = extra
 
 

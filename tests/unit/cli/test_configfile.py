@@ -93,7 +93,9 @@ def test_yaml_without_its_library_says_which_extra_brings_it(tmp_path, monkeypat
     monkeypatch.setitem(sys.modules, "ruamel.yaml", None)
     with pytest.raises(typer.BadParameter) as caught:
         read(tmp_path, "a: 1\n")
-    assert str(caught.value).endswith("c.yaml: reading YAML needs ruamel.yaml: pip install 'athanor[cli]'")
+    assert str(caught.value).endswith(
+        "c.yaml: reading YAML needs ruamel.yaml: pip install ruamel.yaml (Athanor's extra 'cli')"
+    )
 
 
 def test_a_file_that_is_no_text_is_said(tmp_path):

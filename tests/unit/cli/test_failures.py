@@ -46,7 +46,7 @@ def test_an_orchestrator_that_is_away_comes_with_what_was_tried_and_what_to_do()
         (
             errors.MissingExtraError("pyarrow", "parquet"),
             exits.USAGE,
-            "pyarrow is not installed: pip install 'athanor[parquet]'",
+            "pyarrow is not installed: pip install pyarrow (Athanor's extra 'parquet')",
         ),
         (errors.ProtocolError("odd"), exits.UNREACHABLE, "odd"),
         (errors.TargetError("must be HOST:PORT"), exits.USAGE, "HOST:PORT"),

@@ -408,7 +408,9 @@ def test_what_cannot_be_written_is_refused_before_anything_is_fetched(tmp_path: 
 
 def test_parquet_without_its_library_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(MissingExtraError, match=r"pyarrow is not installed: pip install 'athanor\[parquet\]'"):
+    with pytest.raises(
+        MissingExtraError, match=r"pyarrow is not installed: pip install pyarrow \(Athanor's extra 'parquet'\)"
+    ):
         open_writer(tmp_path / "a.parquet")
     assert os.listdir(tmp_path) == []
 

@@ -107,7 +107,10 @@ except ImportError as error:
     print(error)
 """
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert out.strip() == "the client needs grpc, which is not installed: pip install 'athanor[client]'"
+    assert out.strip() == (
+        "the client needs grpc, which is not installed: install Athanor with its extra 'client'"
+        " (pip install './client[client]' where its sources are)"
+    )
 
 
 def test_every_error_is_drawn_in_the_tree():

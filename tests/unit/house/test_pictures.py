@@ -12,7 +12,7 @@ from tests.support.pages import PAGES
 from tools import pictures
 
 BY_HAND = {"processes"}
-TAKEN = [scene.name for scene in (*pictures.TERMINALS, *pictures.NOTEBOOKS)] + list(pictures.FIGURES)
+TAKEN = [scene.name for scene in (*pictures.TERMINALS, *pictures.NOTEBOOKS, *pictures.CELLS)] + list(pictures.FIGURES)
 
 
 def test_each_picture_is_there_and_on_a_page() -> None:
@@ -30,8 +30,8 @@ def test_the_commands_exist_and_stand_above_the_picture(scene: pictures.Terminal
     assert scene.command in text
 
 
-@pytest.mark.parametrize("scene", pictures.NOTEBOOKS, ids=lambda scene: scene.name)
-def test_the_code_stands_above_the_picture(scene: pictures.Notebook) -> None:
+@pytest.mark.parametrize("scene", [*pictures.NOTEBOOKS, *pictures.CELLS], ids=lambda scene: scene.name)
+def test_the_code_stands_above_the_picture(scene: pictures.Notebook | pictures.LiveCell) -> None:
     ast.parse(scene.code)
     text = text_of(scene.name)
     assert scene.code in text
