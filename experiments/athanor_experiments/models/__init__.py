@@ -33,7 +33,7 @@ class ModelError(Exception):
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
-        self.kind = kind  # `http_401`, `timeout`, `connection`, `malformed` or `unknown_model`
+        self.kind = kind  # `http_401`, `timeout`, `connection`, `malformed`, `too_long` or `unknown_model`
 
     def to_result(self) -> dict[str, Any]:
         """Say it as part of a result."""

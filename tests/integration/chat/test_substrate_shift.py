@@ -129,3 +129,25 @@ def test_without_the_variable_the_run_fails_and_says_which() -> None:
     assert run.failure.kind == "reported"
     assert "the environment variable ATHANOR_TEST_NO_SUCH_KEY is not set" in run.failure.message
     assert server.requests == []
+
+
+def test_replies_that_are_too_long_for_a_result_do_not_end_the_run() -> None:
+    """The longest answers and log-probabilities that are taken fit into one result together; longer ones are left."""
+
+    def respond(request: Request) -> Answer:
+        if request.body["model"] == "endless":
+            return completion("x" * 150_000)
+        tokens = 8000 if request.body["model"] == "telling" else 2900
+        return completion("\u00e9" * 16_000, logprobs={f"t{number}": -0.1234 for number in range(tokens)})
+
+    pairs = [{"model_a": "endless", "model_b": "endless"}, {"model_a": "telling", "model_b": "within"}]
+    with ChatServer(respond) as server:
+        run = run_experiment(substrate_shift, configuration(server, pairs=pairs, runs_per_pair=1), seed=7)
+    assert run.outcome == "completed"
+    (endless,) = run.results["pair_1/switch_0/run_1"]
+    assert endless["error"]["kind"] == "too_long"
+    assert len([one for one in server.requests if one.body["model"] == "endless"]) == 5, "it is not paid for again"
+    (within,) = run.results["pair_2/switch_3/run_1"]
+    assert within["state"] == "completed"
+    assert within["turns"][0]["logprobs"] is None
+    assert len(within["turns"][2]["logprobs"]["tokens"]) == 2900
