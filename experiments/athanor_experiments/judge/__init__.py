@@ -92,6 +92,11 @@ async def compare_all(ctx: RunContext[Config], models: Models) -> None:
         [found for one in rounds if one.prompt == prompt and (found := verdicts[one.index]) is not None]
         for prompt in range(1, len(config.prompts) + 1)
     ]
+
+    def between(resample: int) -> None:
+        ctx.raise_if_cancelled()
+        ctx.progress(resample, config.resamples, "resamples for the intervals")
+
     ranking = rank(
         by_prompt,
         config.models,
@@ -99,8 +104,9 @@ async def compare_all(ctx: RunContext[Config], models: Models) -> None:
         resamples=config.resamples,
         confidence=config.confidence,
         rng=ctx.rng,
-        between=ctx.raise_if_cancelled,
+        between=between,
     )
+    ctx.progress(len(rounds), len(rounds))
     method = "perplexity" if config.provider == "local" else "verdict"
     made = {"seed": ctx.seed, "provider": config.provider, "method": method, "judge_model": config.judge_model}
     ctx.result("ranking", made | ranking)
@@ -179,6 +185,8 @@ def describe(ranking: dict[str, Any]) -> str:
     if not ranking["connected"]:
         groups = "; ".join(", ".join(group) for group in ranking["groups"])
         return f"no ranking: the wins connect these models only within groups: {groups}"
+    if not ranking["converged"]:
+        return "no ranking: the strengths are too far apart to be found; a greater prior_wins draws them together"
     return "from the strongest: " + ", ".join(
         f"{entry['model']} {entry['log_strength']:+.2f} ({entry['interval'][0]:+.2f} to {entry['interval'][1]:+.2f})"
         if entry["interval"]
