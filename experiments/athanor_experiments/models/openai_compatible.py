@@ -40,6 +40,8 @@ CHARACTERS_PER_TOKEN = 4  # to guess the tokens of a request before the server c
 class _Passing(ModelError):
     """It may be otherwise the next time."""
 
+    passing = True
+
     def __init__(self, kind: str, message: str, retry_after_s: float | None = None) -> None:
         super().__init__(kind, message)
         self.retry_after_s = retry_after_s  # what the server asked for
@@ -172,6 +174,9 @@ class OpenAICompatible:
             return response.text
         kind = f"http_{response.status_code}"
         message = f"the server answered {response.status_code}: {self._said(response.text)}"
+        if response.has_redirect_location:
+            there = self._clean(httpx.URL(self._url).join(response.headers["Location"]).host)
+            message = f"the server answered {response.status_code}: it sends to {there}, which is not followed"
         if response.status_code not in PASSING_STATUS:
             raise ModelError(kind, message)
         pause = retry_after(response.headers.get("Retry-After"), time.time())
