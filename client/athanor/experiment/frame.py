@@ -46,8 +46,8 @@ async def _awaited(returned: Any) -> None:
     await returned
 
 
-def _raised(error: BaseException) -> Ending:
-    error = _unwrapped(error)
+def _raised(raised: BaseException) -> Ending:
+    error = _unwrapped(raised)
     if isinstance(error, CompletedSignal):
         return Ending(Ended.COMPLETED)
     if isinstance(error, FailedSignal):
@@ -57,19 +57,19 @@ def _raised(error: BaseException) -> Ending:
     return Ending(
         Ended.RAISED,
         fit_message(one_line(error)),
-        fit_detail(own_traceback(error)),
+        fit_detail(own_traceback(raised)),  # of the group, too: its text may be the author's
         out_of_memory=isinstance(error, MemoryError),
     )
 
 
 def _unwrapped(error: BaseException) -> BaseException:
-    """Take a signal out of the group in which a task group wraps it, if there is nothing else in that."""
+    """Take a signal or an error out of the group in which a task group wraps it, if there is nothing else in that."""
     while isinstance(error, BaseExceptionGroup):
         group = cast("BaseExceptionGroup[BaseException]", error)
-        signals, rest = group.split((EndSignal, RunCancelled))
-        if signals is None or rest is not None:
+        _, errors = group.split((EndSignal, RunCancelled))
+        if errors is not None and len(group.exceptions) > 1:
             return group
-        error = signals.exceptions[0]
+        error = group.exceptions[0]
     return error
 
 

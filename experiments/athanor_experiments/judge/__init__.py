@@ -10,6 +10,8 @@ pair of them, with both verdicts, where prompts, numbers and models count from 1
 a verdict that was not to be had says why, and does not end the run.
 
 A checkpoint after each number of each prompt: a run that may have several attempts repeats none that was finished.
+Where something failed for a reason that may pass, such as an outage, it is not finished: its results come last, and a
+later attempt repeats it. When nothing could be compared, the run failed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,6 +25,7 @@ from athanor_experiments.judge.comparison import Judgement, answering, ask_judge
 from athanor_experiments.judge.configuration import Config
 from athanor_experiments.judge.ranking import Verdicts, rank
 from athanor_experiments.models import ModelError, Models, ModelSetupError, Reply, open_models
+from athanor_experiments.models.outage import end_without_answers
 from athanor_experiments.parallel import work_through
 from athanor_experiments.seeds import derive
 
@@ -72,26 +75,44 @@ async def compare_all(ctx: RunContext[Config], models: Models) -> None:
         f"{len(rounds)} rounds of {len(config.models)} answers and {pairs} {'pair' if pairs == 1 else 'pairs'}{before}"
     )
 
+    # Those that a later attempt, should there be one, plays again: their verdicts, and what is still to be recorded.
+    unfinished: dict[int, Verdicts] = {}
+    left: list[tuple[str, dict[str, Any]]] = []
+    errors: list[ModelError] = []
+
     async def play(one: Round) -> None:
         answers = await answer_all(ctx, models, one)
         judgements = await judge_all(ctx, models, one, answers)
         ctx.info(f"prompt {one.prompt}, answers {one.number}: {describe_round(config.models, judgements)}")
+        results = results_of(config.models, one, answers, judgements)
+        found = "".join(a.verdict + b.verdict for a, b in judgements.values())
+        failed = errors_of(answers, judgements)
+        errors.extend(failed)
+        if any(error.passing for error in failed):
+            unfinished[one.index] = found
+            left.extend(results)
+            return
         # Recorded together when all of it is there. Nothing is awaited, so nobody else's checkpoint comes between.
-        for number, answer in enumerate(answers, 1):
-            ctx.result(f"answer/{one.key}/{number}", answer_result(config.models[number - 1], answer))
-        for (i, j), (in_order, swapped) in judgements.items():
-            ctx.result(
-                f"comparison/{one.key}/{i + 1}/{j + 1}", comparison_result(config.models, i, j, in_order, swapped)
-            )
-        verdicts[one.index] = "".join(a.verdict + b.verdict for a, b in judgements.values())
+        for key, value in results:
+            ctx.result(key, value)
+        verdicts[one.index] = found
         ctx.checkpoint({"verdicts": verdicts})
 
     await work_through(ctx, todo, play, parallelism=config.parallelism, done=done)
 
+    # Behind the last checkpoint: when a later attempt begins there, they do not count any more.
+    for key, value in left:
+        ctx.result(key, value)
+    all_verdicts = [unfinished.get(at, found or "") for at, found in enumerate(verdicts)]
     by_prompt = [
-        [found for one in rounds if one.prompt == prompt and (found := verdicts[one.index]) is not None]
+        [all_verdicts[one.index] for one in rounds if one.prompt == prompt]
         for prompt in range(1, len(config.prompts) + 1)
     ]
+
+    def between(resample: int) -> None:
+        ctx.raise_if_cancelled()
+        ctx.progress(resample, config.resamples, "resamples for the intervals")
+
     ranking = rank(
         by_prompt,
         config.models,
@@ -99,12 +120,15 @@ async def compare_all(ctx: RunContext[Config], models: Models) -> None:
         resamples=config.resamples,
         confidence=config.confidence,
         rng=ctx.rng,
-        between=ctx.raise_if_cancelled,
+        between=between,
     )
+    ctx.progress(len(rounds), len(rounds))
     method = "perplexity" if config.provider == "local" else "verdict"
     made = {"seed": ctx.seed, "provider": config.provider, "method": method, "judge_model": config.judge_model}
     ctx.result("ranking", made | ranking)
     ctx.info(describe(ranking))
+    if errors and not set("".join(all_verdicts)) - {"?"}:
+        end_without_answers(ctx, "no two answers could be compared", errors)
 
 
 async def answer_all(ctx: RunContext[Config], models: Models, one: Round) -> list[Reply | ModelError]:
@@ -146,6 +170,33 @@ async def judge_all(
     return judgements
 
 
+def results_of(
+    models: Sequence[str],
+    one: Round,
+    answers: Sequence[Reply | ModelError],
+    judgements: Mapping[tuple[int, int], tuple[Judgement, Judgement]],
+) -> list[tuple[str, dict[str, Any]]]:
+    """What is recorded of a round, by its keys."""
+    return [
+        *(
+            (f"answer/{one.key}/{number}", answer_result(models[number - 1], answer))
+            for number, answer in enumerate(answers, 1)
+        ),
+        *(
+            (f"comparison/{one.key}/{i + 1}/{j + 1}", comparison_result(models, i, j, in_order, swapped))
+            for (i, j), (in_order, swapped) in judgements.items()
+        ),
+    ]
+
+
+def errors_of(
+    answers: Sequence[Reply | ModelError], judgements: Mapping[tuple[int, int], tuple[Judgement, Judgement]]
+) -> list[ModelError]:
+    """Why there are answers and verdicts missing in a round."""
+    missing = [answer for answer in answers if isinstance(answer, ModelError)]
+    return missing + [one.error for both in judgements.values() for one in both if one.error is not None]
+
+
 def answer_result(model: str, answer: Reply | ModelError) -> dict[str, Any]:
     """What is recorded of an answer."""
     if isinstance(answer, ModelError):
@@ -179,6 +230,8 @@ def describe(ranking: dict[str, Any]) -> str:
     if not ranking["connected"]:
         groups = "; ".join(", ".join(group) for group in ranking["groups"])
         return f"no ranking: the wins connect these models only within groups: {groups}"
+    if not ranking["converged"]:
+        return "no ranking: the strengths are too far apart to be found; a greater prior_wins draws them together"
     return "from the strongest: " + ", ".join(
         f"{entry['model']} {entry['log_strength']:+.2f} ({entry['interval'][0]:+.2f} to {entry['interval'][1]:+.2f})"
         if entry["interval"]

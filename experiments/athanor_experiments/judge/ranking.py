@@ -35,7 +35,7 @@ def rank(
     resamples: int,
     confidence: float,
     rng: random.Random,
-    between: Callable[[], None] = lambda: None,
+    between: Callable[[int], None] = lambda _: None,
 ) -> dict[str, Any]:
     """The models from the strongest to the weakest, with log-strengths, intervals, wins, ties and losses.
 
@@ -43,19 +43,23 @@ def rank(
     Bootstrap", 1993, chapter 13): the comparisons of one prompt share its answers, and are drawn together. A resample
     whose wins do not connect all models has no strengths; it is left out, and counted.
 
-    `between` is called before each resample; what it raises is raised.
+    `between` is called before each resample with its number, from 0; what it raises is raised.
 
-    Where the wins do not connect all models there is no ranking: strengths are None, and `groups` says which do.
+    Where the wins do not connect all models there is no ranking: strengths are None, and `groups` says which do. Nor is
+    there one where the strengths are too far apart to be found (`converged`), as with a prior of next to nothing.
     """
     rounds = [verdicts for one in by_prompt for verdicts in one]
     wins = count_wins(rounds, len(models))
     groups: list[list[int]] = [list(range(len(models)))]
     strengths: list[float] | None = None
+    converged = True
     samples: list[list[float]] = []
     try:
         strengths = log_strengths(wins, prior_wins=prior_wins)
     except NotConnectedError as error:
         groups = error.groups
+    except ArithmeticError:
+        converged = False
     else:
         samples = bootstrap(by_prompt, len(models), prior_wins, resamples, rng, between)
 
@@ -71,7 +75,8 @@ def rank(
     if strengths is not None:
         entries = [entries[at] for at in sorted(range(len(models)), key=lambda at: -strengths[at])]
     return {
-        "connected": strengths is not None,
+        "connected": len(groups) == 1,
+        "converged": converged,
         "groups": [[models[number] for number in group] for group in groups],
         "ranking": entries,
         # By model once more: a comparison of runs takes no numbers out of lists.
@@ -93,19 +98,19 @@ def bootstrap(
     prior_wins: float,
     resamples: int,
     rng: random.Random,
-    between: Callable[[], None] = lambda: None,
+    between: Callable[[int], None] = lambda _: None,
 ) -> list[list[float]]:
     """The log-strengths of resamples of the prompts, without those that have none."""
     samples: list[list[float]] = []
     # Verdicts are read once, and not for each resample anew.
     counted = [count_wins(verdicts, models) for verdicts in by_prompt]
-    for _ in range(resamples):
-        between()
+    for number in range(resamples):
+        between(number)
         drawn = rng.choices(counted, k=len(counted))
         wins = [list(map(math.fsum, zip(*rows, strict=True))) for rows in zip(*drawn, strict=True)]
         try:
             samples.append(log_strengths(wins, prior_wins=prior_wins))
-        except NotConnectedError:
+        except (NotConnectedError, ArithmeticError):
             continue
     return samples
 

@@ -21,6 +21,7 @@ __all__ = [
     "Logprobs",
     "ModelError",
     "ModelSetupError",
+    "NoAnswersError",
     "Api",
     "Provider",
 ]
@@ -31,13 +32,19 @@ Role = Literal["system", "user", "assistant"]
 class ModelError(Exception):
     """One reply was not to be had, however often it was tried. Its text is one line and never contains a key."""
 
+    passing = False  # whether it may be otherwise at another time, as after an outage
+
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
-        self.kind = kind  # `http_401`, `timeout`, `connection`, `malformed` or `unknown_model`
+        self.kind = kind  # `http_401`, `timeout`, `connection`, `malformed`, `too_long` or `unknown_model`
 
     def to_result(self) -> dict[str, Any]:
         """Say it as part of a result."""
         return {"kind": self.kind, "message": str(self)}
+
+
+class NoAnswersError(Exception):
+    """Nothing at all came of a run, for a reason that may pass: a later attempt may have more luck."""
 
 
 class ModelSetupError(Exception):

@@ -1,8 +1,9 @@
 """Where the models are: the part of a configuration that experiments with language models share."""
 
 from typing import Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Provider = Literal["local", "openai_compatible"]
 
@@ -13,7 +14,7 @@ NAMES = (
 """What a model may be called, for descriptions."""
 
 # Without credentials and without a query, where keys are put, too: what is configured is stored and shown.
-BASE_URL_PATTERN = r"^https?://[^/@?#\s]+(/[^@?#\s]*)?$"
+BASE_URL_PATTERN = r"^https?://([^/@?#\s:\[\]]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[^@?#\s]*)?$"
 # The name of a variable. A key that was put here by mistake mostly has a character that a name cannot have.
 VARIABLE_PATTERN = r"^([A-Za-z_][A-Za-z0-9_]{0,99})?$"
 
@@ -73,3 +74,14 @@ class Api(BaseModel):
     tokens_per_minute: int = Field(
         default=100_000, ge=100, le=1_000_000_000, title="Tokens a minute", description="Of all conversations together."
     )
+
+    @field_validator("base_url")
+    @classmethod
+    def _can_be_called(cls, value: str) -> str:
+        try:
+            port = urlsplit(value).port
+        except ValueError:  # its text has the value, or a part of it
+            raise ValueError("the host or the port of the base URL is none") from None
+        if port == 0:
+            raise ValueError("the port of the base URL is from 1 to 65535")
+        return value

@@ -31,11 +31,16 @@ SHOWN_CHARACTERS = 300  # of what a server says to an error
 HIDDEN = "[API key]"
 # What is shorter is no secret but a placeholder, as servers of one's own want it; it may be a word of an answer.
 FEWEST_SECRET_CHARACTERS = 12
+# As JSON. Not all servers keep to the longest reply that is asked for, and eleven replies must fit into one result.
+MOST_ANSWER_BYTES = 32 << 10
+MOST_LOGPROBS_BYTES = 56 << 10
 CHARACTERS_PER_TOKEN = 4  # to guess the tokens of a request before the server counts them
 
 
 class _Passing(ModelError):
     """It may be otherwise the next time."""
+
+    passing = True
 
     def __init__(self, kind: str, message: str, retry_after_s: float | None = None) -> None:
         super().__init__(kind, message)
@@ -169,6 +174,9 @@ class OpenAICompatible:
             return response.text
         kind = f"http_{response.status_code}"
         message = f"the server answered {response.status_code}: {self._said(response.text)}"
+        if response.has_redirect_location:
+            there = self._clean(httpx.URL(self._url).join(response.headers["Location"]).host)
+            message = f"the server answered {response.status_code}: it sends to {there}, which is not followed"
         if response.status_code not in PASSING_STATUS:
             raise ModelError(kind, message)
         pause = retry_after(response.headers.get("Retry-After"), time.time())
@@ -187,15 +195,16 @@ class OpenAICompatible:
 
         choice, usage = completion.choices[0], completion.usage
         answer = self._clean(choice.message.content or "")
+        if (size := _json_bytes(answer)) > MOST_ANSWER_BYTES:
+            raise ModelError("too_long", f"an answer of {size} bytes; at most {MOST_ANSWER_BYTES} are taken")
         tokens = [] if choice.logprobs is None else choice.logprobs.content or []
+        logprobs = Logprobs(tuple(self._clean(one.token) for one in tokens), tuple(one.logprob for one in tokens))
         # Where the key was taken out of the answer, its tokens would still spell it.
-        telling = bool(tokens) and HIDDEN not in answer
+        telling = bool(tokens) and HIDDEN not in answer and _json_bytes(logprobs.to_result()) <= MOST_LOGPROBS_BYTES
         return Reply(
             answer,
             None if usage is None else Usage(usage.prompt_tokens, usage.completion_tokens),
-            Logprobs(tuple(self._clean(one.token) for one in tokens), tuple(one.logprob for one in tokens))
-            if telling
-            else None,
+            logprobs if telling else None,
         )
 
     def _may_pass(self, error: BaseException) -> bool:
@@ -230,6 +239,10 @@ class OpenAICompatible:
         """Take the key out of what a server says, and what no result can contain."""
         known = text.encode(errors="replace").decode().replace("\0", "\ufffd")
         return known if self._secret is None else known.replace(self._secret.get_secret_value(), HIDDEN)
+
+
+def _json_bytes(value: Any) -> int:
+    return len(json.dumps(value, ensure_ascii=False).encode())
 
 
 def retry_after(header: str | None, now: float) -> float | None:

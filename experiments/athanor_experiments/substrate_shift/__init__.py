@@ -11,6 +11,8 @@ rates of detection and false alarm of each pair, by its key `pair_I`, and their 
 
 The order of questions goes by run number through a cyclic Latin square, the queue of conversations is shuffled by the
 run's seed. A checkpoint after each conversation: a run that may have several attempts repeats none that was finished.
+What failed for a reason that may pass, such as an outage, is not finished: its result comes last, and a later attempt
+repeats it. When all conversations failed, so did the run.
 """
 
 import random
@@ -18,7 +20,8 @@ from typing import Any
 
 from athanor.experiment import RunContext, experiment
 
-from athanor_experiments.models import Models, ModelSetupError, open_models
+from athanor_experiments.models import ModelError, Models, ModelSetupError, open_models
+from athanor_experiments.models.outage import end_without_answers
 from athanor_experiments.parallel import work_through
 from athanor_experiments.seeds import derive
 from athanor_experiments.substrate_shift import detection
@@ -55,6 +58,10 @@ async def converse(ctx: RunContext[Config], models: Models) -> None:
     pairs = "1 pair" if len(config.pairs) == 1 else f"{len(config.pairs)} pairs"
     ctx.info(f"{len(all_conditions)} conversations of {pairs} of models{before}")
 
+    # Those that a later attempt, should there be one, holds again.
+    unfinished: dict[int, Conversation] = {}
+    errors: list[ModelError] = []
+
     async def converse_once(condition: Condition) -> None:
         held = await hold(
             condition,
@@ -66,27 +73,35 @@ async def converse(ctx: RunContext[Config], models: Models) -> None:
         )
         outcome = detection.outcome_of(held)
         change = None if isinstance(outcome, str) else detection.change_of_perplexity(outcome)
-        outcomes[condition.index] = outcome
         if held.error is None:
             ctx.info(describe_conversation(held, change))
         else:
             ctx.warn(f"{condition.key} failed at turn {len(held.turns) + 1}: {held.error}", held.error.to_result())
+            errors.append(held.error)
+            if held.error.passing:
+                unfinished[condition.index] = held
+                return
+        outcomes[condition.index] = outcome
         ctx.result(condition.key, held.to_result(change))
         # Behind the result that belongs to it. No other conversation can come between: nothing is awaited.
         ctx.checkpoint({"outcomes": outcomes})
 
     await work_through(ctx, todo, converse_once, parallelism=config.parallelism, done=done)
+    # Behind the last checkpoint: when a later attempt begins there, they do not count any more.
+    for held in unfinished.values():
+        ctx.result(held.condition.key, held.to_result(None))
+    came_of: list[Outcome | None] = ["failed" if at in unfinished else one for at, one in enumerate(outcomes)]
 
     summaries: dict[str, dict[str, Any]] = {}
     for number in range(1, len(config.pairs) + 1):
         ctx.raise_if_cancelled()
-        held: list[tuple[Condition, Outcome]] = [
+        of_pair: list[tuple[Condition, Outcome]] = [
             (one, outcome)
             for one in all_conditions
-            if one.pair == number and (outcome := outcomes[one.index]) is not None
+            if one.pair == number and (outcome := came_of[one.index]) is not None
         ]
         summaries[f"pair_{number}"] = detection.summarize(
-            held,
+            of_pair,
             false_alarm_rate=config.false_alarm_rate,
             confidence=config.confidence,
             rng=random.Random(derive(ctx.seed, "threshold", number)),
@@ -96,6 +111,8 @@ async def converse(ctx: RunContext[Config], models: Models) -> None:
     for key, pair in summaries.items():
         say = ctx.warn if pair["failed"] else ctx.info
         say(f"{key}: {describe(pair)}")
+    if all(outcome == "failed" for outcome in came_of):
+        end_without_answers(ctx, f"all {len(came_of)} conversations failed", errors)
 
 
 def describe_conversation(held: Conversation, change: float | None) -> str:

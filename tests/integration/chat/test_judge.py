@@ -1,5 +1,6 @@
 """Answers judged over real HTTP."""
 
+import pytest
 from athanor.experiment.testing import run_experiment
 from athanor_experiments.judge import judge
 from athanor_experiments.judge.prompts import JUDGE_SYSTEM
@@ -60,3 +61,34 @@ def test_a_model_that_does_not_answer_is_compared_with_nobody() -> None:
     (ranking,) = run.results["ranking"]
     assert ranking["groups"] == [["one", "two"], ["mute"]]
     assert ranking["verdicts_missing"] == 4
+
+
+def test_what_failed_in_an_outage_is_judged_again_by_a_later_attempt_and_nothing_else() -> None:
+    def respond(request: Request) -> Answer:
+        if request.body["messages"][0]["content"] == JUDGE_SYSTEM:
+            return completion("VERDICT: A")
+        return completion("An answer.")
+
+    def fails(request: Request) -> Answer:
+        return Answer(500, "") if "again" in request.last else respond(request)
+
+    config = {"models": ["one", "two"], "judge_model": "judge", "prompts": ["Say x.", "Say it again."], "resamples": 50}
+    with ChatServer(fails) as server:
+        first = run_experiment(judge, configuration(server, **config), seed=7)
+    assert first.outcome == "completed"
+    assert first.results["answer/2/1/1"][0]["error"]["kind"] == "http_500"
+    with ChatServer(respond) as server:
+        again = run_experiment(judge, configuration(server, **config), seed=7, after=first)
+        assert len(server.requests) == 4
+        assert again.standing_results == run_experiment(judge, configuration(server, **config), seed=7).results
+
+
+@pytest.mark.parametrize(("status", "kind"), [(401, "reported"), (500, "exception")])
+def test_when_nothing_could_be_compared_the_run_failed(status: int, kind: str) -> None:
+    config = {"models": ["one", "two"], "judge_model": "judge", "prompts": ["Say x."], "resamples": 50}
+    with ChatServer(lambda _: Answer(status, "no")) as server:
+        run = run_experiment(judge, configuration(server, **config), seed=7)
+    assert run.outcome == "failed"
+    assert run.failure is not None
+    assert run.failure.kind == kind
+    assert "no two answers could be compared; the last one: the server answered" in run.failure.message

@@ -95,8 +95,20 @@ async def test_what_does_not_pass_is_an_error_after_so_many_tries(trouble: Answe
 
 @pytest.mark.parametrize("status", [301, 400, 401, 403, 404, 422])
 async def test_what_is_wrong_for_good_is_not_tried_again(status: int) -> None:
-    answer = Answer(status, "no", {"Location": "http://127.0.0.1:9/"})
+    answer = Answer(status, "no")
     says = f"the server answered {status}: no"
+    with ChatServer(in_order(answer)) as server, pytest.raises(ModelError, match=says):
+        await ask(server)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("location", "host"),
+    [("https://login.example.org/start?a=b", "login.example.org"), ("/login", "127.0.0.1")],
+)
+async def test_where_a_redirect_leads_is_told_and_it_is_not_followed(location: str, host: str) -> None:
+    answer = Answer(302, "", {"Location": location})
+    says = f"the server answered 302: it sends to {host}, which is not followed$"
     with ChatServer(in_order(answer)) as server, pytest.raises(ModelError, match=says):
         await ask(server)
     assert len(server.requests) == 1

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from athanor.experiment.testing import run_experiment
 from athanor_experiments.substrate_shift import substrate_shift
 from athanor_experiments.substrate_shift.questions import VERDICT
@@ -129,3 +130,59 @@ def test_without_the_variable_the_run_fails_and_says_which() -> None:
     assert run.failure.kind == "reported"
     assert "the environment variable ATHANOR_TEST_NO_SUCH_KEY is not set" in run.failure.message
     assert server.requests == []
+
+
+def test_replies_that_are_too_long_for_a_result_do_not_end_the_run() -> None:
+    """The longest answers and log-probabilities that are taken fit into one result together; longer ones are left."""
+
+    def respond(request: Request) -> Answer:
+        if request.body["model"] == "endless":
+            return completion("x" * 150_000)
+        tokens = 8000 if request.body["model"] == "telling" else 2900
+        return completion("\u00e9" * 16_000, logprobs={f"t{number}": -0.1234 for number in range(tokens)})
+
+    pairs = [{"model_a": "endless", "model_b": "endless"}, {"model_a": "telling", "model_b": "within"}]
+    with ChatServer(respond) as server:
+        run = run_experiment(substrate_shift, configuration(server, pairs=pairs, runs_per_pair=1), seed=7)
+    assert run.outcome == "completed"
+    (endless,) = run.results["pair_1/switch_0/run_1"]
+    assert endless["error"]["kind"] == "too_long"
+    assert len([one for one in server.requests if one.body["model"] == "endless"]) == 5, "it is not paid for again"
+    (within,) = run.results["pair_2/switch_3/run_1"]
+    assert within["state"] == "completed"
+    assert within["turns"][0]["logprobs"] is None
+    assert len(within["turns"][2]["logprobs"]["tokens"]) == 2900
+
+
+def test_what_failed_in_an_outage_is_held_again_by_a_later_attempt_and_nothing_else() -> None:
+    def respond(request: Request) -> Answer:
+        return Answer(503, "") if request.body["model"] == "two" else notices(request)
+
+    with ChatServer(respond) as server:
+        config = shift(server)
+        config["api"]["max_tries"] = 1
+        first = run_experiment(substrate_shift, config, seed=7)
+    assert first.outcome == "completed", "one of five conversations was held"
+    assert {key: value[0]["state"] for key, value in first.results.items() if key != "summary"} == {
+        f"pair_1/switch_{turn}/run_1": "failed" if turn else "completed" for turn in (0, 3, 5, 7, 9)
+    }
+    with ChatServer(notices) as server:
+        again = run_experiment(substrate_shift, shift(server), seed=7, after=first)
+        assert len(server.requests) == 4 * 11
+        whole = run_experiment(substrate_shift, shift(server), seed=7)
+    assert again.standing_results == whole.results, "with one result for each conversation"
+
+
+@pytest.mark.parametrize(("status", "kind"), [(401, "reported"), (503, "exception")])
+def test_when_all_conversations_failed_so_did_the_run(status: int, kind: str) -> None:
+    """Where it may be otherwise at another time, another attempt is made, which is not after `fail`."""
+    with ChatServer(lambda _: Answer(status, "not now")) as server:
+        config = shift(server)
+        config["api"]["max_tries"] = 1
+        run = run_experiment(substrate_shift, config, seed=7)
+    assert run.outcome == "failed"
+    assert run.failure is not None
+    assert run.failure.kind == kind
+    said = f"all 5 conversations failed; the last one: the server answered {status}: not now"
+    assert run.failure.message.endswith(said)
+    assert len([key for key in run.results if key.startswith("pair_1/")]) == 5

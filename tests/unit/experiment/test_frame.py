@@ -125,10 +125,16 @@ class Odder(Exception):
         (in_task_group(lambda ctx: ctx.complete()), Ended.COMPLETED, ""),
         (in_task_group(lambda ctx: ctx.fail("from a task")), Ended.FAILED, "from a task"),
         (in_task_group(raise_(RunCancelled("task"))), Ended.CANCELLED, "task"),
+        (in_task_group(raise_(ValueError("task"))), Ended.RAISED, "ValueError: task"),
         (
-            in_task_group(raise_(ValueError("task"))),
+            raise_(ExceptionGroup("outer", [ExceptionGroup("inner", [ValueError("deep")])])),
             Ended.RAISED,
-            "ExceptionGroup: unhandled errors in a TaskGroup (1 sub-exception)",
+            "ValueError: deep",
+        ),
+        (
+            raise_(ExceptionGroup("two", [ValueError("one"), ValueError("other")])),
+            Ended.RAISED,
+            "ExceptionGroup: two (2 sub-exceptions)",
         ),
     ],
 )
@@ -165,6 +171,14 @@ def test_a_group_of_signals_and_errors_is_an_error() -> None:
 
 def test_a_memory_error_is_told_as_one() -> None:
     assert end_of(raise_(MemoryError())).out_of_memory
+    assert end_of(in_task_group(raise_(MemoryError()))).out_of_memory
+
+
+def test_the_detail_has_the_group_that_an_error_was_taken_out_of() -> None:
+    detail = end_of(raise_(ExceptionGroup("while reading", [ValueError("x")]))).detail
+
+    assert "while reading" in detail
+    assert "ValueError: x" in detail
 
 
 def test_the_traceback_begins_in_the_authors_code() -> None:

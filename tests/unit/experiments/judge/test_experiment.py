@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from athanor.experiment import RunContext
 from athanor.experiment.testing import ConfigurationError, run_experiment
 from athanor_experiments.judge import describe, judge
 from athanor_experiments.judge.prompts import PROMPTS
@@ -62,6 +63,15 @@ def test_a_cancelled_run_does_not_wait_for_its_intervals() -> None:
     assert "ranking" not in run.results
 
 
+def test_the_progress_says_how_far_the_intervals_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[tuple[object, ...]] = []
+    monkeypatch.setattr(RunContext, "progress", lambda _, *values: said.append(values))
+    run_experiment(judge, TINY, seed=7)
+    assert said[:4] == [(number, 3) for number in range(4)]
+    assert said[4:-1] == [(number, 50, "resamples for the intervals") for number in range(50)]
+    assert said[-1] == (3, 3)
+
+
 def test_the_log_says_what_came_of_each_round() -> None:
     run = run_experiment(judge, TINY | {"models": ["zen", "zen/1", "zen/2"], "parallelism": 1}, seed=7)
     assert run.messages[0] == "3 rounds of 3 answers and 3 pairs"
@@ -88,7 +98,8 @@ def test_lines_for_people() -> None:
         {"model": "two", "log_strength": -0.5, "interval": None},
     ]
     line = "from the strongest: one +0.50 (+0.25 to +1.00), two -0.50"
-    assert describe({"connected": True, "ranking": entries}) == line
+    assert describe({"connected": True, "converged": True, "ranking": entries}) == line
+    assert "no ranking: the strengths are too far apart" in describe({"connected": True, "converged": False})
     groups = {"connected": False, "groups": [["one"], ["two", "three"]]}
     assert describe(groups) == "no ranking: the wins connect these models only within groups: one; two, three"
 

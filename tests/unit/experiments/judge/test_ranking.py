@@ -3,6 +3,7 @@
 import random
 from typing import Any
 
+import pytest
 from athanor_experiments.judge.ranking import count_wins, position_preference, rank
 
 MODELS = ["one", "two", "three"]
@@ -54,3 +55,24 @@ def test_answers_of_one_prompt_are_drawn_together() -> None:
     ranking = rank([["AB", "BA", "AB"]], MODELS[:2], rng=random.Random(1), **OPTIONS)
     for entry in ranking["ranking"]:
         assert entry["interval"] == [entry["log_strength"]] * 2
+
+
+@pytest.mark.parametrize("prior", [0.5, 0.01, 0.001, 1e-9])
+def test_whoever_always_wins_is_ranked_with_any_prior(prior: float) -> None:
+    """Ten models, each of which beats all behind it, in far more comparisons than there can be: none is too far off."""
+    models = [f"model {number}" for number in range(10)]
+    by_prompt = [["AB" * 45]] * 1000
+    options = OPTIONS | {"prior_wins": prior, "resamples": 3}
+    ranking = rank(by_prompt, models, rng=random.Random(1), **options)
+    assert ranking["converged"]
+    assert [entry["model"] for entry in ranking["ranking"]] == models
+    assert ranking["resamples_left_out"] == 0
+
+
+def test_strengths_that_are_not_found_are_no_ranking_and_no_failure() -> None:
+    """With a prior that the numbers of a computer hardly have."""
+    models = [f"model {number}" for number in range(10)]
+    options = OPTIONS | {"prior_wins": 1e-300}
+    ranking = rank([["AB" * 45]], models, rng=random.Random(1), **options)
+    assert (ranking["connected"], ranking["converged"]) == (True, False)
+    assert all(entry["log_strength"] is None and entry["interval"] is None for entry in ranking["ranking"])

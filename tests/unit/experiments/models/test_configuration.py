@@ -15,6 +15,12 @@ KEY = "sk-proj-0123456789abcdef"
         {"base_url": f"https://user:{KEY}@example.org/v1"},
         {"base_url": f"https://example.org/v1?key={KEY}"},
         {"base_url": f"https://example.org/v1#{KEY}"},
+        {"base_url": f"http://example.org:{KEY}"},
+        {"base_url": "http://example.org:99999/v1"},
+        {"base_url": "http://example.org:0"},
+        {"base_url": "http://[1:2/v1"},
+        {"base_url": "http://[12:34:zz]/v1"},
+        {"base_url": "http://[1:2]/v1"},
         {"base_url": f"ftp://example.org/{KEY}"},
         {"api_key_env": KEY},
         {"api_key": KEY},
@@ -32,6 +38,9 @@ def test_it_is_refused_without_being_shown(wrong: dict[str, Any]) -> None:
     assert KEY not in str(caught.value)
 
 
-@pytest.mark.parametrize("base_url", ["http://127.0.0.1:8000", "http://localhost:11434/v1", "https://example.org/v1/"])
+@pytest.mark.parametrize(
+    "base_url",
+    ["http://127.0.0.1:8000", "http://localhost:11434/v1", "https://example.org/v1/", "http://[::1]:8000/v1"],
+)
 def test_an_address_is_taken(base_url: str) -> None:
     assert Api(base_url=base_url, api_key_env="").base_url == base_url
