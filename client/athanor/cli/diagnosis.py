@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from athanor.cli import words
+from athanor.cli import pending, words
+from athanor.cli.pending import Cause
 
 if TYPE_CHECKING:
     from athanor.client import DiscoveryError, ExperimentRecord, OrchestratorRecord, RunnerRecord, RunRecord
@@ -125,10 +126,6 @@ def run(item: "RunRecord", fleet: Fleet) -> Finding:
         return Finding(Mark.WARN, subject, text, "athanor runners list")
     if item.state.value != "PENDING":
         return Finding(Mark.OK, subject, f"is {words.state(item)}", f"athanor logs {item.id} -f")
-    if item.next_attempt_time is not None and item.next_attempt_time > fleet.now:
-        left = words.duration(item.next_attempt_time - fleet.now)
-        text = f"an attempt failed{_why_last(item)}; the next one starts in {left}, not before"
-        return Finding(Mark.WARN, subject, text, show)
     return _waiting(item, fleet, subject)
 
 
@@ -148,26 +145,33 @@ def together(findings: Sequence[tuple[str, Finding]]) -> list[Finding]:
 
 def _waiting(item: "RunRecord", fleet: Fleet, subject: str) -> Finding:
     name = item.experiment
-    if not fleet.connected:
-        return Finding(Mark.FAIL, subject, f"waits: no runner is connected{_was_on(name, fleet)}", "athanor up")
-    having = [one for one in fleet.connected if name in one.experiments]
-    if not having:
-        return _nobody_has(name, fleet, subject)
-    taking = [one for one in having if not one.draining]
-    if not taking:
-        text = f"waits: {_with(having, 'that has', 'that have')} {name!r} {_verb(having, 'takes', 'take')} no new runs"
-        return Finding(Mark.FAIL, subject, f"{text} (draining)", f"athanor runners undrain {having[0].id}")
-    who = f"{_with(taking, 'with', 'with')} {name!r}"
-    if all(len(one.run_ids) >= one.slots for one in taking):
-        held, slots = sum(len(one.run_ids) for one in taking), sum(one.slots for one in taking)
-        text = f"waits for a slot: {who} {_verb(taking, 'executes', 'execute')} {held} of {slots} runs"
-        return Finding(Mark.WARN, subject, f"{text}; it is taken in its turn", "athanor runs list --state running")
-    since = item.next_attempt_time or item.create_time or fleet.now
-    if fleet.now - since < _SOON:
-        return Finding(Mark.OK, subject, "waits for a moment: there is room for it")
-    text = f"waits, although {who} {_verb(taking, 'has room: it declines', 'have room: they decline')} the run"
-    why = "The runner's log says why: no room on its disk, or code that it does not have any more"
-    return Finding(Mark.WARN, subject, f"{text}. {why}", "athanor runners list")
+    judgement = pending.judge(item, fleet.runners, fleet.now)
+    some = judgement.runners
+    who = f"{_with(some, 'with', 'with')} {name!r}"
+    match judgement.cause:
+        case Cause.NEXT_ATTEMPT:
+            assert item.next_attempt_time is not None
+            left = words.duration(item.next_attempt_time - fleet.now)
+            text = f"an attempt failed{_why_last(item)}; the next one starts in {left}, not before"
+            return Finding(Mark.WARN, subject, text, f"athanor runs show {item.id}")
+        case Cause.NO_RUNNER:
+            return Finding(Mark.FAIL, subject, f"waits: no runner is connected{_was_on(name, fleet)}", "athanor up")
+        case Cause.NO_EXPERIMENT:
+            return _nobody_has(name, fleet, subject)
+        case Cause.DRAINING:
+            text = f"waits: {_with(some, 'that has', 'that have')} {name!r} {_verb(some, 'takes', 'take')} no new runs"
+            return Finding(Mark.FAIL, subject, f"{text} (draining)", f"athanor runners undrain {some[0].id}")
+        case Cause.NO_SLOT:
+            held, slots = sum(len(one.run_ids) for one in some), sum(one.slots for one in some)
+            text = f"waits for a slot: {who} {_verb(some, 'executes', 'execute')} {held} of {slots} runs"
+            return Finding(Mark.WARN, subject, f"{text}; it is taken in its turn", "athanor runs list --state running")
+        case Cause.NOTHING:
+            since = item.next_attempt_time or item.create_time or fleet.now
+            if fleet.now - since < _SOON:
+                return Finding(Mark.OK, subject, "waits for a moment: there is room for it")
+            text = f"waits, although {who} {_verb(some, 'has room: it declines', 'have room: they decline')} the run"
+            why = "The runner's log says why: no room on its disk, or code that it does not have any more"
+            return Finding(Mark.WARN, subject, f"{text}. {why}", "athanor runners list")
 
 
 def _nobody_has(name: str, fleet: Fleet, subject: str) -> Finding:

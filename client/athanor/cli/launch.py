@@ -64,8 +64,9 @@ def run(
 ) -> None:
     """Run an experiment: create an instance of it, start a run, and follow it to its end.
 
-    Ctrl-C ends the watching, never the run. With --json: JSON Lines, {"run": ...}, {"event": ...}, {"progress": ...};
-    with --detach the run alone. With --repeat each of these has "run_id" in front, and --detach gives {"runs": [...]}.
+    Ctrl-C ends the watching, never the run. Of a long result one line is shown; `athanor results`, and --json, have it
+    whole. With --json: JSON Lines, {"run": ...}, {"event": ...}, {"progress": ...}; with --detach the run alone. With
+    --repeat each of these has "run_id" in front, and --detach gives {"runs": [...]}.
     """
     configuration = arguments.configuration(config, set_ or [])
     policy = _policy(timeout, attempts, backoff, lost_after, grace)

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from athanor import client
 
 LEVEL_STYLES = {"debug": "dim", "info": "", "warn": "yellow", "error": "red"}
-_LONGEST_VALUE = 200  # characters of a result's value that a terminal shows
+_LONGEST_VALUE = 200  # characters of a result's value in a line about it
 
 
 def log(entry: "client.LogEntry", *, stamp: bool = False, colours: bool = False) -> str:
@@ -24,11 +24,11 @@ def log(entry: "client.LogEntry", *, stamp: bool = False, colours: bool = False)
     return f"{paint.painted(str(time), 'dim')} {paint.painted(paint.visible(text), style)}"
 
 
-def result(item: "client.Result", *, cut: bool = False) -> str:
-    """A result: key and value, with `cut` a long one not as a whole."""
+def result(item: "client.Result") -> str:
+    """A result: key and value; of a long one the beginning, and how much was left out."""
     value = jsontext.dumps(jsontext.Raw(item.value_json))
-    if cut and len(value) > _LONGEST_VALUE:
-        value = value[: _LONGEST_VALUE - 1] + "…"
+    if (left := len(value) - _LONGEST_VALUE) > 0:
+        value = f"{value[:_LONGEST_VALUE]}… ({words.count(left, 'more character')}: see athanor results)"
     return f"{_clock(item)} result {item.key} = {value}"
 
 

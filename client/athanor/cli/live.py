@@ -77,7 +77,7 @@ class LiveView:
             case client.LogEntry():
                 self._show_log(item)
             case client.Result():
-                self._scroll.add(lines.result(item, cut=True), "bold")
+                self._scroll.add(lines.result(item), "bold")
             case client.ProgressUpdated():
                 self._update_progress(item.progress)
             case client.RunUpdated():

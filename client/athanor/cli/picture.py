@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from athanor.cli import pending, words
@@ -102,7 +103,7 @@ class Picture:
         if run.ended:
             return words.one_line(words.failure(run.failure))
         if run.state.value == "PENDING":
-            return pending.why(run, self.runners)
+            return pending.why(run, self.runners, datetime.now(UTC))
         return words.one_line(words.progress(run.progress))
 
     def _put(self, run: "RunRecord", now: float) -> None:

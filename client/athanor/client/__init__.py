@@ -7,7 +7,7 @@
         run = instance.start()
         for entry in run.logs(follow=True):
             print(entry.message)
-        print(run.wait().state, run.results()["greeting"])
+        print(run.wait().state, run.results()["greetings"])
 
 and where there is an event loop, the same with `await`:
 

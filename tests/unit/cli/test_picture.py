@@ -37,15 +37,16 @@ def run(id: str, state: RunState = RunState.RUNNING, *, minutes: int = 0, **fiel
         ({}, [replace(RUNNER, run_ids=("a", "b"))], "waits for a free slot"),
         ({}, [replace(RUNNER, run_ids=("a", "b")), replace(RUNNER, id="x", draining=True)], "waits for a free slot"),
         ({}, [replace(RUNNER, run_ids=("a", "b")), replace(RUNNER, id="x")], ""),
+        ({"next_attempt_time": AT}, [replace(RUNNER, run_ids=("a", "b"))], "waits for a free slot"),
     ],
 )
 def test_why_a_run_waits(changes, runners, reason):
-    assert pending.why(run("r", RunState.PENDING, **changes), runners) == reason
+    assert pending.why(run("r", RunState.PENDING, **changes), runners, AT) == reason
 
 
 def test_a_run_between_attempts_says_when_it_goes_on():
-    waiting = run("r", RunState.PENDING, next_attempt_time=AT)
-    assert pending.why(waiting, [RUNNER]).startswith("waits for its next attempt, from ")
+    waiting = run("r", RunState.PENDING, next_attempt_time=AT + timedelta(seconds=1))
+    assert pending.why(waiting, [RUNNER], AT).startswith("waits for its next attempt, from ")
 
 
 def test_what_runs_comes_first_then_what_waits_then_what_has_just_ended():

@@ -102,7 +102,11 @@ def test_the_end_of_a_run_in_words():
     assert "came too late" in lines.summary(late)
 
 
-def test_a_long_result_is_cut_on_a_terminal_and_whole_in_a_pipe():
+def test_of_a_long_result_a_line_is_shown_and_all_of_it_with_json(capsys):
     long = client.Result(*AT, "k", "1" * 5000)
-    assert len(lines.result(long, cut=True)) < 250
-    assert len(lines.result(long)) > 5000
+    views.PlainView().show(long)
+    shown = capsys.readouterr().out[9:]
+    assert shown == f"result k = {'1' * 200}… (4800 more characters: see athanor results)\n"
+    assert lines.result(client.Result(*AT, "k", "1" * 200)).endswith(f"= {'1' * 200}")
+    views.JsonView().show(long)
+    assert f'"value": {"1" * 5000}}}' in capsys.readouterr().out
