@@ -10,6 +10,7 @@ import typer
 
 from athanor.cli import (
     arguments,
+    broken,
     exits,
     follow,
     ids,
@@ -181,7 +182,7 @@ async def _say_when_it_waits(client: "AsyncClient", run: "RunRecord") -> None:
     """A run that nobody can execute would look like one that hangs."""
     experiment = await client.experiments.get(run.experiment)
     if not experiment.available_runner_count:
-        output.note(f"no connected runner has {run.experiment!r}: the run waits until one comes")
+        output.note(broken.waiting(experiment, await client.experiments.discovery_errors(), run.id))
 
 
 def _print_detached(runs: "Sequence[RunRecord]", start: Start) -> None:
