@@ -378,6 +378,21 @@ def test_a_run_that_nobody_can_execute_is_said(athanor, server):
     assert "no connected runner has 'hello'" in done.err
 
 
+def test_the_end_of_a_run_says_what_it_found(athanor, server):
+    runner = drive(server)
+    done = athanor("run", "hello")
+    runner.join()
+    assert done.err.splitlines()[-1] == "  answer  42"
+
+
+def test_the_end_of_a_run_in_json_is_json_alone(athanor, server):
+    runner = drive(server)
+    done = athanor("run", "hello", "--json")
+    runner.join()
+    assert "answer" not in done.err
+    assert not server.fake.called("ListResults")
+
+
 def test_a_run_whose_module_is_broken_says_what_is_to_be_mended(athanor, server):
     server.do(server.fake.add_experiment, "torn", code=experiment_pb2.CodeVersion(module="torn:main"))
     server.fake.experiments["torn"].available_runner_count = 0
