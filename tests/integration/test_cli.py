@@ -18,6 +18,7 @@ import pytest
 from athanor.cli import session, words
 from athanor.cli.__main__ import main
 from athanor.v1 import (
+    experiment_pb2,
     experiment_service_pb2,
     run_event_pb2,
     run_pb2,
@@ -371,6 +372,37 @@ def test_a_run_that_nobody_can_execute_is_said(athanor, server):
     done = athanor("run", "hello")
     runner.join()
     assert "no connected runner has 'hello'" in done.err
+
+
+def test_the_end_of_a_run_says_what_it_found(athanor, server):
+    runner = drive(server)
+    done = athanor("run", "hello")
+    runner.join()
+    assert done.err.splitlines()[-1] == "  answer  42"
+
+
+def test_the_end_of_a_run_in_json_is_json_alone(athanor, server):
+    runner = drive(server)
+    done = athanor("run", "hello", "--json")
+    runner.join()
+    assert "answer" not in done.err
+    assert not server.fake.called("ListResults")
+
+
+def test_a_run_whose_module_is_broken_says_what_is_to_be_mended(athanor, server):
+    server.do(server.fake.add_experiment, "torn", code=experiment_pb2.CodeVersion(module="torn:main"))
+    server.fake.experiments["torn"].available_runner_count = 0
+    trace = 'Traceback\n  File "/lab/torn.py", line 3\n    def (\nSyntaxError: invalid syntax'
+    error = experiment_service_pb2.DiscoveryError(runner_id="x", module="torn", error=trace)
+    server.do(server.fake.discovery_errors.append, error)
+    runner = drive(server)
+    done = athanor("run", "torn")
+    runner.join()
+    [id] = server.fake.runs
+    assert "no connected runner has 'torn': its module torn could not be loaded" in done.err
+    assert "SyntaxError: invalid syntax (torn.py, line 3)" in done.err
+    assert f"mend it and the run starts; `athanor runs cancel {id}` ends the waiting" in done.err
+    assert "SyntaxError: invalid syntax (torn.py, line 3); mend it" in athanor("experiments", "show", "torn").out
 
 
 def test_ctrl_c_ends_the_watching_and_never_the_run(athanor, server):

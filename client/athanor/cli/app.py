@@ -13,6 +13,7 @@ from athanor.cli import (
     exits,
     experiments,
     export,
+    guesses,
     instances,
     launch,
     logs,
@@ -40,6 +41,11 @@ class _Commands(TyperGroup):
         except BrokenPipeError:
             output.unread()
             raise typer.Exit(exits.UNREAD) from None
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args and args[0] not in self.commands and (text := guesses.unknown(args[0])):
+            ctx.fail(text)
+        return super().resolve_command(ctx, args)
 
 
 # Plain help: rich would double the time that it takes, and decorate it in a pipe too.
@@ -77,7 +83,7 @@ def root(
 
 
 app.command()(up.up)
-app.command()(launch.run)
+app.command(cls=guesses.Run)(launch.run)
 app.command()(logs.logs)
 app.command()(results.results)
 app.command()(top.top)

@@ -1,19 +1,17 @@
 """What is to be said about a system as it stands: pure functions from what was found to findings."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from athanor.cli import pending, words
+from athanor.cli import broken, pending, words
 from athanor.cli.pending import Cause
 
 if TYPE_CHECKING:
     from athanor.client import DiscoveryError, ExperimentRecord, OrchestratorRecord, RunnerRecord, RunRecord
 
-_PLACE = re.compile(r'File "([^"\n]+)", line (\d+)')
 _DEFAULT = "127.0.0.1:7400"
 _SOON = timedelta(seconds=10)  # in which a run is given out where there is room; a runner that declines takes 30 s more
 
@@ -237,7 +235,4 @@ def _why_last(item: "RunRecord") -> str:
 
 
 def _last(traceback: str) -> str:
-    """What was raised, and where that was."""
-    places = _PLACE.findall(traceback)
-    where = f" ({places[-1][0].rpartition('/')[2]}, line {places[-1][1]})" if places else ""
-    return traceback.strip().rpartition("\n")[2] + where
+    return broken.raised(traceback)

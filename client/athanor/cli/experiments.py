@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from athanor.cli import options, output, session, shapes, words
+from athanor.cli import broken, options, output, session, shapes, words
 
 if TYPE_CHECKING:
-    from athanor.client import AsyncClient, ExperimentRecord
+    from athanor.client import AsyncClient, DiscoveryError, ExperimentRecord
 
 app = typer.Typer(help="Show the experiments that runners have reported.", no_args_is_help=True)
 
@@ -45,17 +45,18 @@ def list_(target: options.Target = None, json: options.Json = False) -> None:
 def show(name: options.Experiment, target: options.Target = None, json: options.Json = False) -> None:
     """Show one experiment: what it does, and what its configuration takes."""
 
-    async def work(client: "AsyncClient") -> "ExperimentRecord":
-        return await client.experiments.get(name)
+    async def work(client: "AsyncClient") -> "tuple[ExperimentRecord, DiscoveryError | None]":
+        item = await client.experiments.get(name)
+        return item, None if json else broken.of(item, await client.experiments.discovery_errors())
 
-    item = session.run(target, work)
+    item, error = session.run(target, work)
     if json:
         output.document(shapes.experiment(item))
     else:
-        _show(item)
+        _show(item, error)
 
 
-def _show(item: "ExperimentRecord") -> None:
+def _show(item: "ExperimentRecord", error: "DiscoveryError | None") -> None:
     from athanor.cli import schema
 
     output.fields(
@@ -64,6 +65,7 @@ def _show(item: "ExperimentRecord") -> None:
             ("title", item.title if item.title != item.name else ""),
             ("description", item.description.strip()),
             ("runners", str(item.available_runner_count) if item.available_runner_count else "none: a run would wait"),
+            ("not loaded", f"{broken.raised(error.error)}; mend it and it is there again" if error else ""),
             ("timeout", words.duration(item.default_policy.timeout)),
             ("attempts", f"up to {item.default_policy.max_attempts}" if item.default_policy.max_attempts else ""),
             ("module", item.code.module),

@@ -42,10 +42,10 @@ async def follow(
     return watch.run
 
 
-def conclude(run: "RunRecord", json: bool) -> int:
-    """Say how a run ended, and return the exit status for it."""
+def conclude(run: "RunRecord", json: bool, found: Sequence[str] = ()) -> int:
+    """Say how a run ended, below that what it `found` at last, and return the exit status for it."""
     if not json:
-        text = lines.summary(run)
+        text = "\n".join([lines.summary(run), *filter(None, found)])
         output.note(text) if not output.is_terminal() else output.line(text)
     return exit_status(run)
 

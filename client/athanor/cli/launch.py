@@ -10,9 +10,11 @@ import typer
 
 from athanor.cli import (
     arguments,
+    broken,
     exits,
     follow,
     ids,
+    last,
     lines,
     many,
     options,
@@ -105,6 +107,7 @@ def start(
 
 def _launch(target: str | None, instance_id: "Callable[[AsyncClient], Awaitable[str]]", start: Start) -> NoReturn:
     started: list[RunRecord] = []
+    found = list[str]()  # the last values of the run, when it is one
 
     async def work(client: "AsyncClient") -> "list[RunRecord]":
         from athanor.client import RunPolicy
@@ -120,7 +123,10 @@ def _launch(target: str | None, instance_id: "Callable[[AsyncClient], Awaitable[
             _announce(started)
             await _say_when_it_waits(client, started[0])
         if start.repeat == 1:
-            return [await follow.follow(client, started[0].id, views.choose(start.json))]
+            run = await follow.follow(client, started[0].id, views.choose(start.json))
+            if not start.json:
+                found.append(await last.values(client, run))
+            return [run]
         return await many.follow_all(client, started, start.json)
 
     def stop_watching() -> NoReturn:
@@ -140,7 +146,7 @@ def _launch(target: str | None, instance_id: "Callable[[AsyncClient], Awaitable[
         _print_detached(ended, start)
         raise typer.Exit(exits.OK)
     sys.stdout.flush()
-    raise typer.Exit(_conclude(ended, start))
+    raise typer.Exit(_conclude(ended, start, found))
 
 
 def _announce(started: "Sequence[RunRecord]") -> None:
@@ -152,9 +158,9 @@ def _announce(started: "Sequence[RunRecord]") -> None:
             output.note(f"{many.label(index)}run {run.id} seed {run.seed}")
 
 
-def _conclude(ended: "Sequence[RunRecord]", start: Start) -> int:
+def _conclude(ended: "Sequence[RunRecord]", start: Start, found: Sequence[str]) -> int:
     if len(ended) == 1:
-        return follow.conclude(ended[0], start.json)
+        return follow.conclude(ended[0], start.json, found)
     if not start.json:
         texts = [many.label(index) + lines.summary(run, detail=False) for index, run in enumerate(ended)]
         say = output.line if output.is_terminal() else output.note
@@ -180,7 +186,7 @@ async def _say_when_it_waits(client: "AsyncClient", run: "RunRecord") -> None:
     """A run that nobody can execute would look like one that hangs."""
     experiment = await client.experiments.get(run.experiment)
     if not experiment.available_runner_count:
-        output.note(f"no connected runner has {run.experiment!r}: the run waits until one comes")
+        output.note(broken.waiting(experiment, await client.experiments.discovery_errors(), run.id))
 
 
 def _print_detached(runs: "Sequence[RunRecord]", start: Start) -> None:

@@ -53,7 +53,13 @@ def exit_status(runs: "Sequence[RunRecord]") -> int:
 
 def summary(runs: "Sequence[RunRecord]") -> str:
     """How many ended how, and what to look at next."""
-    return f"{len(runs)} runs: {tally(runs)}\n  all of them   athanor runs list --instance {runs[0].instance_id}"
+    instance = runs[0].instance_id
+    hints = [("all of them", f"athanor runs list --instance {instance}"), ("compared", f"athanor compare {instance}")]
+    failed = next(((index, run) for index, run in enumerate(runs) if run.state.value == "FAILED"), None)
+    if failed:
+        hints.append((f"log of {label(failed[0]).rstrip()}", f"athanor logs {failed[1].id}"))
+    width = max(len(name) for name, _ in hints)
+    return "\n".join([f"{len(runs)} runs: {tally(runs)}", *(f"  {name:<{width}}   {text}" for name, text in hints)])
 
 
 def label(index: int) -> str:

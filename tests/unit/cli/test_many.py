@@ -35,6 +35,9 @@ def test_the_summary_counts_the_outcomes():
     text = many.summary(runs(COMPLETED, FAILED, COMPLETED, CANCELLED))
     assert text.splitlines()[0] == "4 runs: 1 FAILED, 1 CANCELLED, 2 COMPLETED"
     assert "athanor runs list --instance i" in text
+    assert "athanor compare i" in text
+    assert text.splitlines()[-1].split() == ["log", "of", "#2", "athanor", "logs", "r1"]
+    assert "athanor logs" not in many.summary(runs(COMPLETED, CANCELLED))
 
 
 def test_where_there_is_no_room_for_all_those_that_go_on_are_shown_in_their_order():
