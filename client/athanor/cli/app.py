@@ -40,6 +40,11 @@ class _Commands(TyperGroup):
         except BrokenPipeError:
             output.unread()
             raise typer.Exit(exits.UNREAD) from None
+        except typer.BadParameter as error:
+            # It may name what somebody else gave, and is shown by typer.
+            if sys.stderr.isatty():
+                error.message = output.visible(error.message)
+            raise
 
 
 # Plain help: rich would double the time that it takes, and decorate it in a pipe too.
