@@ -163,7 +163,11 @@ def test_instances_from_creation_to_deletion(athanor, server):
     assert [item["id"] for item in athanor("instances", "list", "--json").json["instances"]] == [made["id"]]
     shown = athanor("instances", "show", made["id"][:8]).out
     assert '"times": 5' in shown
-    assert athanor("instances", "delete", made["id"], "--json").json == {"deleted": made["id"]}
+    unsure = athanor("instances", "delete", made["id"])
+    assert unsure.status == 2
+    assert "add --yes" in unsure.err
+    assert server.fake.called("DeleteInstance") == []
+    assert athanor("instances", "delete", made["id"], "--yes", "--json").json == {"deleted": made["id"]}
     assert athanor("instances", "show", made["id"]).status == 5
 
 
@@ -457,8 +461,11 @@ def test_runs(athanor, server):
     ambiguous = athanor("runs", "show", "019a")
     assert ambiguous.status == 2
     assert first.id in ambiguous.err
-    assert athanor("runs", "delete", first.id, "--json").json == {"deleted": first.id}
-    assert athanor("runs", "delete", first.id).status == 5
+    unsure = athanor("runs", "delete", first.id)
+    assert unsure.status == 2
+    assert "add --yes" in unsure.err
+    assert athanor("runs", "delete", first.id, "--yes", "--json").json == {"deleted": first.id}
+    assert athanor("runs", "delete", first.id, "--yes").status == 5
 
 
 def test_a_run_is_shown_with_how_each_of_its_attempts_ended(athanor, server):

@@ -250,6 +250,27 @@ def test_a_deletion_is_asked_about(server, terminal):
     assert len(server.fake.called("DeleteRun")) == 1
 
 
+def test_what_a_run_was_named_or_said_cannot_drive_the_terminal_by_an_error(server, terminal):
+    for last in "12":
+        id = f"019a0000-0000-7000-8000-00000000000{last}"
+        server.do(server.fake.add_run, "hello\x1b[31mevil", id)
+    several = terminal("runs", "show", "019a")
+    assert several.wait() == 2
+    assert "hello\\x1b[31mevil" in several.screen
+    failing = terminal("run", "hello")
+    deadline = time.monotonic() + 20
+    while not server.fake.called("WatchRun"):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    run = list(server.fake.runs.values())[-1]
+    server.do(server.fake.begin, run)
+    failure = run_pb2.Failure(kind=run_pb2.Failure.KIND_EXCEPTION, message="ValueError: \x1b]0;OWNED\x07boom")
+    server.do(server.fake.end, run, run_pb2.RUN_STATE_FAILED, failure)
+    assert failing.wait() == 1
+    assert "\\x1b]0;OWNED\\x07boom" in failing.screen
+    assert "\x1b]0;OWNED" not in failing.screen
+
+
 def test_a_verification_that_takes_its_time_shows_that_it_goes_on(server, terminal):
     run = server.do(server.fake.add_run)
     shown = terminal("runs", "verify", run.run.id)

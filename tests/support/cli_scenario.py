@@ -80,6 +80,7 @@ WRONG = (
     "compare 019a0000 --result nothing",
     "instances diff 0",
     "instances diff 0 1",
+    "runs delete 019a0000",
     "export 019a0000 -o results.txt",
     "export 019a0000 -o missing/results.csv",
     "export 019a --what nothing",
@@ -159,8 +160,8 @@ def _called(server: FakeThread, call: Callable[..., Said]) -> dict[str, list[Any
     live = server.do(server.fake.add_run)
     put("runs cancel", live.run.id)
     found["runs watch"] = _watched(server, call, run.run)
-    put("runs delete", run.run.id)
-    put("instances delete", instance)
+    put("runs delete", run.run.id, "--yes")
+    put("instances delete", instance, "--yes")
     return found
 
 

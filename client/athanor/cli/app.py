@@ -41,6 +41,11 @@ class _Commands(TyperGroup):
         except BrokenPipeError:
             output.unread()
             raise typer.Exit(exits.UNREAD) from None
+        except typer.BadParameter as error:
+            # It may name what somebody else gave, and is shown by typer.
+            if sys.stderr.isatty():
+                error.message = output.visible(error.message)
+            raise
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if args and args[0] not in self.commands and (text := guesses.unknown(args[0])):

@@ -75,9 +75,12 @@ def path_names(path: str) -> list[str]:
 
 
 def value(text: str) -> Any:
-    """Return the JSON value that `text` is; what is not JSON is a string as it stands."""
+    """Return the JSON value that `text` is; what is not JSON is a string as it stands.
+
+    Raises typer.BadParameter for an object that has a key twice.
+    """
     try:
-        return json.loads(text, parse_constant=_refuse)
+        return json.loads(text, parse_constant=_refuse, object_pairs_hook=_once)
     except (ValueError, RecursionError):
         return text
 
@@ -113,6 +116,15 @@ def _place(items: list[Any], name: str, new: Any, last: bool, path: str) -> Any:
     elif last:
         items[index] = new
     return items[index]
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise typer.BadParameter(f"the key {twice!r} is there twice", param_hint="--set")
+    return found
 
 
 def _refuse(constant: str) -> NoReturn:

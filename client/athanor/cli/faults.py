@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
-from athanor.cli import exits
+from athanor.cli import exits, output
 
 
 @contextmanager
@@ -17,6 +17,6 @@ def told(debug: Callable[[], bool]) -> Generator[None, None, None]:
     except Exception as error:
         if debug():
             raise
-        print(f"athanor: a fault of this program: {type(error).__name__}: {error}", file=sys.stderr)
-        print("`athanor --debug COMMAND` shows where.", file=sys.stderr)
+        output.note(f"athanor: a fault of this program: {type(error).__name__}: {error}")
+        output.note("`athanor --debug COMMAND` shows where.")
         sys.exit(exits.BUG)

@@ -119,4 +119,4 @@ Repeat: TypeAlias = Annotated[
 ]
 Detach: TypeAlias = Annotated[bool, typer.Option("--detach", help="Start the run and do not follow it.")]
 Limit: TypeAlias = Annotated[int, typer.Option("--limit", "-n", min=1, metavar="N", help="Show at most this many.")]
-Yes: TypeAlias = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Yes: TypeAlias = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask: needed where there is no terminal.")]

@@ -39,7 +39,7 @@ def line(text: str = "") -> None:
 
 def note(text: str) -> None:
     """Say something beside the data, on standard error."""
-    print(text, file=sys.stderr, flush=True)
+    print(visible(text) if sys.stderr.isatty() else text, file=sys.stderr, flush=True)
 
 
 def caution(text: str) -> None:
@@ -137,9 +137,11 @@ def pretty(json_text: str) -> str:
 
 
 def confirmed(question: str, yes: bool) -> bool:
-    """Ask a person at a terminal; a script, or `--yes`, has decided already."""
-    if yes or not sys.stdin.isatty():
+    """Ask a person at a terminal, unless `--yes` has decided. Raises typer.BadParameter where nobody can be asked."""
+    if yes:
         return True
     import typer
 
-    return typer.confirm(question)
+    if not sys.stdin.isatty():
+        raise typer.BadParameter(f"nobody can be asked {question!r}: add --yes")
+    return typer.confirm(visible(question))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar, cast
 
 import typer
 
-from athanor.cli import exits
+from athanor.cli import exits, output
 
 if TYPE_CHECKING:
     from athanor.client import AsyncClient
@@ -86,5 +86,5 @@ def _first(error: BaseException) -> BaseException:
 def fail(text: str, status: int) -> NoReturn:
     """Say why on standard error and end with `status`."""
     sys.stdout.flush()
-    print(f"athanor: {text}", file=sys.stderr)
+    output.note(f"athanor: {text}")
     raise typer.Exit(status)

@@ -133,3 +133,8 @@ def test_what_is_no_moment_is_said(text):
 def test_a_duration_that_is_too_long_is_said():
     with pytest.raises(typer.BadParameter, match="99999999999999h is too long"):
         arguments.duration("99999999999999h")
+
+
+def test_a_key_that_an_object_of_set_has_twice_is_refused():
+    with pytest.raises(typer.BadParameter, match="the key 'a' is there twice"):
+        arguments.configuration(None, ['models=[{"a": 1, "a": 2}]'])

@@ -3,11 +3,15 @@
 import json
 from io import StringIO
 
+import pytest
+import typer
 from athanor.cli import output
 
 
 def test_control_characters_cannot_drive_a_terminal():
     assert output.visible("a\x1b[31mb\x07\x9b\nc\td") == "a\\x1b[31mb\\x07\\x9b\nc\td"
+    assert output.visible("exe\u202egpj\u2066x\u061c") == "exe\\u202egpj\\u2066x\\u061c"
+    assert output.visible("a\u200db\x07") == "a\u200db\\x07", "what joins letters is text"
 
 
 def test_a_table_in_a_pipe_is_plain_and_whole(capsys):
@@ -46,6 +50,19 @@ def test_json_is_made_readable_without_touching_its_numbers():
     assert output.pretty("") == ""
 
 
-def test_a_script_is_not_asked(monkeypatch):
+def test_a_script_has_to_say_that_it_is_sure(monkeypatch):
     monkeypatch.setattr("sys.stdin", StringIO())
-    assert output.confirmed("sure?", yes=False)
+    assert output.confirmed("Delete it?", yes=True)
+    with pytest.raises(typer.BadParameter, match="nobody can be asked 'Delete it\\?': add --yes"):
+        output.confirmed("Delete it?", yes=False)
+
+
+def test_what_is_said_cannot_drive_a_terminal_and_is_as_it_is_elsewhere(monkeypatch):
+    class Terminal(StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    for stream, shown in ((Terminal(), "a\\x1b]0;b\\x07\\u202ec\n"), (StringIO(), "a\x1b]0;b\x07\u202ec\n")):
+        monkeypatch.setattr("sys.stderr", stream)
+        output.note("a\x1b]0;b\x07\u202ec")
+        assert stream.getvalue() == shown
