@@ -21,7 +21,7 @@ class AsyncListing(Generic[Item]):
         self._limit = limit
 
     def __aiter__(self) -> AsyncIterator[Item]:
-        return self._items()
+        return (item async for page in self.pages() for item in page.items)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(iterate over it, or call all(), first() or pages())"
@@ -52,8 +52,3 @@ class AsyncListing(Generic[Item]):
         async for item in self:
             return item
         return None
-
-    async def _items(self) -> AsyncIterator[Item]:
-        async for page in self.pages():
-            for item in page.items:
-                yield item

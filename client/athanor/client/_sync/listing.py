@@ -23,7 +23,7 @@ class Listing(Generic[Item]):
         self._limit = limit
 
     def __iter__(self) -> Iterator[Item]:
-        return self._items()
+        return (item for page in self.pages() for item in page.items)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(iterate over it, or call all(), first() or pages())"
@@ -54,8 +54,3 @@ class Listing(Generic[Item]):
         for item in self:
             return item
         return None
-
-    def _items(self) -> Iterator[Item]:
-        for page in self.pages():
-            for item in page.items:
-                yield item
