@@ -1,14 +1,20 @@
 """What a person is told when something went wrong, and the exit status that goes with it."""
 
+import re
+
 from athanor.cli import exits
 from athanor.client import errors
+
+# How the advice of the client names another orchestrator; on a command line that is an option.
+_CONNECT = re.compile(r'athanor\.connect\("([^"]*)"\)')
 
 
 def explain(error: errors.AthanorError) -> tuple[str, int]:
     """Return the text for `error`, in full and without a traceback, and the exit status."""
     match error:
         case errors.UnavailableError():
-            return f"{error}\n{error.advice}".rstrip(), exits.UNREACHABLE
+            advice = _CONNECT.sub(r"--target \1", error.advice)
+            return f"{error}\n{advice}".rstrip(), exits.UNREACHABLE
         case errors.DeadlineExceededError() | errors.ProtocolError():
             return str(error), exits.UNREACHABLE
         case errors.WaitTimeoutError():

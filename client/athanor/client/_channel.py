@@ -43,6 +43,8 @@ def resolve_target(target: str | None) -> str:
     Several addresses are separated by commas; one that is there twice counts once. A missing port is 7400; `unix:`
     addresses pass as they are. Raises TargetError when one is neither.
     """
+    if target is not None and not isinstance(target, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"the target is a text, for example {DEFAULT_TARGET!r}, not {target!r}")
     given = (target or os.environ.get(TARGET_VARIABLE) or DEFAULT_TARGET).strip()
     return ",".join(dict.fromkeys(_address(part.strip(), given) for part in given.split(",")))
 
@@ -86,14 +88,14 @@ def advice(target: str) -> str:
     if "," in target:
         return (
             "Check that one of them runs and that this machine reaches it, "
-            f"or name others with --target HOST:PORT,HOST:PORT or {TARGET_VARIABLE}=HOST:PORT,HOST:PORT."
+            f'or name others: athanor.connect("HOST:PORT,HOST:PORT"), or {TARGET_VARIABLE}=HOST:PORT,HOST:PORT.'
         )
     if _LOOPBACK.match(target) or target.startswith("unix"):
         return (
             "Start one on this machine with `athanor up`, "
-            f"or name another with --target HOST:PORT or {TARGET_VARIABLE}=HOST:PORT."
+            f'or name another: athanor.connect("HOST:PORT"), or {TARGET_VARIABLE}=HOST:PORT.'
         )
     return (
         f"Check that it runs there and that this machine reaches {target}, "
-        f"or name another with --target HOST:PORT or {TARGET_VARIABLE}=HOST:PORT."
+        f'or name another: athanor.connect("HOST:PORT"), or {TARGET_VARIABLE}=HOST:PORT.'
     )

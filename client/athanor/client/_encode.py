@@ -43,6 +43,8 @@ def policy(value: RunPolicy | None) -> run_policy_pb2.RunPolicy | None:
     """A policy; None says nothing."""
     if value is None:
         return None
+    if not isinstance(value, RunPolicy):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"a policy is a RunPolicy, for example RunPolicy(max_attempts=3), not {value!r}")
     return run_policy_pb2.RunPolicy(
         timeout=_duration(value.timeout, "timeout"),
         cancel_grace_period=_duration(value.cancel_grace_period, "cancel_grace_period"),
@@ -65,8 +67,21 @@ def labels(value: Mapping[str, str] | None) -> dict[str, str]:
 
 def seed(value: int | None) -> int | None:
     """A seed; None has one drawn."""
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int)):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"a seed is a whole number, not {value!r}")
     if value is not None and not 0 <= value < 2**64:
         raise ValueError(f"a seed is a whole number from 0 to 2**64 - 1, not {value}")
+    return value
+
+
+def text(value: str, field: str) -> str:
+    """A text for people; what is none, or cannot be sent as UTF-8, is refused in words."""
+    if not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"{field} is a text, not {value!r}")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{field} has half of a character in it (a lone surrogate): {value!r}") from None
     return value
 
 

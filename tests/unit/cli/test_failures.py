@@ -2,7 +2,7 @@
 
 import pytest
 from athanor.cli import exits, failures
-from athanor.client import errors
+from athanor.client import _channel, errors
 from athanor.client.errors import Violation
 
 
@@ -32,6 +32,13 @@ def test_an_orchestrator_that_is_away_comes_with_what_was_tried_and_what_to_do()
     assert "h:1" in text
     assert "connection refused" in text
     assert text.endswith("Start one.")
+
+
+@pytest.mark.parametrize("target", ["127.0.0.1:1", "lab:1", "a:1,b:1"])
+def test_another_orchestrator_is_named_by_the_option(target):
+    text, _ = failures.explain(errors.UnavailableError(target, "refused", _channel.advice(target)))
+    assert "--target HOST:PORT" in text
+    assert "athanor.connect" not in text
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,17 @@
 from datetime import timedelta
 
 import pytest
-from athanor.client import EventFilter, EventKind, InvalidArgumentError, LogLevel, RunPolicy, RunState, _encode, _json
+from athanor.client import (
+    EventFilter,
+    EventKind,
+    InvalidArgumentError,
+    LogLevel,
+    RunPolicy,
+    RunState,
+    _channel,
+    _encode,
+    _json,
+)
 from athanor.client._bound import id_of
 from athanor.v1 import run_event_pb2, run_pb2, run_service_pb2
 
@@ -73,6 +83,12 @@ def test_no_state_has_another_name():
         (lambda: _encode.seed(-1), r"a seed is a whole number from 0 to 2\*\*64 - 1, not -1"),
         (lambda: _encode.seed(2**64), "a seed is a whole number"),
         (lambda: _encode.policy(RunPolicy(timeout=5)), r"policy.timeout is a timedelta, .*\(minutes=5\), not 5"),
+        (lambda: _encode.seed(True), "a seed is a whole number, not True"),
+        (lambda: _encode.seed("7"), "a seed is a whole number, not '7'"),
+        (lambda: _encode.policy({"timeout": 3}), r"a policy is a RunPolicy, .*, not {'timeout': 3}"),
+        (lambda: _encode.text(7, "name"), "name is a text, not 7"),
+        (lambda: _encode.text("\ud800", "name"), "name has half of a character in it"),
+        (lambda: _channel.resolve_target(7400), "the target is a text, for example '127.0.0.1:7400', not 7400"),
         (lambda: id_of(None), "an id is asked for, or what has one, not None"),
     ],
 )

@@ -1,5 +1,6 @@
 """Listings fetch what is needed and no more."""
 
+import pytest
 from athanor.client import AsyncListing, Listing, Page
 
 
@@ -71,3 +72,18 @@ def test_the_blocking_one_fetches_no_more_either():
     assert next(iter(Listing(fetch))) == 1
     assert fetched == ["", "", ""]
     assert repr(Listing(fetch)).startswith("Listing(iterate over it")
+
+
+async def test_a_limit_is_kept_by_whatever_is_asked():
+    source = Source([1, 2], [3, 4], [5])
+    assert await AsyncListing(source, limit=0).first() is None
+    assert [page async for page in AsyncListing(source, limit=0).pages()] == []
+    assert source.fetched == []
+    assert [page.items async for page in AsyncListing(source, limit=2).pages()] == [(1, 2)]
+    assert source.fetched == [""]
+    assert [page async for page in AsyncListing(source, limit=3).pages()] == [Page((1, 2), "1"), Page((3,))]
+
+
+def test_a_limit_below_nothing_is_refused():
+    with pytest.raises(ValueError, match="a limit is 0 or more, or None for all, not -1"):
+        AsyncListing(Source([1]), limit=-1)

@@ -114,8 +114,15 @@ def test_an_orchestrator_that_is_away_comes_with_advice(target, advice):
     assert isinstance(error, ConnectionError)
     assert str(error) == (f"the orchestrator at {target} is not available: connection refused: nothing listens there")
     assert advice in error.advice
-    assert "--target" in error.advice
+    assert 'athanor.connect("HOST:PORT")' in error.advice
+    assert "--target" not in error.advice
     assert "ATHANOR_TARGET" in error.advice
+
+
+def test_one_that_is_there_and_says_that_it_cannot_is_tried_again():
+    error = raised(Refusal(S.UNAVAILABLE, "the database is locked", "STORAGE_UNAVAILABLE"))
+    assert isinstance(error, errors.UnavailableError)
+    assert error.advice == "It says that it cannot work just now: try again."
 
 
 def test_builtin_exceptions_fit():

@@ -15,19 +15,29 @@ class AsyncListing(Generic[Item]):
     """
 
     def __init__(self, fetch: Callable[[str], Awaitable[Page[Item]]], *, limit: int | None = None) -> None:
+        if limit is not None and limit < 0:
+            raise ValueError(f"a limit is 0 or more, or None for all, not {limit}")
         self._fetch = fetch
         self._limit = limit
 
     def __aiter__(self) -> AsyncIterator[Item]:
-        return self._items()
+        return (item async for page in self.pages() for item in page.items)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(iterate over it, or call all(), first() or pages())"
 
     async def pages(self, page_token: str = "") -> AsyncIterator[Page[Item]]:
-        """Iterate over whole pages, from the one that `page_token` stands for."""
-        while True:
+        """Iterate over whole pages, from the one that `page_token` stands for, up to the limit in all.
+
+        A page that the limit cuts short has no `next_page_token`: going on from it would leave some out.
+        """
+        left = self._limit
+        while left is None or left > 0:
             page = await self._fetch(page_token)
+            if left is not None:
+                if len(page.items) > left:
+                    page = Page(page.items[:left])
+                left -= len(page.items)
             yield page
             if not page.next_page_token:
                 return
@@ -39,19 +49,6 @@ class AsyncListing(Generic[Item]):
 
     async def first(self) -> Item | None:
         """Return the first item, None when there is none."""
-        page = await self._fetch("")
-        while not page.items and page.next_page_token:
-            page = await self._fetch(page.next_page_token)
-        return page.items[0] if page.items else None
-
-    async def _items(self) -> AsyncIterator[Item]:
-        left = self._limit
-        if left is not None and left <= 0:
-            return
-        async for page in self.pages():
-            for item in page.items:
-                yield item
-                if left is not None:
-                    left -= 1
-                    if not left:
-                        return
+        async for item in self:
+            return item
+        return None

@@ -128,7 +128,7 @@ class AsyncRuns(Part):
 
         Cancelling again is harmless. Raises RunTerminalError when it has completed or failed.
         """
-        request = pb.CancelRunRequest(id=id_of(id), reason=reason)
+        request = pb.CancelRunRequest(id=id_of(id), reason=_encode.text(reason, "reason"))
         response = await self._caller.call(self._stub.CancelRun, request, timeout=timeout)
         return AsyncRun.bind(_decode.run(response.run), self._client)
 

@@ -62,8 +62,8 @@ class Instances(Part):
         request = pb.CreateInstanceRequest(
             instance=instance_pb2.Instance(
                 experiment=id_of(experiment),
-                name=id_of(experiment) if name is None else name,
-                description=description,
+                name=id_of(experiment) if name is None else _encode.text(name, "name"),
+                description=_encode.text(description, "description"),
                 configuration_json=_json.encode({} if configuration is None else configuration, _CONFIGURATION),
                 labels=_encode.labels(labels),
             ),
@@ -116,10 +116,10 @@ class Instances(Part):
         instance = instance_pb2.Instance(id=id_of(id), etag=etag, labels=_encode.labels(labels))
         paths = list[str]()
         if name is not None:
-            instance.name = name
+            instance.name = _encode.text(name, "name")
             paths.append("name")
         if description is not None:
-            instance.description = description
+            instance.description = _encode.text(description, "description")
             paths.append("description")
         if configuration is not None:
             instance.configuration_json = _json.encode(configuration, _CONFIGURATION)

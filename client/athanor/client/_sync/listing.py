@@ -17,19 +17,29 @@ class Listing(Generic[Item]):
     """
 
     def __init__(self, fetch: Callable[[str], Page[Item]], *, limit: int | None = None) -> None:
+        if limit is not None and limit < 0:
+            raise ValueError(f"a limit is 0 or more, or None for all, not {limit}")
         self._fetch = fetch
         self._limit = limit
 
     def __iter__(self) -> Iterator[Item]:
-        return self._items()
+        return (item for page in self.pages() for item in page.items)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(iterate over it, or call all(), first() or pages())"
 
     def pages(self, page_token: str = "") -> Iterator[Page[Item]]:
-        """Iterate over whole pages, from the one that `page_token` stands for."""
-        while True:
+        """Iterate over whole pages, from the one that `page_token` stands for, up to the limit in all.
+
+        A page that the limit cuts short has no `next_page_token`: going on from it would leave some out.
+        """
+        left = self._limit
+        while left is None or left > 0:
             page = self._fetch(page_token)
+            if left is not None:
+                if len(page.items) > left:
+                    page = Page(page.items[:left])
+                left -= len(page.items)
             yield page
             if not page.next_page_token:
                 return
@@ -41,19 +51,6 @@ class Listing(Generic[Item]):
 
     def first(self) -> Item | None:
         """Return the first item, None when there is none."""
-        page = self._fetch("")
-        while not page.items and page.next_page_token:
-            page = self._fetch(page.next_page_token)
-        return page.items[0] if page.items else None
-
-    def _items(self) -> Iterator[Item]:
-        left = self._limit
-        if left is not None and left <= 0:
-            return
-        for page in self.pages():
-            for item in page.items:
-                yield item
-                if left is not None:
-                    left -= 1
-                    if not left:
-                        return
+        for item in self:
+            return item
+        return None

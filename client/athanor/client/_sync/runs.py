@@ -130,7 +130,7 @@ class Runs(Part):
 
         Cancelling again is harmless. Raises RunTerminalError when it has completed or failed.
         """
-        request = pb.CancelRunRequest(id=id_of(id), reason=reason)
+        request = pb.CancelRunRequest(id=id_of(id), reason=_encode.text(reason, "reason"))
         response = self._caller.call(self._stub.CancelRun, request, timeout=timeout)
         return Run.bind(_decode.run(response.run), self._client)
 
