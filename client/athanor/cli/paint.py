@@ -17,10 +17,11 @@ _CODES = {
     "magenta": "35",
     "cyan": "36",
 }
-_CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)}
-# What turns the direction of a text around: `exe.jpg` may look like `gpj.exe` (https://www.unicode.org/reports/tr9/).
-_CONTROL |= {
-    code: f"\\u{code:04x}" for code in (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+# What turns the direction of a text around is among them: `exe.jpg` may look like `gpj.exe`
+# (https://www.unicode.org/reports/tr9/).
+_TURNS = (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+_CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)} | {
+    code: f"\\u{code:04x}" for code in _TURNS
 }
 
 

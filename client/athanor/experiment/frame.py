@@ -69,7 +69,7 @@ def _unwrapped(error: BaseException) -> BaseException:
         _, errors = group.split((EndSignal, RunCancelled))
         if errors is not None and len(group.exceptions) > 1:
             return group
-        error = group.exceptions[0]
+        error = next(iter(group.exceptions))
     return error
 
 
