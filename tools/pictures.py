@@ -53,6 +53,7 @@ class Terminal:
     columns: int = 100
     rows: int = 40  # a live view sees this height; empty lines at the end are cut off
     look_after_s: float | None = None  # of what goes on: take it then and leave by Ctrl-C
+    until: str = ""  # not before this stands there: a busy machine may need longer
     meanwhile: str | None = None  # a command that is given before
 
 
@@ -80,12 +81,13 @@ class LiveCell:
 TERMINALS = [
     Terminal("runs-list", "athanor runs list"),
     Terminal("compare", f"athanor compare --experiment {EXPERIMENT} --result error"),
-    Terminal("run", f"athanor run {EXPERIMENT} --set rounds=200 --seed 7", rows=18, look_after_s=4.0),
+    Terminal("run", f"athanor run {EXPERIMENT} --set rounds=200 --seed 7", rows=18, look_after_s=4.0, until="RUNNING"),
     Terminal(
         "top",
         "athanor top",
         rows=24,
         look_after_s=4.0,
+        until="RUNNER",
         meanwhile=f"athanor run {EXPERIMENT} --set rounds=2000 --repeat 3 --detach",
     ),
 ]
@@ -194,6 +196,8 @@ def terminal_picture(scene: Terminal, system: System) -> str:
         "PATH": f"{BIN}:{os.environ['PATH']}",
         "TERM": "xterm-256color",
         "COLORTERM": "truecolor",
+        "COLUMNS": str(scene.columns),  # who calls this may have said how wide its own terminal is
+        "LINES": str(scene.rows),
     }
     screen = show(shlex.split(command), environment, scene)
     if scene.look_after_s is not None:
@@ -221,13 +225,14 @@ def show(command: list[str], environment: Mapping[str, str], scene: Terminal) ->
     begun = time.monotonic()
     try:
         while True:
-            limit = TIMEOUT_S if scene.look_after_s is None else scene.look_after_s
-            left = begun + limit - time.monotonic()
-            if left <= 0:
-                if scene.look_after_s is None:
-                    raise RuntimeError(f"{shlex.join(command)} did not end")
+            now = time.monotonic()
+            looked = scene.look_after_s is not None and now > begun + scene.look_after_s
+            if looked and scene.until in "\n".join(screen.display):
                 return screen
-            if select.select([ours], [], [], left)[0]:
+            if now > begun + TIMEOUT_S:
+                shown = "\n".join(screen.display).rstrip()
+                raise RuntimeError(f"{shlex.join(command)} did not end, or show {scene.until!r}:\n{shown}")
+            if select.select([ours], [], [], 0.1)[0]:
                 try:
                     data = os.read(ours, 65536)
                 except OSError:  # how a terminal says that the last process has left it

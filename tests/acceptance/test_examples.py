@@ -59,7 +59,7 @@ def test_every_command_of_the_page_does_what_the_page_says(tmp_path: Path) -> No
         assert "pair_1: reference and then docstrings: noticed 100% (95% to 100%)" in said_of_own_pair
         assert "from the strongest: reference " in said_by_judge
 
-        (block,) = re.findall(r"```json\n(.*?)```", PAGE.read_text(), re.DOTALL)
+        (block,) = re.findall(r"```json[^\n]*\n(.*?)```", PAGE.read_text(), re.DOTALL)
         shift = json.loads(block)
         # The page's server is not this one, nor is its pace, and a conversation of each kind is enough.
         shift["api"] |= {"base_url": server.url, "requests_per_minute": 100_000, "tokens_per_minute": 10_000_000}
