@@ -72,7 +72,7 @@ def run(
             raise
         text, status = failures.explain(error)
         fail(text, status)
-    except UnicodeEncodeError:
+    except UnicodeError:
         fail("an argument is not valid text (UTF-8)", exits.USAGE)
 
 

@@ -81,7 +81,7 @@ def text(value: str, field: str) -> str:
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise ValueError(f"{field} has half of a character in it (a lone surrogate): {value!r}") from None
+        raise UnicodeError(f"{field} has half of a character in it (a lone surrogate): {value!r}") from None
     return value
 
 
