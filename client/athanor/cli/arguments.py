@@ -5,9 +5,11 @@ import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 
 import typer
+
+from athanor.cli import jsontext
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -80,7 +82,9 @@ def value(text: str) -> Any:
     Raises typer.BadParameter for an object that has a key twice.
     """
     try:
-        return json.loads(text, parse_constant=_refuse, object_pairs_hook=_once)
+        return jsontext.loads(text)
+    except jsontext.RepeatedKeyError as error:
+        raise typer.BadParameter(str(error), param_hint="--set") from error
     except (ValueError, RecursionError):
         return text
 
@@ -116,16 +120,3 @@ def _place(items: list[Any], name: str, new: Any, last: bool, path: str) -> Any:
     elif last:
         items[index] = new
     return items[index]
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise typer.BadParameter(f"the key {twice!r} is there twice", param_hint="--set")
-    return found
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not JSON")

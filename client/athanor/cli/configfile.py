@@ -7,11 +7,11 @@ import json
 import re
 import sys
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 
 import typer
 
-from athanor.cli import words
+from athanor.cli import jsontext, words
 
 STDIN = Path("-")
 _OPTION = "--config"
@@ -45,7 +45,7 @@ def read(file: Path) -> dict[str, Any]:
 def from_json(text: str, name: str) -> Any:
     """Return the JSON document; each key of an object is there once."""
     try:
-        return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_once)
+        return jsontext.loads(text)
     except (ValueError, RecursionError) as error:
         raise _refusal(f"{name} is not JSON: {error}") from error
 
@@ -144,19 +144,6 @@ def _place(error: Any) -> str:
 
 def _problem(error: Any) -> str:
     return words.one_line(getattr(error, "problem", None) or str(error))
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict[str, Any]()
-    for key, value in pairs:
-        if key in found:
-            raise ValueError(f"the key {key!r} is there twice")
-        found[key] = value
-    return found
-
-
-def _refuse_constant(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not JSON")
 
 
 def _refusal(text: str) -> typer.BadParameter:

@@ -99,7 +99,7 @@ def experiments(fleet: Fleet) -> list[Finding]:
             Finding(Mark.FAIL, "experiments", "the runners have none; name their folder", "athanor up --path FOLDER")
         )
     for error in fleet.broken:
-        text = f"could not be loaded: {_last(error.error)}"
+        text = f"could not be loaded: {broken.raised(error.error)}"
         found.append(Finding(Mark.WARN, f"module {error.module}", text, "athanor experiments list --json"))
     for one in fleet.experiments:
         if one.other_versions and one.available_runner_count:
@@ -177,10 +177,10 @@ def _nobody_has(name: str, fleet: Fleet, subject: str) -> Finding:
     definition = next((one for one in fleet.experiments if one.name == name), None)
     module = definition.code.module.partition(":")[0] if definition else ""
     text = f"waits: no connected runner has the experiment {name!r}"
-    for error in fleet.broken:
-        if module and error.module in (module, definition.code.module if definition else ""):
-            text += f": its module {module} could not be loaded ({_last(error.error)}). Mend it, and the run starts"
-            return Finding(Mark.FAIL, subject, text, "athanor experiments list --json")
+    error = broken.of(definition, fleet.broken) if definition else None
+    if error is not None:
+        text += f": its module {module} could not be loaded ({broken.raised(error.error)}). Mend it, and the run starts"
+        return Finding(Mark.FAIL, subject, text, "athanor experiments list --json")
     where = f" ({module})" if module else ""
     text += f"{_was_on(name, fleet)}. Start a runner with the folder, or the environment, that has it{where}"
     return Finding(Mark.FAIL, subject, text, "athanor up --path FOLDER")
@@ -232,7 +232,3 @@ def _verb(some: "Sequence[RunnerRecord]", one: str, several: str) -> str:
 def _why_last(item: "RunRecord") -> str:
     failure = next((one.failure for one in reversed(item.attempts) if one.failure), None) or item.failure
     return f" with {words.failure(failure)}" if failure else ""
-
-
-def _last(traceback: str) -> str:
-    return broken.raised(traceback)

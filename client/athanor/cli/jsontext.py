@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 
 @dataclass(frozen=True)
@@ -11,6 +11,15 @@ class Raw:
     """A JSON document in text, to be written as it is."""
 
     text: str
+
+
+class RepeatedKeyError(ValueError):
+    """An object has a key twice."""
+
+
+def loads(text: str) -> Any:
+    """Return the document that `text` is. Raises ValueError when it is not JSON, RepeatedKeyError for a key twice."""
+    return json.loads(text, parse_constant=_refuse, object_pairs_hook=_once)
 
 
 def dumps(value: Any) -> str:
@@ -28,3 +37,16 @@ def dumps(value: Any) -> str:
             return "[" + ", ".join(map(dumps, cast("Sequence[Any]", value))) + "]"
         case _:
             raise TypeError(f"{type(value).__name__} has no JSON")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict[str, Any]()
+    for key, value in pairs:
+        if key in found:
+            raise RepeatedKeyError(f"the key {key!r} is there twice")
+        found[key] = value
+    return found
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
