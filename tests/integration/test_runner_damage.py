@@ -116,6 +116,30 @@ async def test_a_damaged_event_of_a_process_that_was_killed_is_not_taken_for_a_t
     assert lease.ended.failure.kind == Kind.KIND_STORAGE
 
 
+async def test_the_end_of_a_damaged_spool_is_numbered_behind_what_is_under_way(
+    orchestrator: Orchestrator, start: Start
+) -> None:
+    """What was sent may be stored and its answer not here yet. The end once took such a number, and was lost."""
+    runner = await start()
+    orchestrator.acknowledging = False
+    lease = await logging_run(orchestrator, 100_000, 0.001)
+    await orchestrator.until(lambda: len(lease.events) > 50)
+    [pid] = processes_of(lease.lease_id)
+    os.kill(runner.process.pid, signal.SIGSTOP)
+    [segment] = (runner.state / "attempts" / lease.lease_id / "spool").glob("*.seg")
+    size = segment.stat().st_size
+    await orchestrator.until(lambda: segment.stat().st_size > size + 5000)
+    os.kill(pid, signal.SIGKILL)
+    await orchestrator.until(lambda: "Z" in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2])
+    flip(segment, -1)
+    os.kill(runner.process.pid, signal.SIGCONT)
+    await orchestrator.until(lambda: "the spool is damaged" in runner.log)
+    await asyncio.sleep(0.3)
+    assert lease.ended is None
+    orchestrator.acknowledge_all()
+    await ended_as_damaged(orchestrator, lease, runner.state)
+
+
 @pytest.mark.parametrize("damage", [lambda path: flip(path, 20), lambda path: flip(path, 150), Path.unlink])
 async def test_damage_to_what_was_shipped_does_not_keep_a_run_from_ending(
     orchestrator: Orchestrator, start: Start, tmp_path: Path, damage: Callable[[Path], None]

@@ -270,8 +270,8 @@ class Attempt:
         if self.feed is not None:
             recorded = max(recorded, self.feed.highest_sequence, self.feed.window.committed)
         if damaged:
-            next_sequence, recorded = self._next_to_commit(), 0
             await self._set_spool_aside(damaged)
+            next_sequence, recorded = self._next_sequence, 0
         try:
             tail = await self._until_possible(
                 SpoolTail, self.folder, self.assignment, next_sequence, recorded, self._acknowledged
@@ -302,7 +302,7 @@ class Attempt:
 
     async def _until_acknowledged(self) -> None:
         while self._next_to_commit() <= self._last_sequence:
-            if self._damage:
+            if self._damage and self._nothing_under_way():
                 await self._record_end(self._process_end)
             await self._news()
 
@@ -361,9 +361,23 @@ class Attempt:
             await self._run(self.feed.close)
             self.feed = None
 
+    def _nothing_under_way(self) -> bool:
+        """Sends no more of it, and tells whether the orchestrator has answered to all that was sent.
+
+        Until then nobody here knows how far it has stored the attempt: an end could get the number of an event that it
+        has, would be taken for that one sent again, and be lost.
+        """
+        if self.feed is None:
+            return True
+        self.feed.held = True
+        return not self.feed.awaiting_answer and not self.feed.window.in_flight
+
     async def _set_spool_aside(self, reason: str) -> None:
+        while not self._nothing_under_way():
+            await self._news()
         self._next_sequence = self._next_to_commit()
         await self._close_feed()
+        self._damage = ""  # what was said meanwhile was said of this spool too
         spool = self.folder / output.SPOOL
         if spool.exists():
             note = attempt_folder.note(self.assignment, reason)
