@@ -20,16 +20,18 @@ kind, level, message, source, metadata, key, value, number, data. Parquet has `i
 
 import errno
 import gzip
+import io
 import os
 import stat
 import sys
 from collections.abc import Iterable
+from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias
 
-from athanor.client import _sinks
+from athanor.client import _extras, _sinks
 from athanor.client.events import Event, Result
 
 What: TypeAlias = Literal["events", "results"]
@@ -95,30 +97,30 @@ class Writer:
 
     Until it ends a file has another name, `NAME.partial.SUFFIX` beside the one asked for, and takes its name only when
     it is whole; what had that name before is replaced then. When an export is interrupted, or fails, what was written
-    by then is kept, readable, under the partial name, and a note on the exception says so. The next one writes over it.
+    by then is kept, readable, under the partial name, and a note on the exception says so. The next one writes over it,
+    from its first event on: one that fails before leaves it as it is.
     What exists and is no regular file (a pipe, a device) is written to directly.
     """
 
     def __init__(self, path: str | os.PathLike[str], format: Format, what: What) -> None:
-        self._what = what
+        self._what: What = what
         self._count = 0
         self._last_sequence = 0
         self._target: Path | None = None
         self._partial: Path | None = None
-        self._file: Any = sys.stdout
+        self._format = format
+        self._file: Any = sys.stdout  # of what is written; standard output stays open
+        self._sink: _sinks.Sink | None = None  # since the first write
+        self._closing = ExitStack()
         self._at_once = os.fspath(path) == STANDARD_OUTPUT
+        if format is Format.PARQUET:
+            _extras.load("pyarrow")
         if not self._at_once:
             # A link stays what it is: the file that it leads to is replaced.
             self._target = Path(os.path.realpath(path))
             self._partial = _partial(self._target)
-            self._file = _open(self._partial or self._target, format)
-        try:
-            self._sink: _sinks.Sink = _sink(self._file, format, what)
-        except BaseException:
-            if self._partial is not None:
-                self._file.close()
-                self._partial.unlink()
-            raise
+            file = open(self._partial or self._target, "wb", opener=_keeping)  # noqa: SIM115 - the stack closes it
+            self._file = self._closing.enter_context(file)
 
     @property
     def count(self) -> int:
@@ -138,7 +140,7 @@ class Writer:
         for item in items:
             if self._what == "results" and not isinstance(item, Result):
                 raise TypeError(f"an export of results takes results, not {type(item).__name__}")
-            self._sink.write(item)
+            (self._sink or self._begin()).write(item)
             self._count += 1
             self._last_sequence = item.sequence
             if self._at_once:  # somebody may be reading along
@@ -146,15 +148,20 @@ class Writer:
 
     def close(self) -> None:
         """End the export: the file is whole and takes its name."""
-        self._finish()
+        self._finish(self._sink or self._begin())
         if self._partial is not None and self._target is not None:
             _sync(self._partial)  # a power cut must not leave an empty file under the name of a whole one
             os.replace(self._partial, self._target)
 
     def abandon(self) -> Path | None:
-        """End the export unfinished. Return where what was written by then is kept, None where there is no file."""
-        self._finish()
-        return self._partial
+        """End the export unfinished. Return where what was written by then is kept; None: nowhere, or nothing was."""
+        if self._sink is not None:
+            self._finish(self._sink)
+            return self._partial
+        self._closing.close()
+        if self._partial is not None and not self._partial.stat().st_size:
+            self._partial.unlink()  # made when this was opened, or nothing worth keeping
+        return None
 
     def __enter__(self) -> Self:
         return self
@@ -173,13 +180,19 @@ class Writer:
         if kept is not None:
             error.add_note(f"the {self._count} {self._what} that were exported before that are in {kept}")
 
-    def _finish(self) -> None:
-        try:
-            self._sink.close()
+    def _begin(self) -> _sinks.Sink:
+        """Write from here on: what an earlier export left is gone."""
+        if self._partial is not None:
+            self._file.truncate(0)
+        if not self._at_once and self._format is not Format.PARQUET:
+            self._file = self._closing.enter_context(_text(self._file, self._target))
+        self._sink = _sink(self._file, self._format, self._what)
+        return self._sink
+
+    def _finish(self, sink: _sinks.Sink) -> None:
+        with self._closing:
+            sink.close()
             self._file.flush()
-        finally:
-            if not self._at_once:
-                self._file.close()
 
 
 def _partial(target: Path) -> Path | None:
@@ -198,13 +211,16 @@ def _partial(target: Path) -> Path | None:
     return target.with_name(f"{name.stem}.partial{name.suffix}{'.gz' if _is_compressed(target) else ''}")
 
 
-def _open(path: Path, format: Format) -> Any:
-    if format is Format.PARQUET:
-        return path.open("wb")
+def _keeping(path: str, flags: int) -> int:
+    """Open a file as it is; it is emptied when there is something to write."""
+    return os.open(path, flags & ~os.O_TRUNC, 0o666)
+
+
+def _text(file: Any, target: Path | None) -> Any:
     # The writers end lines as their formats have it.
-    if _is_compressed(path):
-        return gzip.open(path, "wt", compresslevel=6, encoding="utf-8", newline="")
-    return path.open("w", encoding="utf-8", newline="")
+    if target is not None and _is_compressed(target):
+        return gzip.open(file, "wt", compresslevel=6, encoding="utf-8", newline="")
+    return io.TextIOWrapper(file, encoding="utf-8", newline="")
 
 
 def _is_compressed(path: Path) -> bool:

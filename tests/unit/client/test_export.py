@@ -349,6 +349,29 @@ def test_the_next_export_writes_over_what_an_interrupted_one_left(tmp_path: Path
     assert len(read(tmp_path / "a.csv")) == 1
 
 
+@pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet", "jsonl.gz"])
+def test_an_export_that_writes_nothing_leaves_what_an_interrupted_one_left(suffix: str, tmp_path: Path):
+    path, partial = tmp_path / f"a.{suffix}", tmp_path / f"a.partial.{suffix}"
+    with pytest.raises(RuntimeError):
+        break_off(path, RESULTS, RuntimeError())
+    left = partial.read_bytes()
+    with pytest.raises(RuntimeError) as caught:
+        break_off(path, [], RuntimeError())
+    assert partial.read_bytes() == left
+    assert not hasattr(caught.value, "__notes__")
+    written(path, RESULTS[:1])
+    assert os.listdir(tmp_path) == [path.name]
+    assert len(path.read_bytes()) < len(left)
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet", "csv.gz"])
+def test_an_export_that_fails_before_its_first_event_leaves_no_file(suffix: str, tmp_path: Path):
+    path = tmp_path / f"a.{suffix}"
+    with pytest.raises(RuntimeError):
+        break_off(path, [], RuntimeError())
+    assert os.listdir(tmp_path) == []
+
+
 class FullDisk:
     """A sink whose disk is full from the beginning."""
 
@@ -403,7 +426,10 @@ def test_what_cannot_be_written_is_refused_before_anything_is_fetched(tmp_path: 
         open_writer(tmp_path / "nowhere" / "a.csv")
     with pytest.raises(ValueError, match="there is no export of 'logs': choose events or results"):
         open_writer(tmp_path / "a.csv", what="logs")
-    assert os.listdir(tmp_path) == ["folder.csv"]
+    (tmp_path / "a.partial.csv").mkdir()
+    with pytest.raises(IsADirectoryError, match=r"a\.partial\.csv"):
+        open_writer(tmp_path / "a.csv")
+    assert sorted(os.listdir(tmp_path)) == ["a.partial.csv", "folder.csv"]
 
 
 def test_parquet_without_its_library_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
