@@ -337,6 +337,25 @@ def test_only_the_newest_lines_and_results_are_kept():
     assert [number for number in range(1, 5) if f"key-{number}" in text] == [3, 4]
 
 
+def test_the_counts_are_of_what_has_come_and_not_of_the_last_time_that_the_run_was_given():
+    view = LiveView(lines=2)
+    view.take(RunUpdated(run("r-1", state=RunState.RUNNING, end_time=None, last_sequence=2, log_count=1)))
+    assert "1 log line, 0 results" in Page(view._repr_html_()).text
+    for sequence in range(3, 10):
+        view.take(LogEntry(sequence, 1, AT, LogLevel.INFO, "a line"))
+    view.take(result("loss", 0.25, 10))
+    assert "8 log lines, 1 result" in Page(view._repr_html_()).text
+    view.take(RunUpdated(run("r-1", last_sequence=12, log_count=9, result_count=2)))
+    assert "9 log lines, 2 results" in Page(view._repr_html_()).text
+
+
+def test_counts_that_are_not_known_are_not_shown():
+    view = LiveView(lines=2)
+    view.take(RunUpdated(run("r-1", state=RunState.RUNNING, end_time=None, last_sequence=2, log_count=1)))
+    view.take(LogEntry(7, 1, AT, LogLevel.INFO, "of those that a filter left"))
+    assert "log line" not in Page(view._repr_html_()).text
+
+
 def test_results_that_a_later_attempt_supersedes_are_not_shown():
     view = LiveView(lines=5)
     view.take(RunUpdated(RUNNING))
