@@ -63,14 +63,16 @@ def instance_html(instance: InstanceRecord) -> str:
 
 def results_html(results: "Results") -> str:
     """Results: a line for each key, with its newest value."""
-    shown = list(results)[:_ROWS]
-    rows = [(key, len(results[key]), _words.value(results.last(key))) for key in shown]
+    first, last = _text.ends(list(results), _ROWS)
+    rows: list[tuple[object, ...]]
+    rows = [(key, len(results[key]), _words.value(results.last(key))) for key in (*first, *last)]
+    if between := len(results) - len(rows):
+        rows.insert(len(first), (html.faint(_text.keys_between(between)), "", ""))
     return html.block(
         html.line(
             html.bold(_words.count(len(results.records), "result")), f" under {_words.count(len(results), 'key')}"
         ),
         html.table(("key", "values", "last"), rows),
-        _left_out(len(results) - len(shown), "key"),
     )
 
 
