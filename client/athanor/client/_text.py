@@ -17,15 +17,32 @@ _LONGEST = 24  # characters of a value of a configuration
 
 def results_text(results: "Results") -> str:
     """A line for each key: how many values it has, and the newest."""
-    keys = list(results)[:_ROWS]
-    rows = [(key, str(len(results[key])), _words.value(results.last(key))) for key in keys]
+    first, last = ends(list(results), _ROWS)
+    rows = [(key, str(len(results[key])), _words.value(results.last(key))) for key in (*first, *last)]
+    table = _table(("key", "values", "last"), rows)
+    end = len(table) - len(last)
+    between = len(results) - len(rows)
     return "\n".join(
         [
             f"{_words.count(len(results.records), 'result')} under {_words.count(len(results), 'key')}",
-            *_table(("key", "values", "last"), rows),
-            *_left_out(len(results) - len(keys), "key"),
+            *table[:end],
+            *([keys_between(between)] if between else ()),
+            *table[end:],
         ]
     )
+
+
+def ends(keys: Sequence[str], most: int) -> tuple[Sequence[str], Sequence[str]]:
+    """The first keys and the last, `most` together: what sums an experiment up is recorded at its end."""
+    if len(keys) <= most:
+        return keys, ()
+    last = most // 2
+    return keys[: most - last], keys[len(keys) - last :]
+
+
+def keys_between(count: int) -> str:
+    """What stands where they are left out."""
+    return f"… {_words.count(count, 'key')} between: to_pandas() has all"
 
 
 def comparison_text(comparison: "Comparison") -> str:

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from athanor.client import _extras, _text, _words, paths
 from athanor.client import _html as html
 from athanor.client._html import Html
-from athanor.client.events import AttemptStarted, LogEntry, ProgressUpdated, Result, RunUpdated, WatchItem
+from athanor.client._tally import Tally
+from athanor.client.events import AttemptStarted, Event, LogEntry, ProgressUpdated, Result, RunUpdated, WatchItem
 from athanor.client.resources import InstanceRecord, Progress, RunRecord
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ class Watchable(Protocol):
 
 def run_html(run: RunRecord) -> str:
     """A run: how it stands, for how long, with what."""
-    return html.block(*_run_lines(run, run.progress), _configuration(run.configuration_json))
+    counts = run.log_count, run.result_count
+    return html.block(*_run_lines(run, run.progress, counts), _configuration(run.configuration_json))
 
 
 def instance_html(instance: InstanceRecord) -> str:
@@ -61,14 +63,16 @@ def instance_html(instance: InstanceRecord) -> str:
 
 def results_html(results: "Results") -> str:
     """Results: a line for each key, with its newest value."""
-    shown = list(results)[:_ROWS]
-    rows = [(key, len(results[key]), _words.value(results.last(key))) for key in shown]
+    first, last = _text.ends(list(results), _ROWS)
+    rows: list[tuple[object, ...]]
+    rows = [(key, len(results[key]), _words.value(results.last(key))) for key in (*first, *last)]
+    if between := len(results) - len(rows):
+        rows.insert(len(first), (html.faint(_text.keys_between(between)), "", ""))
     return html.block(
         html.line(
             html.bold(_words.count(len(results.records), "result")), f" under {_words.count(len(results), 'key')}"
         ),
         html.table(("key", "values", "last"), rows),
-        _left_out(len(results) - len(shown), "key"),
     )
 
 
@@ -146,6 +150,7 @@ class LiveView:
         self._lock = threading.Lock()
         self._run: RunRecord | None = None
         self._progress: Progress | None = None
+        self._tally = Tally()
         self._log: deque[LogEntry] = deque(maxlen=lines)
         self._results: deque[Result] = deque(maxlen=lines)
         self._left = False
@@ -158,9 +163,12 @@ class LiveView:
     def take(self, item: WatchItem) -> None:
         """Take what the watch gave."""
         with self._lock:
+            if isinstance(item, Event):
+                self._tally.event(item)
             match item:
                 case RunUpdated(run):
                     self._run = run
+                    self._tally.run(run)
                     self._progress = run.progress or self._progress
                 case ProgressUpdated(progress):
                     self._progress = progress
@@ -187,7 +195,7 @@ class LiveView:
             log = html.join(html.log_line(entry.time, entry.level, entry.message) for entry in self._log)
             results = [(result.key, _words.value(result.value)) for result in self._results]
             return html.block(
-                *_run_lines(self._run, self._progress),
+                *_run_lines(self._run, self._progress, self._tally.counts),
                 html.line(html.faint("no longer watched: the run goes on")) if self._left else "",
                 html.text_block(log) if log else "",
                 html.table(("result", "value"), results),
@@ -227,7 +235,7 @@ class _Painter(threading.Thread):
         self.join()
 
 
-def _run_lines(run: RunRecord, progress: Progress | None) -> list[Html]:
+def _run_lines(run: RunRecord, progress: Progress | None, counts: tuple[int, int] | None) -> list[Html]:
     duration = f" after {_words.span(run.duration)}" if run.duration is not None else ""
     started = f", started {run.start_time:%Y-%m-%d %H:%M:%S} UTC" if run.start_time and not run.ended else ""
     found = [
@@ -244,9 +252,9 @@ def _run_lines(run: RunRecord, progress: Progress | None) -> list[Html]:
         found.append(html.line(html.bold(run.failure.kind.value), f": {run.failure.message}"))
         if run.failure.detail:
             found.append(html.details("detail", html.text_block(run.failure.detail)))
-    if run.log_count or run.result_count:
-        counts = _words.count(run.log_count, "log line"), _words.count(run.result_count, "result")
-        found.append(html.line(html.faint(", ".join(counts))))
+    if counts is not None and any(counts):
+        logs, results = counts
+        found.append(html.line(html.faint(f"{_words.count(logs, 'log line')}, {_words.count(results, 'result')}")))
     return found
 
 

@@ -157,10 +157,10 @@ def test_every_colour_can_be_told_from_a_light_and_from_a_dark_page(colour: str)
 
 def test_what_is_too_much_is_counted():
     many = Results([result(f"key-{index}", index, index) for index in range(1, 41)])
-    shown = many._repr_html_()
-    assert ">key-30<" in shown
-    assert ">key-31<" not in shown
-    assert "and 10 more keys: to_pandas() has all" in Page(shown).text
+    shown = Page(many._repr_html_())
+    assert shown.faults == []
+    assert [index for index in range(1, 41) if f"key-{index}1" in shown.text] == [*range(1, 16), *range(26, 41)]
+    assert "key-15115… 10 keys between: to_pandas() has allkey-26126" in shown.text
     long = Page(notebook.run_html(run("r", failure=Failure(FailureKind.REPORTED, "m", "x" * 30_000)))).text
     assert "(10000 characters more)" in long
 
@@ -335,6 +335,25 @@ def test_only_the_newest_lines_and_results_are_kept():
     text = Page(view._repr_html_()).text
     assert [number for number in range(1, 5) if f"line {number}" in text] == [3, 4]
     assert [number for number in range(1, 5) if f"key-{number}" in text] == [3, 4]
+
+
+def test_the_counts_are_of_what_has_come_and_not_of_the_last_time_that_the_run_was_given():
+    view = LiveView(lines=2)
+    view.take(RunUpdated(run("r-1", state=RunState.RUNNING, end_time=None, last_sequence=2, log_count=1)))
+    assert "1 log line, 0 results" in Page(view._repr_html_()).text
+    for sequence in range(3, 10):
+        view.take(LogEntry(sequence, 1, AT, LogLevel.INFO, "a line"))
+    view.take(result("loss", 0.25, 10))
+    assert "8 log lines, 1 result" in Page(view._repr_html_()).text
+    view.take(RunUpdated(run("r-1", last_sequence=12, log_count=9, result_count=2)))
+    assert "9 log lines, 2 results" in Page(view._repr_html_()).text
+
+
+def test_counts_that_are_not_known_are_not_shown():
+    view = LiveView(lines=2)
+    view.take(RunUpdated(run("r-1", state=RunState.RUNNING, end_time=None, last_sequence=2, log_count=1)))
+    view.take(LogEntry(7, 1, AT, LogLevel.INFO, "of those that a filter left"))
+    assert "log line" not in Page(view._repr_html_()).text
 
 
 def test_results_that_a_later_attempt_supersedes_are_not_shown():

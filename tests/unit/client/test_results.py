@@ -64,8 +64,17 @@ def test_what_it_says_of_itself():
         "accuracy  1       1",
     ]
     assert repr(Results([])) == "0 results under 0 keys"
-    many = Results([result(f"key-{index}", index, index) for index in range(1, 62)])
-    assert repr(many).splitlines()[-1] == "and 1 more key: to_pandas() has all"
+
+
+def test_of_many_keys_the_first_and_the_last_are_shown():
+    """What sums a run up is recorded at its end."""
+    curve = [result(f"key-{index}", index, index) for index in range(1, 100)]
+    lines = repr(Results([*curve, result("summary", {"accuracy": 0.9}, 100)])).splitlines()
+    assert [line.split()[0] for line in lines[2:32]] == [f"key-{index}" for index in range(1, 31)]
+    assert lines[32] == "… 40 keys between: to_pandas() has all"
+    assert [line.split()[0] for line in lines[33:]] == [*(f"key-{index}" for index in range(71, 100)), "summary"]
+    assert repr(Results(curve[:61])).splitlines()[32] == "… 1 key between: to_pandas() has all"
+    assert len(repr(Results(curve[:60])).splitlines()) == 62
 
 
 def test_a_row_for_each_result():
