@@ -9,7 +9,7 @@ import typer
 from athanor.cli import chosen, complete, exits, ids, jsontext, options, output, session, words
 
 if TYPE_CHECKING:
-    from athanor.client import AsyncClient, RunRecord
+    from athanor.client import AsyncClient
     from athanor.client.compare import Comparison, Group, Row
 
 _GAP = 2  # spaces between columns
@@ -76,40 +76,24 @@ def compare(
             f"it is between 0 and 1, for example 0.95, not {confidence:g}", param_hint="--confidence"
         )
 
-    async def work(client: "AsyncClient") -> "tuple[Comparison, Mapping[str, str]]":
+    async def work(client: "AsyncClient") -> "Comparison":
         with output.busy("reading results"):
             found = await chosen.runs(client, runs or [], experiment, limit)
             if not found:
                 session.fail(f"{_searched(runs, experiment)} no runs yet; `athanor run` starts one", exits.REFUSED)
-            names = await _names(client, found)
-            return await _compared(client, found, confidence, names), names
+            try:
+                return await client.runs.compare(found, metrics=result or None, confidence=confidence)
+            except ValueError as error:  # none of them has a result of that name
+                session.fail(str(error), exits.REFUSED)
 
-    comparison, names = session.run(target, work)
-    try:
-        metrics = wanted(comparison.metrics, result or [])
-    except LookupError as error:
-        session.fail(str(error.args[0]), exits.REFUSED)
+    comparison = session.run(target, work)
     if json:
-        output.document(document(comparison, metrics))
+        output.document(document(comparison))
     else:
-        _show(comparison, metrics, names)
+        _show(comparison)
 
 
-def wanted(metrics: Sequence[str], asked: Sequence[str]) -> tuple[str, ...]:
-    """Return the metrics that were asked for by key, or by their whole name; all of them when none was.
-
-    Raises LookupError, with what there is, for a name that is neither.
-    """
-    if not asked:
-        return tuple(metrics)
-    for name in asked:
-        if not any(_is_of(metric, name) for metric in metrics):
-            there = ", ".join(metrics[:10]) + (f" and {len(metrics) - 10} more" if len(metrics) > 10 else "")
-            raise LookupError(f"no run has a number in the result {name!r}; there are {there or 'no numbers at all'}")
-    return tuple(metric for metric in metrics if any(_is_of(metric, name) for name in asked))
-
-
-def table(comparison: "Comparison", metrics: Sequence[str]) -> tuple[list[Column], list[Column]]:
+def table(comparison: "Comparison") -> tuple[list[Column], list[Column]]:
     """Return the columns that every run has, and those of the metrics."""
     rows = comparison.rows
     short = ids.shortened([row.run.id for row in rows]) if output.is_terminal() else {}
@@ -120,7 +104,7 @@ def table(comparison: "Comparison", metrics: Sequence[str]) -> tuple[list[Column
     if len({row.run.experiment for row in rows}) > 1:
         fixed.insert(1, Column("EXPERIMENT", tuple(row.run.experiment for row in rows)))
     fixed += [Column(path, tuple(_value(row.configuration[path]) for row in rows)) for path in comparison.paths]
-    return fixed, [Column(name, tuple(_number(row.metrics.get(name)) for row in rows)) for name in metrics]
+    return fixed, [Column(name, tuple(_number(row.metrics.get(name)) for row in rows)) for name in comparison.metrics]
 
 
 def fitting(columns: Sequence[Column], width: int) -> list[Column]:
@@ -162,18 +146,18 @@ def repeats(comparison: "Comparison", metrics: Sequence[str]) -> list[tuple[str,
     ]
 
 
-def document(comparison: "Comparison", metrics: Sequence[str]) -> Mapping[str, Any]:
+def document(comparison: "Comparison") -> Mapping[str, Any]:
     """Return what --json prints. A path, or a number, that a run does not have is not in it."""
     return {
         "confidence": comparison.confidence,
         "paths": list(comparison.paths),
-        "metrics": list(metrics),
-        "runs": [_row_document(row, metrics) for row in comparison.rows],
-        "groups": [_group_document(group, metrics) for group in comparison.groups],
+        "metrics": list(comparison.metrics),
+        "runs": [_row_document(row) for row in comparison.rows],
+        "groups": [_group_document(group, comparison.metrics) for group in comparison.groups],
     }
 
 
-def _row_document(row: "Row", metrics: Sequence[str]) -> Mapping[str, Any]:
+def _row_document(row: "Row") -> Mapping[str, Any]:
     from athanor.client.paths import MISSING
 
     return {
@@ -182,7 +166,7 @@ def _row_document(row: "Row", metrics: Sequence[str]) -> Mapping[str, Any]:
         "experiment": row.run.experiment,
         "state": row.run.state.value,
         "configuration": {path: value for path, value in row.configuration.items() if value is not MISSING},
-        "results": {name: row.metrics[name] for name in metrics if name in row.metrics},
+        "results": dict(row.metrics),
     }
 
 
@@ -205,8 +189,8 @@ def _group_document(group: "Group", metrics: Sequence[str]) -> Mapping[str, Any]
     }
 
 
-def _show(comparison: "Comparison", metrics: Sequence[str], names: Mapping[str, str]) -> None:
-    fixed, numbers = table(comparison, metrics)
+def _show(comparison: "Comparison") -> None:
+    fixed, numbers = table(comparison)
     shown = numbers
     if output.is_terminal() and numbers:
         shown = fitting(numbers, output.console().width - sum(column.width for column in fixed))
@@ -218,35 +202,13 @@ def _show(comparison: "Comparison", metrics: Sequence[str], names: Mapping[str, 
         output.line()
         interval = f"{100 * comparison.confidence:g} % CI"
         output.table(("REPEATS OF", "RESULT", "N", "MEAN", "STD", interval), rows)
-    if not metrics:
+    if not comparison.metrics:
         output.note("These runs have no numbers among their results.")
     elif not comparison.paths and len(comparison.rows) > 1:
         output.note("Their configurations are the same.")
     if left := len(numbers) - len(shown):
-        which = f"e.g. --result '{[name for name in metrics if name not in shown_names][-1]}'"
+        which = f"e.g. --result '{[name for name in comparison.metrics if name not in shown_names][-1]}'"
         output.note(f"{words.count(left, 'more number')} did not fit: choose with --result ({which}), or use --json.")
-
-
-async def _compared(
-    client: "AsyncClient", found: "Sequence[RunRecord]", confidence: float, names: Mapping[str, str]
-) -> "Comparison":
-    from athanor.client.compare import compare
-
-    results = {run.id: await client.runs.results(run.id).all() for run in found}
-    return compare(found, results, confidence=confidence, names=names)
-
-
-async def _names(client: "AsyncClient", found: "Sequence[RunRecord]") -> dict[str, str]:
-    """The names of the instances, for those that have one of their own."""
-    from athanor.client import NotFoundError
-
-    names = dict[str, str]()
-    for id in dict.fromkeys(run.instance_id for run in found):
-        try:
-            names[id] = (await client.instances.get(id)).name or id
-        except NotFoundError:  # it has just been deleted
-            names[id] = id
-    return names
 
 
 def _searched(runs: Sequence[str] | None, experiment: str) -> str:
@@ -254,10 +216,6 @@ def _searched(runs: Sequence[str] | None, experiment: str) -> str:
     if not runs:
         return f"the experiment {experiment!r} has"
     return f"{', '.join(runs)} {'has' if len(runs) == 1 else 'have'}"
-
-
-def _is_of(metric: str, name: str) -> bool:
-    return metric == name or metric.startswith(f"{name}.")
 
 
 def _value(leaf: Any) -> str:
