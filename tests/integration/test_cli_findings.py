@@ -160,9 +160,10 @@ def test_a_terminal_has_what_fits(system: System, compared: tuple[str, str, list
     assert screen.raw.endswith("\r\n")
 
     narrow = on_terminal(system, 50, "compare", *run_ids)
-    assert "1 more number did not fit: choose with --result (e.g. --result 'loss'), or use --json." in " ".join(
-        narrow.lines
-    )
+    *drawn, said = narrow.lines
+    assert all(len(line) <= 50 for line in drawn)
+    assert any(line.split()[1:] == ["STATE", "method", "score.f1"] for line in drawn), narrow.raw
+    assert said.startswith("1 more setting and 1 more number did not fit: in a pipe (`| cat`), or with --json, there")
 
 
 def test_differences_are_coloured(system: System, compared: tuple[str, str, list[str]]) -> None:
