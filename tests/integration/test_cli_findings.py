@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import athanor
 import pytest
 from athanor.v1 import run_pb2
 
@@ -38,6 +39,13 @@ def fits(ctx: RunContext[Config]) -> None:
         ctx.result("loss", 1 / (step + 1))
         time.sleep(ctx.config.pause)
     ctx.result("score", {"f1": 0.9 + ctx.rng.random() / 100, "good": ctx.config.method == "good"})
+
+
+@experiment(name="dotted")
+def dotted(ctx: RunContext[Config]) -> None:
+    ctx.result("loss", 3)
+    ctx.result("val.loss", 2)
+    ctx.result("val", {"acc": {"top1": 0.5, "top5": 0.75}})
 """
 
 
@@ -104,6 +112,27 @@ def test_runs_are_compared(system: System, compared: tuple[str, str, list[str]])
     assert lines[7].startswith("good one")
 
 
+@pytest.mark.parametrize(
+    ("asked", "shown"),
+    [
+        (["val.loss"], ['"val.loss"']),  # a key with a dot, as it was recorded
+        (['"val.loss"'], ['"val.loss"']),  # and as it is printed
+        (["val"], ["val.acc.top1", "val.acc.top5"]),
+        (["val.acc.top5", "loss"], ["val.acc.top5", "loss"]),  # in the order asked for
+    ],
+)
+def test_results_are_chosen_as_the_client_does(system: System, asked: list[str], shown: list[str]) -> None:
+    run = system.start_run("dotted").id
+    system.wait_for_end(run)
+    options = [word for name in asked for word in ("--result", name)]
+    found = system.cli_json("compare", run, *options)
+    assert found["metrics"] == list(found["runs"][0]["results"]) == list(found["groups"][0]["results"]) == shown
+    with athanor.connect(system.target) as client:
+        assert list(client.runs.compare([run], metrics=asked).metrics) == shown
+    lines = system.cli("compare", run, *options).stdout.splitlines()
+    assert lines[0].split() == ["RUN", "STATE", *shown]
+
+
 def test_an_instance_stands_for_its_runs(system: System, compared: tuple[str, str, list[str]]) -> None:
     good, bad, run_ids = compared
     assert [run["id"] for run in system.cli_json("compare", good, bad)["runs"]] == run_ids
@@ -131,9 +160,10 @@ def test_a_terminal_has_what_fits(system: System, compared: tuple[str, str, list
     assert screen.raw.endswith("\r\n")
 
     narrow = on_terminal(system, 50, "compare", *run_ids)
-    assert "1 more number did not fit: choose with --result (e.g. --result 'loss'), or use --json." in " ".join(
-        narrow.lines
-    )
+    *drawn, said = narrow.lines
+    assert all(len(line) <= 50 for line in drawn)
+    assert any(line.split()[1:] == ["STATE", "method", "score.f1"] for line in drawn), narrow.raw
+    assert said.startswith("1 more setting and 1 more number did not fit: in a pipe (`| cat`), or with --json, there")
 
 
 def test_differences_are_coloured(system: System, compared: tuple[str, str, list[str]]) -> None:
@@ -164,7 +194,7 @@ def test_what_cannot_be_compared(system: System, compared: tuple[str, str, list[
         (
             ["compare", run_ids[0], "--result", "lss"],
             5,
-            "no run has a number in the result 'lss'; there are loss, score",
+            "there is no metric 'lss'; there are loss, score",
         ),
         (["compare", instance_of(system, name="no runs")], 5, "has no runs yet; `athanor run` starts one"),
     ]:

@@ -14,6 +14,7 @@ from typing import Any
 import grpc
 from athanor.v1 import (
     experiment_service_pb2,
+    instance_pb2,
     run_event_pb2,
     run_pb2,
     run_service_pb2,
@@ -195,6 +196,9 @@ def _furnish(server: FakeThread) -> FakeRun:
     fake.runners[runner.id] = runner
     silent = runner_pb2.Runner(id="019a0000-0000-7000-8000-00000000000b", run_ids=["r"])
     fake.runners[silent.id] = silent
+    made = fake.instances["i"] = instance_pb2.Instance(id="i", experiment="hello", configuration_json="{}")
+    made.create_time.FromSeconds(1)
+    made.update_time.FromSeconds(1)
     run = fake.add_run("hello", "019a0000-0000-7000-8000-000000000001", labels={"k": "v"}, instance_id="i", seed=7)
     _play(server, run, fail=True)
     found = verification_pb2.Verdict

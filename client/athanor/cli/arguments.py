@@ -13,7 +13,9 @@ from athanor.cli import jsontext
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_DOT = re.compile(r"(?<!\\)\.")
+_DIGITS = 9  # of a place in a list: more Python does not read when there are thousands
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_NAME = re.compile(r'(?:\\\.|[^.="])*')  # as it stands; a dot in it is `\.`
 
 
 def configuration(file: Path | None, assignments: Sequence[str], base: Any = None) -> dict[str, Any]:
@@ -71,9 +73,39 @@ def moment(text: str | None, now: datetime, option: str = "--since") -> datetime
         raise typer.BadParameter(wrong, param_hint=option) from error
 
 
-def path_names(path: str) -> list[str]:
-    """Return the names that a path of `--set` is made of; a dot in a name is written `\\.`."""
-    return [name.replace("\\.", ".") for name in _DOT.split(path)]
+def setting(assignment: str) -> tuple[tuple[str, ...], str]:
+    """Return the path, name by name, and the text of the value of `PATH=VALUE`.
+
+    Names are as `athanor.client.paths` writes them: separated by dots, and one that has a dot in it is a JSON string,
+    `models."gpt-4.1"=3`; a dot may be written `\\.` too. Raises typer.BadParameter for what is no assignment.
+    """
+    names, place = list[str](), 0
+    while not names or assignment[place : place + 1] == ".":
+        begin = place + 1 if names else 0
+        written = (_STRING if assignment.startswith('"', begin) else _NAME).match(assignment, begin)
+        if written is None:
+            raise _wrong(f"the quote in {assignment!r} is not closed: a name in quotes ends with one")
+        names.append(_name(written[0], assignment))
+        place = written.end()
+    rest = assignment[place:]
+    if rest and not rest.startswith("="):
+        raise _wrong(f'in {assignment!r} a quote is inside a name: put the whole name in quotes, a quote in it as \\"')
+    if not rest or not place:
+        raise _wrong(f"write KEY=VALUE, not {assignment!r}")
+    return tuple(names), rest[1:]
+
+
+def _name(written: str, assignment: str) -> str:
+    if not written.startswith('"'):
+        return written.replace("\\.", ".")
+    try:
+        return str(json.loads(written, strict=False))
+    except ValueError as error:
+        raise _wrong(f"{written} in {assignment!r} is no JSON string") from error
+
+
+def _wrong(text: str) -> typer.BadParameter:
+    return typer.BadParameter(text, param_hint="--set")
 
 
 def value(text: str) -> Any:
@@ -84,17 +116,15 @@ def value(text: str) -> Any:
     try:
         return jsontext.loads(text)
     except jsontext.RepeatedKeyError as error:
-        raise typer.BadParameter(str(error), param_hint="--set") from error
+        raise _wrong(str(error)) from error
     except (ValueError, RecursionError):
         return text
 
 
 def _assign(document: dict[str, Any], assignment: str) -> None:
     """Set one value by its path. Objects on the way are made; a place in a list must be there, or be the next one."""
-    path, equals, text = assignment.partition("=")
-    if not equals or not path:
-        raise typer.BadParameter(f"write KEY=VALUE, not {assignment!r}", param_hint="--set")
-    names = path_names(path)
+    names, text = setting(assignment)
+    path = assignment.removesuffix(f"={text}")
     here: Any = document
     for depth, name in enumerate(names):
         last = depth == len(names) - 1
@@ -108,12 +138,12 @@ def _assign(document: dict[str, Any], assignment: str) -> None:
             here = _place(cast("list[Any]", here), name, new, last, path)
         else:
             taken = ".".join(names[:depth])
-            raise typer.BadParameter(f"{path}: {taken} is {json.dumps(here)}, it has no members", param_hint="--set")
+            raise _wrong(f"{path}: {taken} is {json.dumps(here)}, it has no members")
 
 
 def _place(items: list[Any], name: str, new: Any, last: bool, path: str) -> Any:
-    if not name.isdecimal() or int(name) > len(items):
-        raise typer.BadParameter(f"{path}: {name!r} is no place in a list of {len(items)}", param_hint="--set")
+    if not name.isdecimal() or len(name) > _DIGITS or int(name) > len(items):
+        raise _wrong(f"{path}: {name!r} is no place in a list of {len(items)}")
     index = int(name)
     if index == len(items):
         items.append(new)

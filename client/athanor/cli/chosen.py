@@ -15,16 +15,15 @@ if TYPE_CHECKING:
 async def runs(client: "AsyncClient", texts: Sequence[str], experiment: str, limit: int) -> "list[RunRecord]":
     """Return the runs that `texts` mean, and the newest `limit` of an experiment when one is named.
 
-    They have their configurations, and those of one instance, or of the experiment, come oldest first. A text means a
-    run, or an instance and so all of its runs. Raises typer.BadParameter for one that could mean several things,
-    NotFoundError for one that means nothing.
+    Those of one instance, or of the experiment, come oldest first. A text means a run, or an instance and so all of its
+    runs. Raises typer.BadParameter for one that could mean several things, NotFoundError for one that means nothing.
     """
     found = dict[str, "RunRecord"]()
     for text in texts:
         found |= {run.id: run for run in await _meant(client, text)}
     if experiment:
         await client.experiments.get(experiment)  # an experiment that is not there is not one without runs
-        newest = await client.runs.list(experiment=experiment, full=True, limit=limit).all()
+        newest = await client.runs.list(experiment=experiment, limit=limit).all()
         found |= {run.id: run for run in reversed(newest)}
     return list(found.values())
 
@@ -48,5 +47,5 @@ async def _meant(client: "AsyncClient", text: str) -> "Sequence[RunRecord]":
         raise typer.BadParameter(
             f"the run {run.id} and the instance {instance.id} begin with {text!r}; give more of the id"
         )
-    of_instance = await client.runs.list(instance_id=instance.id, full=True).all()
+    of_instance = await client.runs.list(instance_id=instance.id).all()
     return of_instance[::-1]

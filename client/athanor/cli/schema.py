@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from athanor.cli import jsontext
+from athanor.client.paths import dotted
 
 _DEPTH = 8  # a schema may contain itself
 _LIMITS = {
@@ -41,7 +42,7 @@ def _members(root: Mapping[str, Any], node: Mapping[str, Any], prefix: str, dept
     properties = cast("Mapping[str, Any]", node.get("properties", {}))
     required = cast("list[str]", node.get("required", []))
     for name, member in properties.items():
-        yield from _value(root, member, f"{prefix}{name}", name in required, depth)
+        yield from _value(root, member, f"{prefix}{dotted((name,))}", name in required, depth)
 
 
 def _value(root: Mapping[str, Any], raw: Any, path: str, required: bool, depth: int) -> Iterator[Setting]:

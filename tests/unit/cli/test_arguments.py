@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import typer
 from athanor.cli import arguments
+from athanor.client import paths
 
 
 @pytest.mark.parametrize(
@@ -21,6 +22,12 @@ from athanor.cli import arguments
         (["pairs=[{}]", "pairs.0.name=x", "pairs.1=2"], {"pairs": [{"name": "x"}, 2]}),
         (["pairs=[1]", "pairs.0=2"], {"pairs": [2]}),
         ([r"a\.b=1"], {"a.b": 1}),
+        (['models."gpt-4.1"=0.9'], {"models": {"gpt-4.1": 0.9}}),
+        (['"a.b".c="x"'], {"a.b": {"c": "x"}}),
+        ([r'"say \"hi\"=\n"=1'], {'say "hi"=\n': 1}),
+        (['""."7"=1'], {"": {"7": 1}}),
+        (["l=[{}]", 'l.0."x.y"=1'], {"l": [{"x.y": 1}]}),
+        (['quote=say "hi"'], {"quote": 'say "hi"'}),
         (["url=http://x/?a=b"], {"url": "http://x/?a=b"}),
         (["n=1", "n=2"], {"n": 2}),
         (["a={broken"], {"a": "{broken"}),
@@ -37,6 +44,12 @@ def test_assignments_make_a_configuration(assignments, expected):
     [
         (["n"], "write KEY=VALUE, not 'n'"),
         (["=1"], "write KEY=VALUE"),
+        (['"a"'], "write KEY=VALUE"),
+        (['"a"b=1'], "a quote is inside a name"),
+        (['models."gpt-4.1=0.9'], """the quote in 'models."gpt-4.1=0.9' is not closed"""),
+        (['models.gpt-4.1"=0.9'], "a quote is inside a name: put the whole name in quotes"),
+        ([r'"\q"=1'], "is no JSON string"),
+        (["l=[1]", f"l.{'9' * 5000}=2"], "is no place in a list of 1"),
         (["a=1", "a.b=2"], "a.b: a is 1, it has no members"),
         (["l=[1]", "l.x=2"], "'x' is no place in a list of 1"),
         (["l=[1]", "l.2=2"], "'2' is no place in a list of 1"),
@@ -47,6 +60,26 @@ def test_what_cannot_be_assigned_is_said(assignments, text):
         arguments.configuration(None, assignments)
     assert text in str(caught.value)
     assert caught.value.param_hint == "--set"
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"models": {"gpt-4.1": {"": 1}}},
+        {'a"b': {"\n\x7f\\": [{"x=y": True}]}, "0": {"=": None}},
+        {"a\\b": {"b.": "x"}, "ü": {".": 2}},
+    ],
+)
+def test_a_path_that_is_printed_can_be_set(document):
+    """What `instances diff` and `compare` write as a path; a name with = in it has to be put in quotes."""
+    made = {}
+    for path, leaf in paths.leaves(document).items():
+        names = [json.dumps(name) if "=" in str(name) else paths.dotted((name,)) for name in path]
+        before = json.dumps(["x"]) if 0 in path else None
+        if before:
+            made = arguments.configuration(None, [f"{'.'.join(names[: path.index(0)])}=[{{}}]"], made)
+        made = arguments.configuration(None, [f"{'.'.join(names)}={json.dumps(leaf)}"], made)
+    assert made == document
 
 
 def test_assignments_come_on_top_of_a_file(tmp_path):

@@ -40,3 +40,9 @@ def test_strange_schemas_do_no_harm():
     assert schema.settings({}) == []
     odd = {"properties": {"a": True, "b": {"$ref": "#/nowhere"}, "c": {"type": ["string", "null"]}, "d": {"const": 1}}}
     assert [one.type for one in schema.settings(odd)] == ["any", "any", "string | null", "1"]
+
+
+def test_a_setting_with_a_dot_in_its_name_is_written_as_set_reads_it():
+    inner = {"type": "object", "properties": {"gpt-4.1": {"type": "number"}}}
+    found = schema.settings({"properties": {"models": inner}})
+    assert [one.path for one in found] == ["models", 'models."gpt-4.1"']
