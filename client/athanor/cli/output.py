@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 LIMIT = 50  # rows of a listing, unless told otherwise
 _STATES = ("STATE", "LAST")  # columns that hold the state of a run
+_LINE = 60  # characters of the values of a list that share a line
 _NARROW = 20  # characters that a column which is wrapped keeps
 
 
@@ -118,7 +119,7 @@ def _terminal_table(columns: Sequence[str], rows: Sequence[Sequence[str]], wrap:
 
 
 def pretty(json_text: str) -> str:
-    """Return JSON text on several lines, every number as it is written."""
+    """Return JSON text on several lines, every number as it is written, a list of plain values like a paragraph."""
     import json
     import re
 
@@ -133,7 +134,24 @@ def pretty(json_text: str) -> str:
 
     value = json.loads(json_text, parse_int=keep, parse_float=keep)
     text = json.dumps(value, indent=2, ensure_ascii=False)
-    return re.sub(r'"\\u0000(\d+)\\u0000"', lambda match: numbers[int(match[1])], text)
+    text = re.sub(r'"\\u0000(\d+)\\u0000"', lambda match: numbers[int(match[1])], text)
+    # No line of JSON breaks inside of a text: what stands between these brackets are whole values.
+    return re.sub(r"(?m)^( *)(.*)\[\n([^\[\]{}]+?)\n *\]", lambda match: _filled(*match.groups()), text)
+
+
+def _filled(indent: str, before: str, values: str) -> str:
+    """A list on one line where it fits, else on as few as it takes."""
+    lines = [""]
+    for value in map(str.strip, values.split("\n")):
+        joined = f"{lines[-1]} {value}".lstrip()
+        if words.width(joined) <= _LINE:
+            lines[-1] = joined
+        else:
+            lines.append(value)
+    if len(lines) == 1:
+        return f"{indent}{before}[{lines[0]}]"
+    inner = "".join(f"\n{indent}  {line}" for line in lines if line)
+    return f"{indent}{before}[{inner}\n{indent}]"
 
 
 def confirmed(question: str, yes: bool) -> bool:
