@@ -1,6 +1,6 @@
 """Ids as people give them: whole, or as much of the beginning as is unique."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import typer
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 _FULL = 36  # characters of a UUID
 _SHORT = 13  # of a UUIDv7: the milliseconds, which nearly always differ
 _SHOWN = 5  # candidates in a message
+_COUNTED = 1000  # candidates; there may be millions
 
 
 class _HasId(Protocol):
@@ -45,7 +46,7 @@ def about_run(item: "RunRecord") -> str:
 
 def about_instance(item: "InstanceRecord") -> str:
     """What tells an instance from others."""
-    return f"{item.experiment} {item.name}"
+    return f"{item.experiment} {item.name} {words.ago(item.create_time)}".rstrip()
 
 
 def about_runner(item: "RunnerRecord") -> str:
@@ -79,6 +80,8 @@ async def _resolve(
     async for item in listing:
         if item.id.startswith(prefix):
             found.append(item)
+            if len(found) > _COUNTED:
+                break
         elif newest_first and item.id < prefix:  # ids grow with time: all others are smaller still
             break
     match found:
@@ -87,8 +90,20 @@ async def _resolve(
         case []:
             raise _not_found(what, text)
         case _:
-            some = _some([f"  {item.id}  {about(item)}".rstrip() for item in found])
-            raise typer.BadParameter(f"{len(found)} {what}s begin with {text!r}, give more of the id:\n{some}")
+            lines = [f"  {item.id}  {about(item)}".rstrip() for item in found[:_SHOWN]]
+            raise typer.BadParameter("\n".join([_several(what, text, len(found)), *lines, *_more(len(found))]))
+
+
+def _several(what: str, text: str, count: int) -> str:
+    many = f"more than {_COUNTED}" if count > _COUNTED else str(count)
+    return f"{many} {what}s begin with {text!r}, give more of the id:"
+
+
+def _more(count: int) -> list[str]:
+    """The line below those that are shown."""
+    if count <= _SHOWN:
+        return []
+    return ["  and many more" if count > _COUNTED else f"  and {count - _SHOWN} more"]
 
 
 def _not_found(what: str, text: str) -> Exception:
@@ -96,8 +111,3 @@ def _not_found(what: str, text: str) -> Exception:
 
     metadata = {"resource": what, "id": text}
     return NotFoundError(f"there is no {what} whose id begins with {text!r}", code="NOT_FOUND", metadata=metadata)
-
-
-def _some(lines: Sequence[str]) -> str:
-    more = [f"  and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
-    return "\n".join([*lines[:_SHOWN], *more])

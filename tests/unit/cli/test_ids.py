@@ -59,6 +59,17 @@ async def test_of_many_that_share_a_beginning_some_are_named():
     assert str(caught.value).splitlines()[-1] == "  and 4 more"
 
 
+async def test_of_very_many_that_share_a_beginning_no_more_are_read_than_it_takes():
+    client = Client(*([f"019a-{9 - page}-{999 - n:03}" for n in range(1000)] for page in range(5)))
+    with pytest.raises(typer.BadParameter) as caught:
+        await ids.run(client, "019a")
+    lines = str(caught.value).splitlines()
+    assert lines[0] == "more than 1000 runs begin with '019a', give more of the id:"
+    assert [line.split()[0] for line in lines[1:-1]] == [f"019a-9-{999 - n}" for n in range(5)], "the newest"
+    assert lines[-1] == "  and many more"
+    assert client.runs.fetched == 2
+
+
 async def test_a_beginning_of_nothing_is_not_found():
     with pytest.raises(NotFoundError, match="no run whose id begins with 'abc'"):
         await ids.run(Client([NEW]), "abc")
