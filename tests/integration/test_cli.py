@@ -452,6 +452,7 @@ def test_runs(athanor, server):
     listed = athanor("runs", "list").out.splitlines()
     assert [line.split()[0] for line in listed] == ["ID", failed.id, first.id]
     assert "ValueError: boom" in listed[1]
+    assert listed[0].split() == ["ID", "EXPERIMENT", "INSTANCE", "STATE", "CREATED", "TOOK", "RESULTS", "PROGRESS"]
     assert [run["id"] for run in athanor("runs", "list", "--state", "failed", "--json").json["runs"]] == [failed.id]
     assert athanor("runs", "list", "--json").json["runs"][0]["configuration"] == {}
     shown = athanor("runs", "show", "019a0001")

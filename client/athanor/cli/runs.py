@@ -11,6 +11,7 @@ from athanor.cli import (
     exits,
     ids,
     launch,
+    names,
     options,
     output,
     session,
@@ -21,7 +22,7 @@ from athanor.cli import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from athanor.client import AsyncClient, RunRecord
 
@@ -53,13 +54,16 @@ def list_(
     target: options.Target = None,
     json: options.Json = False,
 ) -> None:
-    """List runs, newest first."""
+    """List runs, newest first.
+
+    With --json a run has the id of its instance; `athanor instances list --json` has the names.
+    """
     labels = arguments.labels(label or [])
 
-    async def work(client: "AsyncClient") -> "Sequence[RunRecord]":
+    async def work(client: "AsyncClient") -> "tuple[Sequence[RunRecord], Mapping[str, str]]":
         from athanor.client import RunState
 
-        return await client.runs.list(
+        found = await client.runs.list(
             experiment=experiment,
             instance_id=await ids.instance(client, instance) if instance else "",
             states=[RunState[one.name] for one in state or []],
@@ -67,13 +71,14 @@ def list_(
             full=json,
             limit=limit + 1,
         ).all()
+        return found, {} if json else await names.of_instances(client, [item.instance_id for item in found[:limit]])
 
-    found = session.run(target, work)
+    found, named = session.run(target, work)
     items = found[:limit]
     if json:
         output.document({"runs": [shapes.run(item) for item in items]})
     else:
-        _print_all(items)
+        _print_all(items, named)
     output.more(len(found), limit, "run")
 
 
@@ -177,7 +182,7 @@ def _cancellation(item: "RunRecord") -> str:
     return f"requested {words.moment(item.cancel_request_time)} {item.cancel_reason}".rstrip()
 
 
-def _print_all(items: "Sequence[RunRecord]") -> None:
+def _print_all(items: "Sequence[RunRecord]", named: "Mapping[str, str]") -> None:
     if not items:
         output.note("No run is like that; `athanor run EXPERIMENT` starts one.")
     terminal = output.is_terminal()
@@ -187,6 +192,7 @@ def _print_all(items: "Sequence[RunRecord]") -> None:
         (
             short.get(item.id, item.id),
             item.experiment,
+            named.get(item.instance_id, ""),
             words.state(item),
             moment(item.create_time),
             words.elapsed(item),
@@ -195,4 +201,5 @@ def _print_all(items: "Sequence[RunRecord]") -> None:
         )
         for item in items
     ]
-    output.table(("ID", "EXPERIMENT", "STATE", "CREATED", "TOOK", "RESULTS", "PROGRESS"), rows, cut=True)
+    columns = ("ID", "EXPERIMENT", "INSTANCE", "STATE", "CREATED", "TOOK", "RESULTS", "PROGRESS")
+    output.table(columns, rows, cut=True, first="INSTANCE")
