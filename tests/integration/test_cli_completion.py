@@ -58,6 +58,11 @@ def offered(target: str, line: str, **more: str) -> list[str]:
         ("athanor runs list --experiment h", ["hello"]),
         ("athanor runners drain 4d", ["4d75f70f-9807-467f-b0ef-d8282568747e"]),
         ("athanor run hello --set t", ["times=", "to=", "to.whom="]),
+        ("athanor export 019a", [RUN]),
+        (f"athanor export {RUN} 019b", [OTHER]),
+        ("athanor doctor 019b", [OTHER]),
+        (f"athanor compare {RUN} 019b", [OTHER]),
+        ("athanor compare --experiment d", ["digits"]),
         ("athanor logs --level w", ["warn"]),
         ("athanor logs 0", [OTHER, RUN]),
         ("athanor logs nothing", []),
@@ -73,7 +78,11 @@ def test_instances_are_offered_by_their_ids(server):
         [str(BIN / "athanor"), "instances", "create", "hello"], env=env, capture_output=True, text=True, timeout=30
     )
     assert made.returncode == 0
-    assert offered(server.target, "athanor runs start ") == list(server.fake.instances)
+    of_instances = list(server.fake.instances)
+    assert offered(server.target, "athanor runs start ") == of_instances
+    assert offered(server.target, "athanor instances diff ") == of_instances
+    assert offered(server.target, f"athanor instances diff {of_instances[0]} ") == of_instances
+    assert offered(server.target, "athanor compare ") == [OTHER, RUN, *of_instances]
 
 
 def test_the_target_that_is_in_the_line_is_asked(server):

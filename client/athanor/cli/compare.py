@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from athanor.cli import chosen, exits, ids, jsontext, options, output, session, words
+from athanor.cli import chosen, complete, exits, ids, jsontext, options, output, session, words
 
 if TYPE_CHECKING:
     from athanor.client import AsyncClient, RunRecord
@@ -35,9 +35,18 @@ def compare(
         typer.Argument(
             metavar="RUN|INSTANCE",
             help="Ids of runs, or of instances (then all of their runs), or the beginnings of them.",
+            autocompletion=complete.runs_and_instances,
         ),
     ] = None,
-    experiment: Annotated[str, typer.Option("--experiment", help="Also the newest runs of this experiment.")] = "",
+    experiment: Annotated[
+        str,
+        typer.Option(
+            "--experiment",
+            metavar="EXPERIMENT",
+            help="Also the newest runs of this experiment.",
+            autocompletion=complete.experiments,
+        ),
+    ] = "",
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, metavar="N", help="How many of these.")] = 20,
     result: Annotated[
         list[str] | None,

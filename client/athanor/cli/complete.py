@@ -32,19 +32,19 @@ def experiments(ctx: typer.Context, incomplete: str) -> list[Offer]:
 def runs(ctx: typer.Context, incomplete: str) -> list[Offer]:
     """Ids of the newest runs."""
 
-    async def ask(client: "AsyncClient") -> list[Offer]:
-        items = await client.runs.list(limit=_MOST).all()
-        return [(item.id, ids.about_run(item)) for item in items]
-
-    return _ask(ctx, incomplete, ask)
+    return _ask(ctx, incomplete, _runs)
 
 
 def instances(ctx: typer.Context, incomplete: str) -> list[Offer]:
     """Ids of the newest instances."""
+    return _ask(ctx, incomplete, _instances)
+
+
+def runs_and_instances(ctx: typer.Context, incomplete: str) -> list[Offer]:
+    """Ids of the newest runs, and of the newest instances."""
 
     async def ask(client: "AsyncClient") -> list[Offer]:
-        items = await client.instances.list(limit=_MOST).all()
-        return [(item.id, ids.about_instance(item)) for item in items]
+        return [*await _runs(client), *await _instances(client)]
 
     return _ask(ctx, incomplete, ask)
 
@@ -76,6 +76,14 @@ def settings(ctx: typer.Context, incomplete: str) -> list[Offer]:
         ]
 
     return _ask(ctx, incomplete, ask)
+
+
+async def _runs(client: "AsyncClient") -> list[Offer]:
+    return [(item.id, ids.about_run(item)) for item in await client.runs.list(limit=_MOST).all()]
+
+
+async def _instances(client: "AsyncClient") -> list[Offer]:
+    return [(item.id, ids.about_instance(item)) for item in await client.instances.list(limit=_MOST).all()]
 
 
 def _ask(ctx: typer.Context, incomplete: str, ask: "Callable[[AsyncClient], Awaitable[list[Offer]]]") -> list[Offer]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from athanor.cli import ids, jsontext, options, output, session
+from athanor.cli import complete, ids, jsontext, options, output, session
 
 if TYPE_CHECKING:
     from athanor.client import AsyncClient, Difference, InstanceRecord
@@ -14,8 +14,13 @@ _STYLES = {"-": "red", "+": "green", "~": "yellow"}
 
 
 def diff(
-    before: Annotated[str, typer.Argument(metavar="A", help="Id of an instance, or the beginning of it.")],
-    after: Annotated[str, typer.Argument(metavar="B", help="Id of the other one.")],
+    before: Annotated[
+        str,
+        typer.Argument(
+            metavar="A", help="Id of an instance, or the beginning of it.", autocompletion=complete.instances
+        ),
+    ],
+    after: Annotated[str, typer.Argument(metavar="B", help="Id of the other one.", autocompletion=complete.instances)],
     target: options.Target = None,
     json: options.Json = False,
 ) -> None:

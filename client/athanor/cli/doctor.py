@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from athanor.cli import diagnosis, exits, ids, machine, options, output, session, words
+from athanor.cli import complete, diagnosis, exits, ids, machine, options, output, session, words
 from athanor.cli.diagnosis import Finding, Fleet, Mark
 
 if TYPE_CHECKING:
@@ -25,7 +25,11 @@ _RETRY_FOR = 1.0  # seconds: who looks wants to know how it is now
 def doctor(
     run: Annotated[
         str | None,
-        typer.Argument(metavar="RUN", help="Id of a run, or the beginning of it. [default: all that wait]"),
+        typer.Argument(
+            metavar="RUN",
+            help="Id of a run, or the beginning of it. [default: all that wait]",
+            autocompletion=complete.runs,
+        ),
     ] = None,
     target: options.Target = None,
     json: options.Json = False,

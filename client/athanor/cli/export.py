@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from athanor.cli import exits, ids, options, output, session, words
+from athanor.cli import complete, exits, ids, options, output, session, words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,7 +48,10 @@ class Exported:
 
 
 def export(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN", help="Ids of the runs, or the beginnings of them.")],
+    runs: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN", help="Ids of the runs, or the beginnings of them.", autocompletion=complete.runs),
+    ],
     to: Annotated[
         str,
         typer.Option(

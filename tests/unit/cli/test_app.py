@@ -28,6 +28,21 @@ def test_the_help_of_every_command_is_what_is_written_down():
         assert text == kept[name], name
 
 
+def test_whatever_names_something_that_exists_is_completed():
+    named = {"EXPERIMENT", "INSTANCE", "RUN", "RUNNER"}
+    missing, seen = list[str](), 0
+    for command, found in pins.commands().items():
+        for parameter in found.params:
+            names = parameter.param_type_name == "argument" or named & {parameter.metavar, parameter.name.upper()}
+            if not names or command == "new":  # that names what is not there yet
+                continue
+            seen += 1
+            if parameter._custom_shell_complete is None:
+                missing.append(f"{command} {parameter.name}")
+    assert missing == []
+    assert seen > 20
+
+
 def test_the_exit_statuses_are_in_the_help():
     assert "3 the run was CANCELLED" in " ".join(call("--help").out.split())
 
