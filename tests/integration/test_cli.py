@@ -469,6 +469,21 @@ def test_runs(athanor, server):
     assert athanor("runs", "delete", first.id, "--yes").status == 5
 
 
+def test_the_last_run_is_the_one_that_was_created_last(athanor, server):
+    make_run(server, id="019a0000-0000-7000-8000-000000000001")
+    newest = make_run(server, None, id="019a0001-0000-7000-8000-000000000002").run.id
+    for command in (["runs", "show", "last"], ["runs", "cancel", "last"], ["doctor", "last"]):
+        assert newest in athanor(*command).out
+    assert athanor("results", "last", "--json").json["run_id"] == newest
+    assert "two" in athanor("logs", "LAST").out
+    assert newest in athanor("export", "last", "--what", "events", "--format", "csv").err
+    assert athanor("compare", "last", "019a0000", "--json").json["runs"][0]["id"] == newest
+    refused = athanor("runs", "delete", "last", "--yes")
+    assert refused.status == 2
+    assert "to delete one give its id" in refused.err
+    assert server.fake.called("DeleteRun") == []
+
+
 def test_a_run_is_shown_with_how_each_of_its_attempts_ended(athanor, server):
     policy = run_policy_pb2.RunPolicy(max_attempts=3)
     policy.retry_backoff.seconds, policy.lost_after.seconds = 5, 86400

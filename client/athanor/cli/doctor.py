@@ -27,7 +27,7 @@ def doctor(
         str | None,
         typer.Argument(
             metavar="RUN",
-            help="Id of a run, or the beginning of it. [default: all that wait]",
+            help="Id of a run, or the beginning of it; `last`: the newest run. [default: all that wait]",
             autocompletion=complete.runs,
         ),
     ] = None,

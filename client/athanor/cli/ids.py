@@ -1,4 +1,4 @@
-"""Ids as people give them: whole, or as much of the beginning as is unique."""
+"""Ids as people give them: whole, or as much of the beginning as is unique; of runs also a word for the newest."""
 
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -9,6 +9,8 @@ from athanor.cli import words
 
 if TYPE_CHECKING:
     from athanor.client import AsyncClient, AsyncListing, InstanceRecord, RunnerRecord, RunRecord
+
+LAST = "last"  # the run that was created last; no id begins like that, they are hexadecimal
 
 _FULL = 36  # characters of a UUID
 _SHORT = 13  # of a UUIDv7: the milliseconds, which nearly always differ
@@ -26,6 +28,11 @@ _Item = TypeVar("_Item", bound=_HasId)
 
 async def run(client: "AsyncClient", text: str) -> str:
     """Return the id of the run that `text` means."""
+    if is_last(text):
+        newest = await client.runs.list(limit=1).first()
+        if newest is None:
+            raise _no_run()
+        return newest.id
     return await _resolve("run", client.runs.list(page_size=1000), text, about_run)
 
 
@@ -37,6 +44,11 @@ async def instance(client: "AsyncClient", text: str) -> str:
 async def runner(client: "AsyncClient", text: str) -> str:
     """Return the id of the runner that `text` means; a beginning is looked for among those seen in the last day."""
     return await _resolve("runner", client.runners.list(page_size=1000), text, about_runner, newest_first=False)
+
+
+def is_last(text: str) -> bool:
+    """Whether it is the word for the newest run."""
+    return text.strip().lower() == LAST
 
 
 def about_run(item: "RunRecord") -> str:
@@ -111,3 +123,12 @@ def _not_found(what: str, text: str) -> Exception:
 
     metadata = {"resource": what, "id": text}
     return NotFoundError(f"there is no {what} whose id begins with {text!r}", code="NOT_FOUND", metadata=metadata)
+
+
+def _no_run() -> Exception:
+    from athanor.client import NotFoundError
+
+    metadata = {"resource": "run", "id": LAST}
+    return NotFoundError(
+        "there is no run yet; `athanor run EXPERIMENT` starts one", code="NOT_FOUND", metadata=metadata
+    )

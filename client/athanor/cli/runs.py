@@ -127,9 +127,12 @@ def cancel(
 
 @app.command()
 def delete(
-    run: options.RunId, yes: options.Yes = False, target: options.Target = None, json: options.Json = False
+    run: options.DoomedRunId, yes: options.Yes = False, target: options.Target = None, json: options.Json = False
 ) -> None:
     """Delete a run with its log and results."""
+
+    if ids.is_last(run):
+        raise typer.BadParameter(f"{run!r} may be another run than you think: to delete one give its id")
 
     async def find(client: "AsyncClient") -> str:
         return await ids.run(client, run)

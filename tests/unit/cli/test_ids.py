@@ -15,14 +15,14 @@ class Runs:
         self.pages = pages
         self.fetched = 0
 
-    def list(self, page_size: int) -> AsyncListing[RunRecord]:
+    def list(self, page_size: int = 1, limit: int | None = None) -> AsyncListing[RunRecord]:
         async def fetch(token: str) -> Page[RunRecord]:
             number = int(token or 0)
             self.fetched += 1
             items = tuple(RunRecord(id, "i", "e", RunState.PENDING) for id in self.pages[number])
             return Page(items, str(number + 1) if number + 1 < len(self.pages) else "")
 
-        return AsyncListing(fetch)
+        return AsyncListing(fetch, limit=limit)
 
 
 class Client:
@@ -44,6 +44,18 @@ async def test_only_what_is_needed_is_fetched():
     client = Client([NEW], [OLD], ["0100"])
     assert await ids.run(client, "019a0001") == NEW
     assert client.runs.fetched == 2  # the second page shows that all further ids are smaller
+
+
+@pytest.mark.parametrize("text", ["last", " LAST "])
+async def test_a_word_means_the_newest_run(text):
+    client = Client([NEWER, NEW], [OLD])
+    assert await ids.run(client, text) == NEWER
+    assert client.runs.fetched == 1
+
+
+async def test_where_there_is_no_run_there_is_no_newest():
+    with pytest.raises(NotFoundError, match="there is no run yet; `athanor run EXPERIMENT` starts one"):
+        await ids.run(Client([]), "last")
 
 
 async def test_a_beginning_that_several_share_is_refused_with_their_names():
