@@ -236,6 +236,9 @@ async def test_listing_runs_filters_and_pages(client, fake):
     assert [run.id async for run in client.runs.list(states=[RunState.PENDING])] == [waiting.run.id]
     assert len(await client.runs.list(limit=2).all()) == 2
     assert fake.called("ListRuns")[-1].page_size == 2
+    # What `until` leaves out does not make the pages small.
+    assert len(await client.runs.list(limit=2, until=timedelta(0)).all()) == 2
+    assert fake.called("ListRuns")[-1].page_size == 1000
     full = await client.runs.list(full=True, limit=1).first()
     assert full is not None
     assert full.configuration == {}

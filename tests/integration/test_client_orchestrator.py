@@ -165,6 +165,11 @@ async def test_everything_about_runs(database_url: str) -> None:
         assert [item.id async for item in client.runs.list(page_size=1)] == [other.id, run.id]
         assert [item.id async for item in client.runs.list(states=[RunState.CANCELLED])] == [run.id]
         assert [item.id async for item in client.runs.list(labels={"a": "b"}, instance_id=instance.id)] == [run.id]
+        assert [item.id async for item in client.runs.list(since=other.create_time)] == [other.id]
+        assert [item.id async for item in client.runs.list(until=other.create_time, page_size=1)] == [run.id]
+        assert [item.id async for item in instance.runs(until=other.create_time, limit=1)] == [run.id]
+        assert len(await client.runs.list(since=timedelta(hours=1)).all()) == 2
+        assert await client.runs.list(until=timedelta(hours=1)).all() == []
         full = await client.runs.list(full=True).first()
         assert full is not None
         assert full.configuration == instance.configuration

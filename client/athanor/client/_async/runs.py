@@ -16,6 +16,7 @@ from athanor.client._async.watch_all import AsyncChangeWatch, runs_item
 from athanor.client._bound import ExperimentRef, InstanceRef, Part, RunRef, id_of, renew
 from athanor.client._outage import Interruption
 from athanor.client._page import Page
+from athanor.client._period import Period, When
 from athanor.client.changes import RunsItem
 from athanor.client.enums import EventKind, LogLevel, RunState
 from athanor.client.errors import ProtocolError
@@ -91,6 +92,8 @@ class AsyncRuns(Part):
         experiment: ExperimentRef = "",
         states: Collection[RunState | str] | str = (),
         labels: Mapping[str, str] | None = None,
+        since: When | None = None,
+        until: When | None = None,
         full: bool = False,
         limit: int | None = None,
         page_size: int = 0,
@@ -101,10 +104,18 @@ class AsyncRuns(Part):
         `states` is one, or several, by name (`"running"`); `labels` those that a run carries all of. `full` also brings
         configurations and attempts.
 
+        `since` and `until` bound when a run was created, `since <= create_time < until`: each a datetime with a time
+        zone, or a timedelta, which is how long before this call. Here, not at the orchestrator: what is newer than
+        `until` is read and left out, and the listing ends at the first run that is older than `since`.
+        Raises ValueError for a datetime without a time zone.
+
         Example:
-            async for run in client.runs.list(states="failed", labels={"sweep": "lr"}, limit=20):
+            async for run in client.runs.list(states="failed", since=timedelta(hours=1), limit=20):
                 print(run.id, run.failure)
         """
+        period = Period.of(since, until)
+        # What is left out does not count for the limit.
+        size = _page_size(page_size, limit) if until is None else page_size or 1000
         view = pb.RUN_VIEW_FULL if full else pb.RUN_VIEW_BASIC
 
         async def fetch(token: str) -> Page[AsyncRun]:
@@ -114,12 +125,12 @@ class AsyncRuns(Part):
                 states=_encode.run_states(states),
                 labels=_encode.labels(labels),
                 view=view,
-                page_size=_page_size(page_size, limit),
+                page_size=size,
                 page_token=token,
             )
             response = await self._caller.call(self._stub.ListRuns, request, timeout=timeout)
             items = (AsyncRun.bind(_decode.run(item), self._client) for item in response.runs)
-            return Page(tuple(items), response.next_page_token)
+            return period.cut(Page(tuple(items), response.next_page_token))
 
         return AsyncListing(fetch, limit=limit)
 

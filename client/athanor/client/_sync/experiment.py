@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from athanor.client._bound import Bound, renew
+from athanor.client._period import When
 from athanor.client._sync.listing import Listing
 from athanor.client.enums import RunState
 from athanor.client.resources import ExperimentRecord, Validation
@@ -65,8 +66,12 @@ class Experiment(Bound["Client"], ExperimentRecord):
         *,
         states: Collection[RunState | str] | str = (),
         labels: Mapping[str, str] | None = None,
+        since: When | None = None,
+        until: When | None = None,
         full: bool = False,
         limit: int | None = None,
     ) -> "Listing[Run]":
-        """Iterate over the runs of all its instances, newest first."""
-        return self._client.runs.list(experiment=self, states=states, labels=labels, full=full, limit=limit)
+        """Iterate over the runs of all its instances, newest first; see `client.runs.list`."""
+        return self._client.runs.list(
+            experiment=self, states=states, labels=labels, since=since, until=until, full=full, limit=limit
+        )

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from athanor.client._bound import Bound, renew
+from athanor.client._period import When
 from athanor.client._sync.listing import Listing
 from athanor.client.enums import RunState
 from athanor.client.resources import InstanceRecord, RunPolicy
@@ -48,11 +49,18 @@ class Instance(Bound["Client"], InstanceRecord):
         *,
         states: Collection[RunState | str] | str = (),
         labels: Mapping[str, str] | None = None,
+        since: When | None = None,
+        until: When | None = None,
         full: bool = False,
         limit: int | None = None,
     ) -> "Listing[Run]":
-        """Iterate over its runs, newest first; `full` also brings their configurations and attempts."""
-        return self._client.runs.list(instance_id=self, states=states, labels=labels, full=full, limit=limit)
+        """Iterate over its runs, newest first; `full` also brings their configurations and attempts.
+
+        `since` and `until` are as in `client.runs.list`.
+        """
+        return self._client.runs.list(
+            instance_id=self, states=states, labels=labels, since=since, until=until, full=full, limit=limit
+        )
 
     def update(
         self,

@@ -11,6 +11,7 @@ from athanor.client import _decode, _encode
 from athanor.client._bound import ExperimentRef, InstanceRef, Part, RunRef, id_of, renew
 from athanor.client._outage import Interruption
 from athanor.client._page import Page
+from athanor.client._period import Period, When
 from athanor.client._sync import transport
 from athanor.client._sync.calls import Caller
 from athanor.client._sync.listing import Listing
@@ -93,6 +94,8 @@ class Runs(Part):
         experiment: ExperimentRef = "",
         states: Collection[RunState | str] | str = (),
         labels: Mapping[str, str] | None = None,
+        since: When | None = None,
+        until: When | None = None,
         full: bool = False,
         limit: int | None = None,
         page_size: int = 0,
@@ -103,10 +106,18 @@ class Runs(Part):
         `states` is one, or several, by name (`"running"`); `labels` those that a run carries all of. `full` also brings
         configurations and attempts.
 
+        `since` and `until` bound when a run was created, `since <= create_time < until`: each a datetime with a time
+        zone, or a timedelta, which is how long before this call. Here, not at the orchestrator: what is newer than
+        `until` is read and left out, and the listing ends at the first run that is older than `since`.
+        Raises ValueError for a datetime without a time zone.
+
         Example:
-            for run in client.runs.list(states="failed", labels={"sweep": "lr"}, limit=20):
+            for run in client.runs.list(states="failed", since=timedelta(hours=1), limit=20):
                 print(run.id, run.failure)
         """
+        period = Period.of(since, until)
+        # What is left out does not count for the limit.
+        size = _page_size(page_size, limit) if until is None else page_size or 1000
         view = pb.RUN_VIEW_FULL if full else pb.RUN_VIEW_BASIC
 
         def fetch(token: str) -> Page[Run]:
@@ -116,12 +127,12 @@ class Runs(Part):
                 states=_encode.run_states(states),
                 labels=_encode.labels(labels),
                 view=view,
-                page_size=_page_size(page_size, limit),
+                page_size=size,
                 page_token=token,
             )
             response = self._caller.call(self._stub.ListRuns, request, timeout=timeout)
             items = (Run.bind(_decode.run(item), self._client) for item in response.runs)
-            return Page(tuple(items), response.next_page_token)
+            return period.cut(Page(tuple(items), response.next_page_token))
 
         return Listing(fetch, limit=limit)
 
