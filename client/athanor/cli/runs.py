@@ -1,5 +1,6 @@
 """`athanor runs`: executions of instances."""
 
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -50,6 +51,18 @@ def list_(
         list[State] | None, typer.Option("--state", case_sensitive=False, help="Only in this state. May be repeated.")
     ] = None,
     label: options.Label = None,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            "--since",
+            metavar="WHEN",
+            help="Only those created from then on: 2h, 3d (ago), today, yesterday, 2026-01-31, 2026-01-31T12:00. "
+            "In the time zone of this machine unless it names one; a day is its beginning.",
+        ),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="WHEN", help="Only those created before then, as in --since.")
+    ] = None,
     limit: options.Limit = output.LIMIT,
     target: options.Target = None,
     json: options.Json = False,
@@ -59,6 +72,7 @@ def list_(
     With --json a run has the id of its instance; `athanor instances list --json` has the names.
     """
     labels = arguments.labels(label or [])
+    begin, end = arguments.period(since, until, datetime.now(UTC))
 
     async def work(client: "AsyncClient") -> "tuple[Sequence[RunRecord], Mapping[str, str]]":
         from athanor.client import RunState
@@ -68,6 +82,8 @@ def list_(
             instance_id=await ids.instance(client, instance) if instance else "",
             states=[RunState[one.name] for one in state or []],
             labels=labels,
+            since=begin,
+            until=end,
             full=json,
             limit=limit + 1,
         ).all()
