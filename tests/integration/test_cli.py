@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import grpc
@@ -452,6 +452,7 @@ def test_runs(athanor, server):
     listed = athanor("runs", "list").out.splitlines()
     assert [line.split()[0] for line in listed] == ["ID", failed.id, first.id]
     assert "ValueError: boom" in listed[1]
+    assert listed[0].split() == ["ID", "EXPERIMENT", "INSTANCE", "STATE", "CREATED", "TOOK", "RESULTS", "PROGRESS"]
     assert [run["id"] for run in athanor("runs", "list", "--state", "failed", "--json").json["runs"]] == [failed.id]
     assert athanor("runs", "list", "--json").json["runs"][0]["configuration"] == {}
     shown = athanor("runs", "show", "019a0001")
@@ -466,6 +467,39 @@ def test_runs(athanor, server):
     assert "add --yes" in unsure.err
     assert athanor("runs", "delete", first.id, "--yes", "--json").json == {"deleted": first.id}
     assert athanor("runs", "delete", first.id, "--yes").status == 5
+
+
+def test_runs_of_a_period(athanor, server):
+    made = [server.do(server.fake.add_run, "hello", f"019a000{n}-0000-7000-8000-000000000000").run for n in range(3)]
+    now = datetime.now(UTC)
+    for run, days in zip(made, (3, 1, 0), strict=True):
+        run.create_time.FromDatetime(now - timedelta(days=days))
+
+    def listed(*options: str) -> list[int]:
+        found = athanor("runs", "list", "--json", *options).json["runs"]
+        return [[run.id for run in made].index(one["id"]) for one in found]
+
+    assert listed("--since", "2d") == [2, 1]
+    assert listed("--until", "2h") == [1, 0]
+    assert listed("--since", "yesterday", "--until", "1h") == [1]
+    assert listed("--since", (now - timedelta(days=2)).isoformat(), "--limit", "1") == [2]
+    wrong = athanor("runs", "list", "--until", "soon")
+    assert (wrong.status, "Invalid value for --until: write how long ago" in wrong.err) == (2, True)
+
+
+def test_the_last_run_is_the_one_that_was_created_last(athanor, server):
+    make_run(server, id="019a0000-0000-7000-8000-000000000001")
+    newest = make_run(server, None, id="019a0001-0000-7000-8000-000000000002").run.id
+    for command in (["runs", "show", "last"], ["runs", "cancel", "last"], ["doctor", "last"]):
+        assert newest in athanor(*command).out
+    assert athanor("results", "last", "--json").json["run_id"] == newest
+    assert "two" in athanor("logs", "LAST").out
+    assert newest in athanor("export", "last", "--what", "events", "--format", "csv").err
+    assert athanor("compare", "last", "019a0000", "--json").json["runs"][0]["id"] == newest
+    refused = athanor("runs", "delete", "last", "--yes")
+    assert refused.status == 2
+    assert "to delete one give its id" in refused.err
+    assert server.fake.called("DeleteRun") == []
 
 
 def test_a_run_is_shown_with_how_each_of_its_attempts_ended(athanor, server):
@@ -559,9 +593,11 @@ def test_logs_since_a_moment(athanor, server):
     assert len(athanor("logs", id, "-f", "--json", "--since", "2026-01-01").lines) == 2
     assert athanor("logs", id, "--json", "--since", "2999-01-01T00:00:00Z").lines == []
     assert athanor("logs", id, "-f", "--json", "--tail", "1", "--since", "2999-01-01").lines == []
-    wrong = athanor("logs", id, "--since", "yesterday")
+    assert len(athanor("logs", id, "--json", "--since", "yesterday").lines) == 2
+    wrong = athanor("logs", id, "--since", "tomorrow")
     assert wrong.status == 2
-    assert "write how long ago, like 90s or 1h30m, or a time like 2026-01-31T12:00, not 'yesterday'" in wrong.err
+    assert "write how long ago, like 90s or 1h30m, `today`, `yesterday`, or a time like 2026-01-31" in wrong.err
+    assert "not 'tomorrow'" in wrong.err
 
 
 def test_whole_times_of_a_log(athanor, server):

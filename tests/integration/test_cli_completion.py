@@ -54,7 +54,9 @@ def offered(target: str, line: str, **more: str) -> list[str]:
         ("athanor run h", ["hello"]),
         ("athanor experiments show d", ["digits"]),
         ("athanor logs 019a", [RUN]),
-        ("athanor runs cancel ", [OTHER, RUN]),
+        ("athanor runs cancel ", ["last", OTHER, RUN]),
+        ("athanor logs la", ["last"]),
+        ("athanor runs delete ", [OTHER, RUN]),
         ("athanor runs list --experiment h", ["hello"]),
         ("athanor runners drain 4d", ["4d75f70f-9807-467f-b0ef-d8282568747e"]),
         ("athanor run hello --set t", ["times=", "to=", "to.whom="]),
@@ -82,7 +84,7 @@ def test_instances_are_offered_by_their_ids(server):
     assert offered(server.target, "athanor runs start ") == of_instances
     assert offered(server.target, "athanor instances diff ") == of_instances
     assert offered(server.target, f"athanor instances diff {of_instances[0]} ") == of_instances
-    assert offered(server.target, "athanor compare ") == [OTHER, RUN, *of_instances]
+    assert offered(server.target, "athanor compare ") == ["last", OTHER, RUN, *of_instances]
 
 
 def test_the_target_that_is_in_the_line_is_asked(server):

@@ -66,7 +66,8 @@ def test_all_is_well(system: System, folder: Path) -> None:
     system.wait_for_experiment("sleeper")
     status, found = doctor(system)
     assert status == 0
-    assert list(found) == ["software", "extras", "data folder", "orchestrator", "runner lab", "experiments", "runs"]
+    own = ["software", "extras", "default data folder"]
+    assert list(found) == [*own, "orchestrator", "runner lab", "experiments", "runs"]
     assert {one["mark"] for one in found.values()} == {"ok"}
     assert "sleeper" in found["experiments"]["text"]
     assert f"{system.target} serves, and answers in " in found["orchestrator"]["text"]

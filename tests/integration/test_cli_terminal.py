@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 import pytest
 from athanor.cli import words
-from athanor.v1 import run_pb2, run_service_pb2
+from athanor.v1 import instance_pb2, run_pb2, run_service_pb2
 
 from tests.support.fake_orchestrator import Refusal
 from tests.support.fake_thread import FakeThread
@@ -111,7 +111,66 @@ def test_results_are_tables(server, terminal):
         [],
         ["RESULT", "VALUE"],
         ["mean", "0.91"],
+        [],
+        ["What", "is", "nested", "is", "left", "out:", "--key", "fit/0", "shows", "all", "of", "that."],
     ]
+
+
+def test_of_very_many_results_a_terminal_shows_the_ends_and_reads_no_others(server, terminal):
+    def make() -> str:
+        run = server.fake.add_run()
+        server.fake.begin(run)
+        for n in range(1100):
+            server.fake.result(run, f"fit/{n}", str(n))
+        server.fake.result(run, "summary", '{"mean": 0.5, "pairs": {"a": {"rate": 0.25}}}')
+        server.fake.end(run)
+        return run.run.id
+
+    id = server.do(make)
+    shown = terminal("results", id, NO_COLOR="1")
+    assert shown.wait() == 0
+    keys = re.findall(r"^(fit/\d+|summary) ", shown.screen, re.MULTILINE)
+    assert keys == [*(f"fit/{n}" for n in range(20)), *(f"fit/{n}" for n in range(1081, 1100)), "summary"]
+    assert "… 1061 results between: --all shows them" in shown.screen
+    assert "--key summary shows all of that" in shown.screen
+    [call] = server.fake.called("ListResults")
+    assert call.page_size == 20
+
+    one = terminal("results", id, "--key", "summary", NO_COLOR="1")
+    assert one.wait() == 0
+    assert '\r\n               "rate": 0.25\r\n' in one.screen
+    everything = terminal("results", id, "--all", NO_COLOR="1")
+    assert everything.wait() == 0
+    assert "fit/555 " in everything.screen
+
+
+@pytest.mark.parametrize(
+    ("columns", "name"),
+    [
+        (120, "a name that is as long as people make them"),
+        (100, "a name that is as lon"),
+        (80, "a name"),
+        (66, None),
+    ],
+)
+def test_the_name_of_the_instance_is_cut_first(server, terminal, columns, name):
+    def make() -> None:
+        server.fake.instances["i"] = instance_pb2.Instance(
+            id="i", experiment="hello", name="a name that is as long as people make them"
+        )
+        for _ in range(3):
+            run = server.fake.add_run(instance_id="i")
+            server.fake.begin(run)
+            run.run.progress.current, run.run.progress.total = 7, 10
+
+    server.do(make)
+    shown = terminal("runs", "list", columns=columns, NO_COLOR="1")
+    assert shown.wait() == 0
+    heading, *rows = shown.text.splitlines()
+    assert all(len(row) <= columns for row in (heading, *rows))
+    assert ("INSTANCE" in heading) is (name is not None)
+    assert all(("RUNNING" in row, "7/10" in row, (name or "") in row) == (True, True, True) for row in rows)
+    assert [call.id for call in server.fake.called("GetInstance")] == ["i"], "each is asked for once"
 
 
 def test_a_dumb_terminal_gets_plain_lines(server, terminal):

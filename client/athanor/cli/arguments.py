@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,6 +16,7 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DIGITS = 9  # of a place in a list: more Python does not read when there are thousands
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _NAME = re.compile(r'(?:\\\.|[^.="])*')  # as it stands; a dot in it is `\.`
+_DAYS = {"today": 0, "yesterday": 1}  # days ago
 
 
 def configuration(file: Path | None, assignments: Sequence[str], base: Any = None) -> dict[str, Any]:
@@ -59,10 +60,17 @@ def duration(text: str | None, option: str = "--timeout") -> timedelta | None:
 
 
 def moment(text: str | None, now: datetime, option: str = "--since") -> datetime | None:
-    """Return a time: so long ago (`10m`), or as ISO 8601 writes it, of this machine's time zone when it names none."""
+    """Return a time: so long ago (`10m`), the beginning of a day (`today`, `yesterday`, `2026-01-31`), or as ISO 8601
+    writes it; of this machine's time zone when it names none.
+    """
     if text is None:
         return None
-    wrong = f"write how long ago, like 90s or 1h30m, or a time like 2026-01-31T12:00, not {text!r}"
+    wrong = (
+        f"write how long ago, like 90s or 1h30m, `today`, `yesterday`, or a time like 2026-01-31T12:00, not {text!r}"
+    )
+    if (days := _DAYS.get(text.lower())) is not None:
+        today = datetime.combine(now.astimezone().date(), time())
+        return (today - timedelta(days=days)).astimezone()
     try:
         ago = duration(text, option)
     except typer.BadParameter:
@@ -106,6 +114,14 @@ def _name(written: str, assignment: str) -> str:
 
 def _wrong(text: str) -> typer.BadParameter:
     return typer.BadParameter(text, param_hint="--set")
+
+
+def period(since: str | None, until: str | None, now: datetime) -> tuple[datetime | None, datetime | None]:
+    """Return the times that `--since` and `--until` mean; it is no period when they are the wrong way round."""
+    begin, end = moment(since, now), moment(until, now, "--until")
+    if begin is not None and end is not None and begin >= end:
+        raise typer.BadParameter(f"--since {since} is not before --until {until}")
+    return begin, end
 
 
 def value(text: str) -> Any:

@@ -17,7 +17,7 @@ def compare(
         list[str] | None,
         typer.Argument(
             metavar="RUN|INSTANCE",
-            help="Ids of runs, or of instances (then all of their runs), or the beginnings of them.",
+            help="Ids of runs, or of instances (all of their runs), or the beginnings of them; `last`: the newest run.",
             autocompletion=complete.runs_and_instances,
         ),
     ] = None,

@@ -30,9 +30,13 @@ def experiments(ctx: typer.Context, incomplete: str) -> list[Offer]:
 
 
 def runs(ctx: typer.Context, incomplete: str) -> list[Offer]:
-    """Ids of the newest runs."""
-
+    """Ids of the newest runs, and the word for the newest of all."""
     return _ask(ctx, incomplete, _runs)
+
+
+def run_ids(ctx: typer.Context, incomplete: str) -> list[Offer]:
+    """Ids of the newest runs alone."""
+    return _ask(ctx, incomplete, _run_ids)
 
 
 def instances(ctx: typer.Context, incomplete: str) -> list[Offer]:
@@ -79,6 +83,11 @@ def settings(ctx: typer.Context, incomplete: str) -> list[Offer]:
 
 
 async def _runs(client: "AsyncClient") -> list[Offer]:
+    found = await _run_ids(client)
+    return [*((ids.LAST, f"the newest run: {help}") for _, help in found[:1]), *found]
+
+
+async def _run_ids(client: "AsyncClient") -> list[Offer]:
     return [(item.id, ids.about_run(item)) for item in await client.runs.list(limit=_MOST).all()]
 
 

@@ -49,6 +49,11 @@ class Fleet:
         return [one for one in self.runners if one.connected]
 
 
+def default_folder(finding: Finding, answered: bool) -> Finding:
+    """The default data folder; an orchestrator that has `answered` may keep its data elsewhere, and not need it."""
+    return replace(finding, mark=Mark.WARN) if answered and finding.mark is Mark.FAIL else finding
+
+
 def orchestrator(target: str, milliseconds: float, serving: bool, what: "OrchestratorRecord | None" = None) -> Finding:
     """One that has answered; `what` it is, unless it is too old to say."""
     if not serving:

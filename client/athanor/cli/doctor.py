@@ -27,7 +27,7 @@ def doctor(
         str | None,
         typer.Argument(
             metavar="RUN",
-            help="Id of a run, or the beginning of it. [default: all that wait]",
+            help="Id of a run, or the beginning of it; `last`: the newest run. [default: all that wait]",
             autocompletion=complete.runs,
         ),
     ] = None,
@@ -59,14 +59,15 @@ def doctor(
 
 async def _examine(client: "AsyncClient", text: str | None) -> list[Finding]:
     addresses = client.target.split(",")
+    asked = [await _orchestrator(address) for address in addresses]
+    told = [finding for _, finding in asked]
     findings = machine.software()
     if any(map(is_local, addresses)):
         from athanor.cli import system
 
         data = os.environ.get("ATHANOR_DATA")
-        findings.append(machine.data_folder(Path(data) if data else system.default_data_folder()))
-    asked = [await _orchestrator(address) for address in addresses]
-    told = [finding for _, finding in asked]
+        folder = machine.data_folder(Path(data) if data else system.default_data_folder())
+        findings.append(diagnosis.default_folder(folder, any(answered for answered, _ in asked)))
     findings += diagnosis.orchestrators(told, any(one.mark is Mark.OK for one in told))
     if not any(answered for answered, _ in asked):
         return findings

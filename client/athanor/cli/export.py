@@ -50,7 +50,11 @@ class Exported:
 def export(
     runs: Annotated[
         list[str],
-        typer.Argument(metavar="RUN", help="Ids of the runs, or the beginnings of them.", autocompletion=complete.runs),
+        typer.Argument(
+            metavar="RUN",
+            help="Ids of the runs, or the beginnings of them; `last`: the newest run.",
+            autocompletion=complete.runs,
+        ),
     ],
     to: Annotated[
         str,

@@ -1,6 +1,6 @@
-"""Ids as people give them: whole, or as much of the beginning as is unique."""
+"""Ids as people give them: whole, or as much of the beginning as is unique; of runs also a word for the newest."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import typer
@@ -10,9 +10,12 @@ from athanor.cli import words
 if TYPE_CHECKING:
     from athanor.client import AsyncClient, AsyncListing, InstanceRecord, RunnerRecord, RunRecord
 
+LAST = "last"  # the run that was created last; no id begins like that, they are hexadecimal
+
 _FULL = 36  # characters of a UUID
 _SHORT = 13  # of a UUIDv7: the milliseconds, which nearly always differ
 _SHOWN = 5  # candidates in a message
+_COUNTED = 1000  # candidates; there may be millions
 
 
 class _HasId(Protocol):
@@ -25,6 +28,11 @@ _Item = TypeVar("_Item", bound=_HasId)
 
 async def run(client: "AsyncClient", text: str) -> str:
     """Return the id of the run that `text` means."""
+    if is_last(text):
+        newest = await client.runs.list(limit=1).first()
+        if newest is None:
+            raise _no_run()
+        return newest.id
     return await _resolve("run", client.runs.list(page_size=1000), text, about_run)
 
 
@@ -38,6 +46,11 @@ async def runner(client: "AsyncClient", text: str) -> str:
     return await _resolve("runner", client.runners.list(page_size=1000), text, about_runner, newest_first=False)
 
 
+def is_last(text: str) -> bool:
+    """Whether it is the word for the newest run."""
+    return text.strip().lower() == LAST
+
+
 def about_run(item: "RunRecord") -> str:
     """What tells a run from others."""
     return f"{item.experiment} {item.state.value} {words.ago(item.create_time)}".rstrip()
@@ -45,7 +58,7 @@ def about_run(item: "RunRecord") -> str:
 
 def about_instance(item: "InstanceRecord") -> str:
     """What tells an instance from others."""
-    return f"{item.experiment} {item.name}"
+    return f"{item.experiment} {item.name} {words.ago(item.create_time)}".rstrip()
 
 
 def about_runner(item: "RunnerRecord") -> str:
@@ -79,6 +92,8 @@ async def _resolve(
     async for item in listing:
         if item.id.startswith(prefix):
             found.append(item)
+            if len(found) > _COUNTED:
+                break
         elif newest_first and item.id < prefix:  # ids grow with time: all others are smaller still
             break
     match found:
@@ -87,8 +102,20 @@ async def _resolve(
         case []:
             raise _not_found(what, text)
         case _:
-            some = _some([f"  {item.id}  {about(item)}".rstrip() for item in found])
-            raise typer.BadParameter(f"{len(found)} {what}s begin with {text!r}, give more of the id:\n{some}")
+            lines = [f"  {item.id}  {about(item)}".rstrip() for item in found[:_SHOWN]]
+            raise typer.BadParameter("\n".join([_several(what, text, len(found)), *lines, *_more(len(found))]))
+
+
+def _several(what: str, text: str, count: int) -> str:
+    many = f"more than {_COUNTED}" if count > _COUNTED else str(count)
+    return f"{many} {what}s begin with {text!r}, give more of the id:"
+
+
+def _more(count: int) -> list[str]:
+    """The line below those that are shown."""
+    if count <= _SHOWN:
+        return []
+    return ["  and many more" if count > _COUNTED else f"  and {count - _SHOWN} more"]
 
 
 def _not_found(what: str, text: str) -> Exception:
@@ -98,6 +125,10 @@ def _not_found(what: str, text: str) -> Exception:
     return NotFoundError(f"there is no {what} whose id begins with {text!r}", code="NOT_FOUND", metadata=metadata)
 
 
-def _some(lines: Sequence[str]) -> str:
-    more = [f"  and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
-    return "\n".join([*lines[:_SHOWN], *more])
+def _no_run() -> Exception:
+    from athanor.client import NotFoundError
+
+    metadata = {"resource": "run", "id": LAST}
+    return NotFoundError(
+        "there is no run yet; `athanor run EXPERIMENT` starts one", code="NOT_FOUND", metadata=metadata
+    )

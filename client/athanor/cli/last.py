@@ -20,20 +20,24 @@ async def values(client: "AsyncClient", run: "RunRecord") -> str:
     if not run.result_count:
         return ""
     try:
-        return shown(await _newest(client, run), run)
+        return shown(await _read(client, run), run)
     except AthanorError:
         return ""  # how the run ended is said all the same
 
 
-async def _newest(client: "AsyncClient", run: "RunRecord") -> "Sequence[Result]":
+async def _read(client: "AsyncClient", run: "RunRecord") -> "Sequence[Result]":
     """Results that stand, oldest first: all, or the newest of very many."""
-    from athanor.client import EventFilter, EventKind, Result
-
     if run.result_count <= _READ:
         return await client.runs.results(run.id).all()
-    # Those of the last attempt, which nothing can have superseded.
-    last = EventFilter(kinds=(EventKind.RESULT,), attempt=len(run.attempts))
-    events = await client.runs.events(run.id, filter=last, descending=True, limit=_READ).all()
+    return await newest(client, run, _READ)
+
+
+async def newest(client: "AsyncClient", run: "RunRecord", limit: int) -> "Sequence[Result]":
+    """Return at most `limit` results, oldest first: the newest of the last attempt, which nothing has superseded."""
+    from athanor.client import EventFilter, EventKind, Result
+
+    of_last = EventFilter(kinds=(EventKind.RESULT,), attempt=len(run.attempts))
+    events = await client.runs.events(run.id, filter=of_last, descending=True, limit=limit).all()
     return [item for item in reversed(events) if isinstance(item, Result)]
 
 

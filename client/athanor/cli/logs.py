@@ -46,7 +46,11 @@ def logs(
     ] = None,
     since: Annotated[
         str | None,
-        typer.Option("--since", metavar="WHEN", help="Only from then on: 10m (ago), or a time, 2026-01-31T12:00."),
+        typer.Option(
+            "--since",
+            metavar="WHEN",
+            help="Only from then on: 10m (ago), today, 2026-01-31T12:00 of this machine's time zone.",
+        ),
     ] = None,
     text: Annotated[str, typer.Option("--text", metavar="TEXT", help="Only messages that contain this.")] = "",
     attempt: Annotated[int, typer.Option("--attempt", min=0, metavar="N", help="Only of this attempt; 0: all.")] = 0,

@@ -15,6 +15,7 @@ EXTRAS = {
     "plot": "matplotlib",
     "notebook": "IPython",
 }
+_FOLDER = "default data folder"
 _LITTLE = 1 << 30  # bytes: one run alone may hold as much on the disk
 _TOO_LITTLE = 64 << 20  # bytes
 
@@ -32,21 +33,22 @@ def software() -> list[Finding]:
 
 
 def data_folder(folder: Path, free: int | None = None) -> Finding:
-    """The folder in which `athanor up` keeps everything, and the room beside it; `free` is asked for unless given."""
+    """The folder in which `athanor up` keeps everything unless told otherwise, and the room beside it.
+
+    Which one an orchestrator uses that is there already it does not say. `free` is asked for unless given.
+    """
     there = folder
     while not there.exists() and there != there.parent:
         there = there.parent
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        return Finding(
-            Mark.FAIL, "data folder", f"{there} is no folder that can be written to", "athanor up --data FOLDER"
-        )
+        return Finding(Mark.FAIL, _FOLDER, f"{there} is no folder that can be written to", "athanor up --data FOLDER")
     room = shutil.disk_usage(there).free if free is None else free
     text = f"{folder}{'' if there == folder else ' (not made yet)'}, {_size(room)} free"
     if room < _TOO_LITTLE:
-        return Finding(Mark.FAIL, "data folder", f"{text}: make room, runs wait while they cannot record")
+        return Finding(Mark.FAIL, _FOLDER, f"{text}: make room, runs wait while they cannot record")
     if room < _LITTLE:
-        return Finding(Mark.WARN, "data folder", f"{text}: one run alone may need 1 GiB while it cannot deliver")
-    return Finding(Mark.OK, "data folder", text)
+        return Finding(Mark.WARN, _FOLDER, f"{text}: one run alone may need 1 GiB while it cannot deliver")
+    return Finding(Mark.OK, _FOLDER, f"{text}; `athanor up --data` takes another")
 
 
 def _size(size: int) -> str:

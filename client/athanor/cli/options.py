@@ -18,7 +18,15 @@ Target: TypeAlias = Annotated[
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 RunId: TypeAlias = Annotated[
     str,
-    typer.Argument(metavar="RUN", help="Id of the run, or the beginning of it.", autocompletion=complete.runs),
+    typer.Argument(
+        metavar="RUN",
+        help="Id of the run, or the beginning of it; `last`: the newest run.",
+        autocompletion=complete.runs,
+    ),
+]
+DoomedRunId: TypeAlias = Annotated[
+    str,
+    typer.Argument(metavar="RUN", help="Id of the run, or the beginning of it.", autocompletion=complete.run_ids),
 ]
 InstanceId: TypeAlias = Annotated[
     str,

@@ -5,7 +5,7 @@ On a terminal tables and colours; in a pipe plain lines, columns in line, nothin
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 LIMIT = 50  # rows of a listing, unless told otherwise
 _STATES = ("STATE", "LAST")  # columns that hold the state of a run
+_LINE = 60  # characters of the values of a list that share a line
+_GAP = 2  # spaces between columns
+_LEAST = 8  # characters below which a column that may be cut is left out
 _NARROW = 20  # characters that a column which is wrapped keeps
 
 
@@ -71,12 +74,15 @@ def unread() -> None:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, wrap: bool = False, cut: bool = False) -> None:
+def table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], *, wrap: bool = False, cut: bool = False, first: str = ""
+) -> None:
     """Print rows under their headings. On a narrow terminal the last column is wrapped, with `wrap` each of them, with
-    `cut` none: then the last one is cut, of what another command shows whole.
+    `cut` none: then the last one is cut, of what another command shows whole, but `first` the column of that name.
     """
     if is_terminal():
-        _terminal_table(columns, rows, wrap, cut)
+        columns, rows, widest = _narrowed(columns, rows, first)
+        _terminal_table(columns, rows, wrap, cut, widest)
         return
     lines = [[cell.replace("\n", " ") for cell in row] for row in (columns, *rows)]
     widths = [max(words.width(row[index]) for row in lines) for index in range(len(columns))]
@@ -96,18 +102,41 @@ def fields(pairs: Sequence[tuple[str, str]]) -> None:
             line(f"{'':<{width}}  {more}")
 
 
-def _terminal_table(columns: Sequence[str], rows: Sequence[Sequence[str]], wrap: bool, cut: bool) -> None:
+def _narrowed(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], first: str
+) -> tuple[Sequence[str], Sequence[Sequence[str]], dict[str, int]]:
+    """Return what there is room for: without the column `first` when too little is left for it, else its width."""
+    if first not in columns:
+        return columns, rows, {}
+    place = columns.index(first)
+    widths = [max(words.width(row[index]) for row in (columns, *rows)) for index in range(len(columns))]
+    widths[-1] = min(widths[-1], _NARROW)
+    room = console().width - sum(width + _GAP for index, width in enumerate(widths) if index != place)
+    if room >= min(widths[place], _LEAST):
+        return columns, rows, {first: min(widths[place], room)}
+    return [*columns[:place], *columns[place + 1 :]], [[*row[:place], *row[place + 1 :]] for row in rows], {}
+
+
+def _terminal_table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], wrap: bool, cut: bool, widest: Mapping[str, int]
+) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    grid = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0), expand=cut)
+    grid = Table(box=None, header_style="bold", pad_edge=False, padding=(0, _GAP, 0, 0), expand=cut)
     for index, name in enumerate(columns):
         if wrap or (index == len(columns) - 1 and not cut):
             longest = max((words.width(row[index]) for row in rows), default=0)
             grid.add_column(name, overflow="fold", min_width=min(_NARROW, max(longest, len(name))))
         else:
             # The last one is cut before any other loses a character.
-            grid.add_column(name, no_wrap=True, overflow="ellipsis", ratio=1 if index == len(columns) - 1 else None)
+            grid.add_column(
+                name,
+                no_wrap=True,
+                overflow="ellipsis",
+                ratio=1 if index == len(columns) - 1 else None,
+                max_width=widest.get(name),
+            )
     for row in rows:
         cells = [Text(visible(cell).replace("\n", " ")) for cell in row]
         for name, cell in zip(columns, cells, strict=True):
@@ -118,7 +147,7 @@ def _terminal_table(columns: Sequence[str], rows: Sequence[Sequence[str]], wrap:
 
 
 def pretty(json_text: str) -> str:
-    """Return JSON text on several lines, every number as it is written."""
+    """Return JSON text on several lines, every number as it is written, a list of plain values like a paragraph."""
     import json
     import re
 
@@ -133,7 +162,24 @@ def pretty(json_text: str) -> str:
 
     value = json.loads(json_text, parse_int=keep, parse_float=keep)
     text = json.dumps(value, indent=2, ensure_ascii=False)
-    return re.sub(r'"\\u0000(\d+)\\u0000"', lambda match: numbers[int(match[1])], text)
+    text = re.sub(r'"\\u0000(\d+)\\u0000"', lambda match: numbers[int(match[1])], text)
+    # No line of JSON breaks inside of a text: what stands between these brackets are whole values.
+    return re.sub(r"(?m)^( *)(.*)\[\n([^\[\]{}]+?)\n *\]", lambda match: _filled(*match.groups()), text)
+
+
+def _filled(indent: str, before: str, values: str) -> str:
+    """A list on one line where it fits, else on as few as it takes."""
+    lines = [""]
+    for value in map(str.strip, values.split("\n")):
+        joined = f"{lines[-1]} {value}".lstrip()
+        if words.width(joined) <= _LINE:
+            lines[-1] = joined
+        else:
+            lines.append(value)
+    if len(lines) == 1:
+        return f"{indent}{before}[{lines[0]}]"
+    inner = "".join(f"\n{indent}  {line}" for line in lines if line)
+    return f"{indent}{before}[{inner}\n{indent}]"
 
 
 def confirmed(question: str, yes: bool) -> bool:

@@ -1,46 +1,111 @@
 """`athanor results`: what a run has found."""
 
+import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from athanor.cli import ids, jsontext, options, output, session, shapes, words
+from athanor.cli import ids, jsontext, last, options, output, session, shapes, words
 
 if TYPE_CHECKING:
-    from athanor.client import AsyncClient, Result, RunRecord
+    from athanor.client import AsyncClient, AsyncListing, Result, RunRecord
+
+_END = 20  # results that a terminal shows of the first, and of the last
+_READ = 1000  # results that are all read for it; of more only the ends
+
+
+@dataclass(frozen=True)
+class Found:
+    """The results that are shown, and how many there are between the first and the last of them."""
+
+    first: "Sequence[Result]"
+    between: int = 0
+    last: "Sequence[Result]" = ()
 
 
 def results(
     run: options.RunId,
     key: Annotated[str, typer.Option("--key", metavar="KEY", help="Only results with this key.")] = "",
     superseded: Annotated[bool, typer.Option("--superseded", help="Also those a later attempt superseded.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", "-a", help="On a terminal too, all of them, not the first and the last.")
+    ] = False,
     target: options.Target = None,
     json: options.Json = False,
 ) -> None:
     """Print the results of a run that stand. In a pipe: key, tab, value as JSON; behind one that does not, a tab and
     `superseded`.
+
+    On a terminal they are tables, of very many the first and the last; with --key each value is shown whole.
     """
+    drawn = output.is_terminal() and not json
+    whole = everything or not drawn
 
-    async def work(client: "AsyncClient") -> "tuple[RunRecord, list[Result]]":
+    async def work(client: "AsyncClient") -> "tuple[RunRecord, Found]":
         run_id = await ids.run(client, run)
-        items = await client.runs.results(run_id, key=key, include_superseded=superseded).all()
-        return await client.runs.get(run_id), items
+        listing = client.runs.results(run_id, key=key, include_superseded=superseded)
+        if not whole and not key and not superseded:
+            ran = await client.runs.get(run_id)
+            if ran.result_count > _READ and (found := await _ends(client, ran)):
+                return ran, found
+        items = await listing.all()
+        return await client.runs.get(run_id), Found(items) if whole else ends(items)
 
-    ran, items = session.run(target, work)
+    ran, found = session.run(target, work)
     if json:
-        output.document({"run_id": ran.id, "results": [shapes.result(item) for item in items]})
-    elif not output.is_terminal():
-        for item in items:
+        output.document({"run_id": ran.id, "results": [shapes.result(item) for item in found.first]})
+    elif not drawn:
+        for item in found.first:
             mark = ("superseded",) if item.superseded else ()
             print(item.key, jsontext.dumps(jsontext.Raw(item.value_json)), *mark, sep="\t")
     else:
-        show(items)
+        draw(found, whole=bool(key))
     output.caution(words.incomplete(ran))
 
 
+async def _ends(client: "AsyncClient", ran: "RunRecord") -> Found | None:
+    """The ends of very many results without those between; None when these cannot be told from the others."""
+    newest = await last.newest(client, ran, _END)
+    first = await _first(client.runs.results(ran.id, page_size=_END))
+    if not (first and newest) or newest[0].sequence <= first[-1].sequence:
+        return None
+    return Found(first, ran.result_count - len(first) - len(newest), newest)
+
+
+async def _first(listing: "AsyncListing[Result]") -> "Sequence[Result]":
+    async for page in listing.pages():
+        return page.items
+    return ()
+
+
+def ends(items: "Sequence[Result]") -> Found:
+    """The first and the last of many, all of few."""
+    if len(items) <= 2 * _END:
+        return Found(items)
+    return Found(items[:_END], len(items) - 2 * _END, items[-_END:])
+
+
+def draw(found: Found, *, whole: bool) -> None:
+    """Print results for a person: as tables, or each of them `whole`."""
+    put = show_whole if whole else show
+    put(found.first)
+    if found.between:
+        output.line(f"\n… {words.count(found.between, 'result')} between: --all shows them\n")
+        put(found.last)
+    hidden = [item.key for item in (*found.last, *found.first) if _hides(item)]
+    if hidden and not whole:
+        output.note(f"\nWhat is nested is left out: --key {shlex.quote(hidden[0])} shows all of that.")
+
+
+def show_whole(items: "Sequence[Result]") -> None:
+    """Print results with all that is in them, what is nested on lines of its own."""
+    output.fields([(_name(item), _whole(item)) for item in items])
+
+
 def show(items: "Sequence[Result]") -> None:
-    """Print results as tables, those with the same members in one. What is inside of a member is left to --json."""
+    """Print results as tables, those with the same members in one. What is inside of a member is left out."""
     groups: dict[tuple[str, ...] | None, list[Result]] = {}
     for item in items:
         groups.setdefault(_members(item), []).append(item)
@@ -72,6 +137,19 @@ def brief(value: Any) -> str:
 
 def _name(item: "Result") -> str:
     return f"{item.key} (superseded)" if item.superseded else item.key
+
+
+def _whole(item: "Result") -> str:
+    return item.value if isinstance(item.value, str) and item.value else output.pretty(item.value_json)
+
+
+def _hides(item: "Result") -> bool:
+    """Whether its row in a table does not have all of it."""
+    if not item.value:
+        return False
+    if _members(item):
+        return any(map(_is_large, cast("Mapping[str, Any]", item.value).values()))
+    return _is_large(item.value)
 
 
 def _is_short(items: list[Any]) -> bool:

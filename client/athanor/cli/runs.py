@@ -1,5 +1,6 @@
 """`athanor runs`: executions of instances."""
 
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,7 @@ from athanor.cli import (
     exits,
     ids,
     launch,
+    names,
     options,
     output,
     session,
@@ -21,7 +23,7 @@ from athanor.cli import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from athanor.client import AsyncClient, RunRecord
 
@@ -49,31 +51,50 @@ def list_(
         list[State] | None, typer.Option("--state", case_sensitive=False, help="Only in this state. May be repeated.")
     ] = None,
     label: options.Label = None,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            "--since",
+            metavar="WHEN",
+            help="Only those created from then on: 2h, 3d (ago), today, yesterday, 2026-01-31, 2026-01-31T12:00. "
+            "In the time zone of this machine unless it names one; a day is its beginning.",
+        ),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="WHEN", help="Only those created before then, as in --since.")
+    ] = None,
     limit: options.Limit = output.LIMIT,
     target: options.Target = None,
     json: options.Json = False,
 ) -> None:
-    """List runs, newest first."""
-    labels = arguments.labels(label or [])
+    """List runs, newest first.
 
-    async def work(client: "AsyncClient") -> "Sequence[RunRecord]":
+    With --json a run has the id of its instance; `athanor instances list --json` has the names.
+    """
+    labels = arguments.labels(label or [])
+    begin, end = arguments.period(since, until, datetime.now(UTC))
+
+    async def work(client: "AsyncClient") -> "tuple[Sequence[RunRecord], Mapping[str, str]]":
         from athanor.client import RunState
 
-        return await client.runs.list(
+        found = await client.runs.list(
             experiment=experiment,
             instance_id=await ids.instance(client, instance) if instance else "",
             states=[RunState[one.name] for one in state or []],
             labels=labels,
+            since=begin,
+            until=end,
             full=json,
             limit=limit + 1,
         ).all()
+        return found, {} if json else await names.of_instances(client, [item.instance_id for item in found[:limit]])
 
-    found = session.run(target, work)
+    found, named = session.run(target, work)
     items = found[:limit]
     if json:
         output.document({"runs": [shapes.run(item) for item in items]})
     else:
-        _print_all(items)
+        _print_all(items, named)
     output.more(len(found), limit, "run")
 
 
@@ -122,9 +143,12 @@ def cancel(
 
 @app.command()
 def delete(
-    run: options.RunId, yes: options.Yes = False, target: options.Target = None, json: options.Json = False
+    run: options.DoomedRunId, yes: options.Yes = False, target: options.Target = None, json: options.Json = False
 ) -> None:
     """Delete a run with its log and results."""
+
+    if ids.is_last(run):
+        raise typer.BadParameter(f"{run!r} may be another run than you think: to delete one give its id")
 
     async def find(client: "AsyncClient") -> str:
         return await ids.run(client, run)
@@ -177,7 +201,7 @@ def _cancellation(item: "RunRecord") -> str:
     return f"requested {words.moment(item.cancel_request_time)} {item.cancel_reason}".rstrip()
 
 
-def _print_all(items: "Sequence[RunRecord]") -> None:
+def _print_all(items: "Sequence[RunRecord]", named: "Mapping[str, str]") -> None:
     if not items:
         output.note("No run is like that; `athanor run EXPERIMENT` starts one.")
     terminal = output.is_terminal()
@@ -187,6 +211,7 @@ def _print_all(items: "Sequence[RunRecord]") -> None:
         (
             short.get(item.id, item.id),
             item.experiment,
+            named.get(item.instance_id, ""),
             words.state(item),
             moment(item.create_time),
             words.elapsed(item),
@@ -195,4 +220,5 @@ def _print_all(items: "Sequence[RunRecord]") -> None:
         )
         for item in items
     ]
-    output.table(("ID", "EXPERIMENT", "STATE", "CREATED", "TOOK", "RESULTS", "PROGRESS"), rows, cut=True)
+    columns = ("ID", "EXPERIMENT", "INSTANCE", "STATE", "CREATED", "TOOK", "RESULTS", "PROGRESS")
+    output.table(columns, rows, cut=True, first="INSTANCE")

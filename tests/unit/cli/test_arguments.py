@@ -1,6 +1,8 @@
 """What people write on the command line, read."""
 
 import json
+import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -155,10 +157,41 @@ def test_a_moment_without_a_time_zone_is_of_this_machine():
     assert arguments.moment("2026-01-31 11:00", NOW) == datetime(2026, 1, 31, 11).astimezone()
 
 
-@pytest.mark.parametrize("text", ["", "yesterday", "10 m", "2026-13-01", "99999999d"])
+@pytest.fixture
+def berlin(monkeypatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("today", datetime(2026, 3, 29, 22, tzinfo=UTC)),
+        ("Yesterday", datetime(2026, 3, 28, 23, tzinfo=UTC)),  # of 23 hours: summer time begins
+        ("2026-03-29", datetime(2026, 3, 28, 23, tzinfo=UTC)),
+        ("2026-03-28", datetime(2026, 3, 27, 23, tzinfo=UTC)),
+        ("2026-03-28T12:00Z", datetime(2026, 3, 28, 12, tzinfo=UTC)),
+    ],
+)
+def test_a_day_is_its_beginning_where_the_terminal_is(berlin, text, moment):
+    assert arguments.moment(text, datetime(2026, 3, 29, 22, 30, tzinfo=UTC)) == moment
+
+
+def test_a_period_ends_after_it_begins():
+    assert arguments.period("2h", "1h", NOW) == (NOW - timedelta(hours=2), NOW - timedelta(hours=1))
+    assert arguments.period(None, None, NOW) == (None, None)
+    with pytest.raises(typer.BadParameter, match="--since 1h is not before --until 2h"):
+        arguments.period("1h", "2h", NOW)
+
+
+@pytest.mark.parametrize("text", ["", "tomorrow", "10 m", "2026-13-01", "99999999d"])
 def test_what_is_no_moment_is_said(text):
     with pytest.raises(
-        typer.BadParameter, match="write how long ago, like 90s or 1h30m, or a time like 2026-01-31T12:00"
+        typer.BadParameter,
+        match="write how long ago, like 90s or 1h30m, `today`, `yesterday`, or a time like 2026-01-31T12:00",
     ):
         arguments.moment(text, NOW)
 

@@ -232,6 +232,14 @@ def test_this_machine(tmp_path):
     )
 
 
+def test_a_default_folder_that_is_full_harms_no_orchestrator_that_may_be_elsewhere(tmp_path):
+    full = machine.data_folder(tmp_path, free=1 << 20)
+    assert full.subject == "default data folder"
+    assert diagnosis.default_folder(full, False).mark is Mark.FAIL
+    assert diagnosis.default_folder(full, True).mark is Mark.WARN
+    assert diagnosis.default_folder(machine.data_folder(tmp_path), True).mark is Mark.OK
+
+
 def test_the_extras_are_those_of_the_client():
     from athanor.client import _extras
 

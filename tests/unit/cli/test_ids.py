@@ -15,14 +15,14 @@ class Runs:
         self.pages = pages
         self.fetched = 0
 
-    def list(self, page_size: int) -> AsyncListing[RunRecord]:
+    def list(self, page_size: int = 1, limit: int | None = None) -> AsyncListing[RunRecord]:
         async def fetch(token: str) -> Page[RunRecord]:
             number = int(token or 0)
             self.fetched += 1
             items = tuple(RunRecord(id, "i", "e", RunState.PENDING) for id in self.pages[number])
             return Page(items, str(number + 1) if number + 1 < len(self.pages) else "")
 
-        return AsyncListing(fetch)
+        return AsyncListing(fetch, limit=limit)
 
 
 class Client:
@@ -46,6 +46,18 @@ async def test_only_what_is_needed_is_fetched():
     assert client.runs.fetched == 2  # the second page shows that all further ids are smaller
 
 
+@pytest.mark.parametrize("text", ["last", " LAST "])
+async def test_a_word_means_the_newest_run(text):
+    client = Client([NEWER, NEW], [OLD])
+    assert await ids.run(client, text) == NEWER
+    assert client.runs.fetched == 1
+
+
+async def test_where_there_is_no_run_there_is_no_newest():
+    with pytest.raises(NotFoundError, match="there is no run yet; `athanor run EXPERIMENT` starts one"):
+        await ids.run(Client([]), "last")
+
+
 async def test_a_beginning_that_several_share_is_refused_with_their_names():
     with pytest.raises(typer.BadParameter) as caught:
         await ids.run(Client([NEWER, NEW, OLD]), "019a0001")
@@ -57,6 +69,17 @@ async def test_of_many_that_share_a_beginning_some_are_named():
     with pytest.raises(typer.BadParameter) as caught:
         await ids.run(Client([f"019a{9 - n}" for n in range(9)]), "019a")
     assert str(caught.value).splitlines()[-1] == "  and 4 more"
+
+
+async def test_of_very_many_that_share_a_beginning_no_more_are_read_than_it_takes():
+    client = Client(*([f"019a-{9 - page}-{999 - n:03}" for n in range(1000)] for page in range(5)))
+    with pytest.raises(typer.BadParameter) as caught:
+        await ids.run(client, "019a")
+    lines = str(caught.value).splitlines()
+    assert lines[0] == "more than 1000 runs begin with '019a', give more of the id:"
+    assert [line.split()[0] for line in lines[1:-1]] == [f"019a-9-{999 - n}" for n in range(5)], "the newest"
+    assert lines[-1] == "  and many more"
+    assert client.runs.fetched == 2
 
 
 async def test_a_beginning_of_nothing_is_not_found():

@@ -50,6 +50,31 @@ def test_json_is_made_readable_without_touching_its_numbers():
     assert output.pretty("") == ""
 
 
+def test_a_list_of_plain_values_takes_no_line_for_each():
+    text = (
+        '{"few": [1, 2.50], "many": [' + ", ".join(map(str, range(30))) + '], "rows": [[1, 2], [3]], "t": ["[x]", "y"]}'
+    )
+    assert output.pretty(text).splitlines() == [
+        "{",
+        '  "few": [1, 2.50],',
+        '  "many": [',
+        "    0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16,",
+        "    17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29",
+        "  ],",
+        '  "rows": [',
+        "    [1, 2],",
+        "    [3]",
+        "  ],",
+        '  "t": [',
+        '    "[x]",',
+        '    "y"',
+        "  ]",
+        "}",
+    ]
+    long = f'{{"text": "{"[" * 1_000_000}"}}'
+    assert json.loads(output.pretty(long)) == json.loads(long), "and a long text takes no time"
+
+
 def test_a_script_has_to_say_that_it_is_sure(monkeypatch):
     monkeypatch.setattr("sys.stdin", StringIO())
     assert output.confirmed("Delete it?", yes=True)

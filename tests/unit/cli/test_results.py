@@ -31,6 +31,41 @@ def test_what_does_not_count_any_more_is_marked(capsys):
     )
 
 
+def test_with_its_key_a_value_is_whole(capsys):
+    items = [Result(*AT, "s", '{"rate": 0.123456789, "pairs": {"a": [[1, 2], [3]]}}'), Result(*AT, "s", '"one\\ntwo"')]
+    results.draw(results.Found(items), whole=True)
+    said = capsys.readouterr()
+    assert said.out == (
+        's  {\n     "rate": 0.123456789,\n     "pairs": {\n       "a": [\n         [1, 2],\n         [3]\n       ]\n'
+        "     }\n   }\ns  one\n   two\n"
+    )
+    assert said.err == ""
+
+
+@pytest.mark.parametrize("value", ['{"mean": 1, "each": {"a": 1}}', '{"each": {"a": 1}}', "[1, 2, 3, 4, 5]"])
+def test_what_is_left_out_is_said_with_what_shows_it(value, capsys):
+    results.draw(results.Found([Result(*AT, "plain", "1"), Result(*AT, "summary", value)]), whole=False)
+    assert capsys.readouterr().err == "\nWhat is nested is left out: --key summary shows all of that.\n"
+
+
+@pytest.mark.parametrize("value", ['{"mean": 1, "pair": [1, 2]}', "1", '"text"', "null", "[]", "{}"])
+def test_where_nothing_is_left_out_nothing_is_said(value, capsys):
+    results.draw(results.Found([Result(*AT, "summary", value)]), whole=False)
+    assert capsys.readouterr().err == ""
+
+
+def test_of_many_the_first_and_the_last_are_shown(capsys):
+    items = [Result(*AT, f"fit/{number}", str(number)) for number in range(99)] + [Result(*AT, "summary", "0.5")]
+    results.draw(results.ends(items), whole=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines if line] == [
+        *("RESULT", *(f"fit/{number}" for number in range(20)), "…"),
+        *("RESULT", *(f"fit/{number}" for number in range(80, 99)), "summary"),
+    ]
+    assert "… 60 results between: --all shows them" in lines
+    assert results.ends(items[:40]) == results.Found(items[:40])
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [
