@@ -22,15 +22,13 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_aft
 from athanor_experiments.models import Logprobs, Message, ModelError, ModelSetupError, Reply, Usage
 from athanor_experiments.models.configuration import Api
 from athanor_experiments.models.rate_limit import RateLimit
+from athanor_experiments.models.redaction import HIDDEN, Redaction
 
 _log = logging.getLogger(__name__)
 
 # What may be otherwise the next time. A request to complete a text changes nothing, so it may be sent again.
 PASSING_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 SHOWN_CHARACTERS = 300  # of what a server says to an error
-HIDDEN = "[API key]"
-# What is shorter is no secret but a placeholder, as servers of one's own want it; it may be a word of an answer.
-FEWEST_SECRET_CHARACTERS = 12
 # As JSON. Not all servers keep to the longest reply that is asked for, and eleven replies must fit into one result.
 MOST_ANSWER_BYTES = 32 << 10
 MOST_LOGPROBS_BYTES = 56 << 10
@@ -100,7 +98,7 @@ class OpenAICompatible:
 
     def __init__(self, api: Api, key: SecretStr | None, parallelism: int) -> None:
         self._api = api
-        self._secret = key if key is not None and len(key) >= FEWEST_SECRET_CHARACTERS else None
+        self._redacted = Redaction(key)
         self._url = api.base_url.rstrip("/") + "/chat/completions"
         self._limit = RateLimit(api.requests_per_minute, api.tokens_per_minute)
         self._under_way = asyncio.Semaphore(parallelism)
@@ -228,7 +226,6 @@ class OpenAICompatible:
         """What a server says to an error, on one line that is not too long."""
         said: Any = text
         with suppress(ValueError, RecursionError):
-            # Written anew, as the key may be escaped in another way than one would look for.
             said = json.dumps(json.loads(text), ensure_ascii=False)
             with suppress(KeyError, TypeError, IndexError):
                 said = json.loads(text)["error"]["message"]
@@ -237,8 +234,7 @@ class OpenAICompatible:
 
     def _clean(self, text: str) -> str:
         """Take the key out of what a server says, and what no result can contain."""
-        known = text.encode(errors="replace").decode().replace("\0", "\ufffd")
-        return known if self._secret is None else known.replace(self._secret.get_secret_value(), HIDDEN)
+        return self._redacted(text.encode(errors="replace").decode().replace("\0", "\ufffd"))
 
 
 def _json_bytes(value: Any) -> int:
