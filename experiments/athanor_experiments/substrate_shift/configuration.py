@@ -29,7 +29,8 @@ class Config(BaseModel):
         min_length=1,
         max_length=10,
         title="Pairs of models",
-        description="A pair of the same model twice shows how often a change is seen where there is none.",
+        description="A pair of the same model twice shows how often it sees a change where there is none. Chat models "
+        "are asked at the end: there, each second model needs such a pair.",
     )
     runs_per_pair: int = Field(
         10,

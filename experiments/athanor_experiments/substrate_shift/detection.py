@@ -1,7 +1,9 @@
 """Was the change noticed? Rates of detection and of false alarm, with their intervals.
 
 A chat model is asked at the end: it has noticed a change when it says CHANGED. What cannot be read counts as not
-noticed, and is counted.
+noticed, and is counted. After a switch that is the second model, and after a control the first: the rate of false
+alarms is another model's than the rate of detection (`judged_by`). A second model that says CHANGED whatever it is
+shown is found out by a pair of that model twice, in which everything that it notices is a false alarm of its own.
 
 A local model cannot judge itself, so a statistic is declared instead. For each answer there is its log-perplexity under
 the first model. The change of a conversation is the greatest difference, over the turns at which a switch could have
@@ -107,15 +109,28 @@ def decide(
 
 
 def summarize(
-    outcomes: Sequence[tuple[Condition, Outcome]], *, false_alarm_rate: float, confidence: float, rng: random.Random
+    outcomes: Sequence[tuple[Condition, Outcome]],
+    *,
+    asked: bool,
+    false_alarm_rate: float,
+    confidence: float,
+    rng: random.Random,
 ) -> dict[str, Any]:
-    """The rates of one pair, over all of its conversations. Those that failed count in neither."""
+    """The rates of one pair, over all of its conversations. Those that failed count in neither.
+
+    Args:
+        outcomes: of each conversation. asked: whether models were asked at the end; if not, there is a statistic, under
+        the first model. false_alarm_rate: for the threshold of that. confidence: of the intervals. rng: for the
+        threshold.
+    """
     decided, limit = decide(outcomes, false_alarm_rate, rng)
     first = outcomes[0][0]
     values = [value for _, value in outcomes]
     return {
         "model_a": first.model_a,
         "model_b": first.model_b,
+        # Whose they are: only of the same one can they be compared.
+        "judged_by": {"detection": first.model_b if asked else first.model_a, "false_alarm": first.model_a},
         "detection": _rate([one for one in decided if one.switch_turn != CONTROL]).to_result(confidence),
         "false_alarm": _rate([one for one in decided if one.switch_turn == CONTROL]).to_result(confidence),
         "detection_by_switch_turn": {

@@ -18,8 +18,8 @@ def outcomes(runs: int, control: list[Outcome], switched: list[Outcome]) -> list
     return [(one, (control if one.is_control else switched)[one.run - 1]) for one in conditions(PAIR, runs)]
 
 
-def summed(given: list[tuple[Condition, Outcome]]) -> dict[str, Any]:
-    return summarize(given, false_alarm_rate=0.05, confidence=0.95, rng=random.Random(1))
+def summed(given: list[tuple[Condition, Outcome]], asked: bool = False) -> dict[str, Any]:
+    return summarize(given, asked=asked, false_alarm_rate=0.05, confidence=0.95, rng=random.Random(1))
 
 
 @pytest.mark.parametrize(
@@ -81,13 +81,15 @@ def test_with_two_controls_there_is_no_threshold_and_so_no_rate() -> None:
     flat: Outcome = [1.0] * TURNS
     summary = summed(outcomes(2, [flat, flat], [flat, flat]))
     assert summary["threshold"] is None
+    assert summary["judged_by"] == {"detection": "one", "false_alarm": "one"}, "both by the perplexity under it"
     nothing = {"count": 0, "of": 0, "rate": None, "interval": None}
     assert summary["detection"] == summary["false_alarm"] == nothing
 
 
 def test_what_models_say_is_counted_and_failures_are_left_out() -> None:
     given: list[Outcome] = ["changed", "same", "unclear", "failed"]
-    summary = summed(outcomes(4, ["same", "changed", "same", "same"], given))
+    summary = summed(outcomes(4, ["same", "changed", "same", "same"], given), asked=True)
+    assert summary["judged_by"] == {"detection": "two", "false_alarm": "one"}
     assert summary["detection"]["count"] == 4  # one at each of four turns
     assert summary["detection"]["of"] == 12
     assert summary["detection"]["rate"] == pytest.approx(1 / 3, abs=1e-6)
