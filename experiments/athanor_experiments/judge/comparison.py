@@ -1,7 +1,6 @@
 """Two answers in front of the judge, each in both positions."""
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -64,13 +63,24 @@ def measure(models: Models, judge: str, prompt: str, first: str, second: str, *,
     return Judgement(verdict, surprise=(surprise[0], surprise[1]))
 
 
+# Ties first: "a tie" begins with what would be an answer's letter. A small one is that only where no word follows, as
+# in "a draw", and none is where both are named.
+_VERDICT = re.compile(
+    r"VERDICT\W{0,10}"
+    r"(?:(?P<tie>(?:AN?\s+)?TIE|NEITHER)"
+    r"|(?:ANSWER\W{1,5})?(?P<answer>(?-i:[AB])|[AB](?!\s+\w))(?!\s*[/&]|\W+(?:AND|OR)\b))\b",
+    re.IGNORECASE,
+)
+
+
 def read_verdict(text: str) -> Verdict:
     """The last verdict of a text; ? when there is none."""
-    found: Sequence[str] = re.findall(r"VERDICT\W{0,10}(TIE|A|B)\b", text, re.IGNORECASE)
+    found = [*_VERDICT.finditer(text)]
     if not found:
         return "?"
-    last = found[-1].upper()
-    return "T" if last == "TIE" else "A" if last == "A" else "B"
+    if found[-1]["tie"]:
+        return "T"
+    return "A" if found[-1]["answer"].upper() == "A" else "B"
 
 
 def score(in_order: str, swapped: str) -> float | None:
