@@ -149,10 +149,10 @@ class OpenAICompatible:
 
     async def _try(self, body: dict[str, Any], tokens: int) -> Reply:
         async with self._under_way:
-            reserved = await self._limit.start(tokens)
+            started = await self._limit.start(tokens)
             reply = self._read(await self._post(body))
         if reply.usage is not None:
-            self._limit.settle(reserved, reply.usage.prompt_tokens + reply.usage.completion_tokens)
+            self._limit.settle(started, reply.usage.prompt_tokens + reply.usage.completion_tokens)
         return reply
 
     async def _post(self, body: dict[str, Any]) -> str:
