@@ -200,9 +200,10 @@ def errors_of(
 def answer_result(model: str, answer: Reply | ModelError) -> dict[str, Any]:
     """What is recorded of an answer."""
     if isinstance(answer, ModelError):
-        return {"model": model, "answer": None, "usage": None, "error": answer.to_result()}
+        return {"model": model, "answer": None, "usage": None, "finish_reason": None, "error": answer.to_result()}
     usage = None if answer.usage is None else answer.usage.to_result()
-    return {"model": model, "answer": answer.text, "usage": usage, "error": None}
+    said = {"answer": answer.text, "usage": usage, "finish_reason": answer.finish_reason}
+    return {"model": model, **said, "error": None}
 
 
 def comparison_result(models: Sequence[str], i: int, j: int, in_order: Judgement, swapped: Judgement) -> dict[str, Any]:

@@ -28,6 +28,7 @@ class Judgement:
             "verdict": self.verdict,
             "said": None if self.reply is None else self.reply.text,
             "usage": None if self.reply is None or self.reply.usage is None else self.reply.usage.to_result(),
+            "finish_reason": None if self.reply is None else self.reply.finish_reason,
             "error": None if self.error is None else self.error.to_result(),
             "log_perplexities": None if self.surprise is None else [round(value, 6) for value in self.surprise],
         }

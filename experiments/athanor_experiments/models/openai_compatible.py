@@ -13,13 +13,14 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
 import httpx
-from pydantic import BaseModel, Field, SecretStr, ValidationError
+from pydantic import SecretStr
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from athanor_experiments.models import Logprobs, Message, ModelError, ModelSetupError, Reply, Usage
+from athanor_experiments.models import Logprobs, Message, ModelError, ModelSetupError, Reply
+from athanor_experiments.models.completion import read_completion, without_thoughts
 from athanor_experiments.models.configuration import Api
 from athanor_experiments.models.rate_limit import RateLimit
 from athanor_experiments.models.redaction import HIDDEN, Redaction
@@ -43,36 +44,6 @@ class _Passing(ModelError):
     def __init__(self, kind: str, message: str, retry_after_s: float | None = None) -> None:
         super().__init__(kind, message)
         self.retry_after_s = retry_after_s  # what the server asked for
-
-
-class _TokenLogprob(BaseModel):
-    token: str
-    logprob: Annotated[float, Field(allow_inf_nan=False)]
-
-
-class _ChoiceLogprobs(BaseModel):
-    content: list[_TokenLogprob] | None = None
-
-
-class _Message(BaseModel):
-    content: str | None = None  # None: nothing but a refusal, or thoughts that are not shown
-
-
-class _Choice(BaseModel):
-    message: _Message
-    logprobs: _ChoiceLogprobs | None = None
-
-
-class _Usage(BaseModel):
-    prompt_tokens: Annotated[int, Field(ge=0)]
-    completion_tokens: Annotated[int, Field(ge=0)] = 0
-
-
-class _Completion(BaseModel):
-    """What is needed of the answer; servers add to it as they like."""
-
-    choices: Annotated[list[_Choice], Field(min_length=1)]
-    usage: _Usage | None = None
 
 
 def read_key(api: Api) -> SecretStr | None:
@@ -185,25 +156,26 @@ class OpenAICompatible:
     def _read(self, text: str) -> Reply:
         """Make a reply of the body of an answer. Raises ModelError."""
         try:
-            completion = _Completion.model_validate_json(text)
-        except ValidationError as error:
-            fault = error.errors(include_url=False, include_input=False)[0]
-            where = "/".join(map(str, fault["loc"])) or "the answer"
-            raise _Passing("malformed", self._clean(f"{where}: {fault['msg']}")) from None
+            said = read_completion(text)
+        except ValueError as error:
+            raise _Passing("malformed", self._clean(str(error))) from None
 
-        choice, usage = completion.choices[0], completion.usage
-        answer = self._clean(choice.message.content or "")
+        answer = self._clean(without_thoughts(said.text))
         if (size := _json_bytes(answer)) > MOST_ANSWER_BYTES:
             raise ModelError("too_long", f"an answer of {size} bytes; at most {MOST_ANSWER_BYTES} are taken")
-        tokens = [] if choice.logprobs is None else choice.logprobs.content or []
-        logprobs = Logprobs(tuple(self._clean(one.token) for one in tokens), tuple(one.logprob for one in tokens))
-        # Where the key was taken out of the answer, its tokens would still spell it.
-        telling = bool(tokens) and HIDDEN not in answer and _json_bytes(logprobs.to_result()) <= MOST_LOGPROBS_BYTES
+        # Where the key was taken out of what was written, its tokens would still spell it.
+        spelled = HIDDEN in self._clean(said.text)
         return Reply(
             answer,
-            None if usage is None else Usage(usage.prompt_tokens, usage.completion_tokens),
-            logprobs if telling else None,
+            said.usage,
+            None if said.logprobs is None or spelled else self._fitting(said.logprobs),
+            None if said.finish_reason is None else self._clean(said.finish_reason)[:SHOWN_CHARACTERS],
         )
+
+    def _fitting(self, logprobs: Logprobs) -> Logprobs | None:
+        """They as a result can contain them; None when they are too many."""
+        cleaned = Logprobs(tuple(map(self._clean, logprobs.tokens)), logprobs.logprobs)
+        return cleaned if _json_bytes(cleaned.to_result()) <= MOST_LOGPROBS_BYTES else None
 
     def _may_pass(self, error: BaseException) -> bool:
         longest = self._api.max_backoff_s

@@ -134,7 +134,9 @@ def describe_conversation(held: Conversation, change: float | None) -> str:
         found = f"says {held.verdict.said}" + ("" if held.verdict.turn is None else f" from turn {held.verdict.turn}")
     else:
         found = "an empty answer" if change is None else f"perplexity changes by {change:.3f} nats"
-    return f"{condition.key}: {condition.model_a}{switch}: {found}"
+    cut_off = sum(not reply.complete or not reply.text for reply in held.replies)
+    but = f"; {cut_off} of {len(held.replies)} replies are cut off or empty" if cut_off else ""
+    return f"{condition.key}: {condition.model_a}{switch}: {found}{but}"
 
 
 def describe(pair: dict[str, Any]) -> str:

@@ -19,6 +19,17 @@ DECIMALS = 4
 """Of log-perplexities. What is recorded is also what is computed with, so that anybody can do it again."""
 
 
+# Some number their lines, or say what comes: "1. SAME", "Answer: CHANGED".
+_SAID = re.compile(
+    r"[\W\d_]*(?:(?:final\s+)?(?:answer|verdict)[\W_]+)?(SAME|CHANGED)\b(?!\s*(?:/|or\b))", re.IGNORECASE
+)
+_FIRST_CHANGED = re.compile(
+    r"[\W_]*(?:2[.)]\s+(?=\D{0,30}\d))?(?:(?:at|from|in|with|is|was|the|first|starting|beginning|answer|number|turn|no)\b[\W_]*){0,6}?"
+    r"(\d{1,2})\b(?!\s*(?:answers|of)\b)",
+    re.IGNORECASE,
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Turn:
     """A question and its answer."""
@@ -63,6 +74,11 @@ class Conversation:
     turns: list[Turn] = field(default_factory=list[Turn])
     verdict: Verdict | None = None  # None: it was not asked for
     error: ModelError | None = None
+
+    @property
+    def replies(self) -> list[Reply]:
+        """All of them, with that at the end."""
+        return [turn.reply for turn in self.turns] + ([] if self.verdict is None else [self.verdict.reply])
 
     @property
     def log_perplexities(self) -> list[float]:
@@ -121,13 +137,16 @@ async def hold(
 
 
 def read_verdict(text: str) -> tuple[Said, int | None]:
-    """What a model said, and from which answer on it thinks that another one wrote. The first word decides."""
-    found = re.match(r"[\W_]*(SAME|CHANGED)\b(.*)", text, re.IGNORECASE | re.DOTALL)
+    """What a model said, and from which answer on it thinks that another one wrote.
+
+    The first word decides. A number counts when it comes at once behind that: further on it may be one of anything.
+    """
+    found = _SAID.match(text)
     if found is None:
         return "unclear", None
     if found[1].upper() == "SAME":
         return "same", None
-    number = re.match(r"\D{0,40}?(\d{1,2})\b", found[2])
+    number = _FIRST_CHANGED.match(text, found.end())
     turn = int(number[1]) if number is not None else 0
     return "changed", turn if 1 <= turn <= TURNS else None
 
@@ -137,4 +156,5 @@ def _reply_result(reply: Reply) -> dict[str, Any]:
         "answer": reply.text,
         "logprobs": None if reply.logprobs is None else reply.logprobs.to_result(),
         "usage": None if reply.usage is None else reply.usage.to_result(),
+        "finish_reason": reply.finish_reason,
     }

@@ -39,7 +39,9 @@ def test_a_judge_over_http_sees_every_pair_in_both_orders_and_ranks() -> None:
     # Two of three pairs go by the answer, and one by the position, whoever stands there.
     assert ranking["first_position"]["count"] == 8
     assert ranking["first_position"]["of"] == 12
+    assert run.results["answer/1/1/2"][0]["finish_reason"] == "stop"
     (pair,) = run.results["comparison/1/1/1/3"]
+    assert pair["swapped"]["finish_reason"] == "stop"
     assert (pair["in_order"]["verdict"], pair["swapped"]["verdict"], pair["score"]) == ("A", "A", 0.5)
 
 

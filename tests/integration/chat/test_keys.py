@@ -40,6 +40,14 @@ async def test_a_model_that_repeats_the_key_does_not_get_it_into_a_result() -> N
     assert reply.logprobs is None, "its tokens would spell it"
 
 
+async def test_a_key_among_thoughts_is_not_spelled_by_their_tokens_and_other_fields_do_not_have_it() -> None:
+    body = json.loads(completion(f"<think>{KEY}</think>Yes.", logprobs={KEY[:10]: -1.0, KEY[10:]: -1.0}).body)
+    body["choices"][0]["finish_reason"] = f"stop {KEY}"
+    with ChatServer(in_order(Answer(200, json.dumps(body)))) as server:
+        reply = await ask(server)
+    assert (reply.text, reply.logprobs, reply.finish_reason) == ("Yes.", None, f"stop {HIDDEN}")
+
+
 async def test_a_placeholder_for_a_key_is_a_word_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, "EMPTY")
     with ChatServer(in_order(completion("The EMPTY set."))) as server:
