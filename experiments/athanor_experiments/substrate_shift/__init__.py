@@ -82,7 +82,7 @@ async def converse(ctx: RunContext[Config], models: Models) -> None:
             between=ctx.raise_if_cancelled,
         )
         outcome = detection.outcome_of(held)
-        change = None if isinstance(outcome, str) else detection.change_of_perplexity(outcome)
+        change = detection.change_of(outcome)
         if held.error is None:
             ctx.info(describe_conversation(held, change))
         else:

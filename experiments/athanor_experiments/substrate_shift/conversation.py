@@ -11,9 +11,9 @@ from athanor_experiments.substrate_shift.design import TURNS, Condition, questio
 from athanor_experiments.substrate_shift.questions import QUESTIONS, SYSTEM, VERDICT
 
 Said = Literal["same", "changed", "unclear"]
-Outcome = Said | Literal["failed"] | list[float]
-"""What the statistics need of a conversation: what the model said; or that it failed; or the log-perplexity of each
-answer under the first model."""
+Outcome = Said | Literal["failed"] | float | list[float]
+"""What the statistics need of a conversation: what the model said; or that it failed; or the change of perplexity; or,
+of a control, which the threshold is set on, the log-perplexity of each answer under the first model."""
 
 DECIMALS = 4
 """Of log-perplexities. What is recorded is also what is computed with, so that anybody can do it again."""
@@ -97,7 +97,7 @@ class Conversation:
             "switch_turn": condition.switch_turn,
             "run": condition.run,
             "verdict": None if self.verdict is None else self.verdict.to_result(),
-            "log_perplexity_change": None if change is None else round(change, 6),
+            "log_perplexity_change": change,
             "turns": [turn.to_result() for turn in self.turns],
         }
 

@@ -28,7 +28,7 @@ from itertools import accumulate
 from typing import Any
 
 from athanor_experiments.intervals import Proportion, percentile
-from athanor_experiments.substrate_shift.conversation import Conversation, Outcome
+from athanor_experiments.substrate_shift.conversation import DECIMALS, Conversation, Outcome
 from athanor_experiments.substrate_shift.design import CONTROL, SWITCH_TURNS, TURNS, Condition
 
 FEWEST_CONTROLS = 3
@@ -51,22 +51,31 @@ class Decided:
 def change_of_perplexity(log_perplexities: Sequence[float]) -> float:
     """The greatest change between before and from a turn of SWITCH_TURNS on, up or down, in nats a token.
 
-    Takes the log-perplexities of all TURNS answers under the first model.
+    Takes the log-perplexities of all TURNS answers under the first model, and rounds: what is recorded is what counts.
     """
     if len(log_perplexities) != TURNS:
         raise ValueError(f"{len(log_perplexities)} answers, not {TURNS}")
     sums = list(accumulate(log_perplexities))
-    return max(abs((sums[-1] - sums[place - 1]) / (TURNS - place) - sums[place - 1] / place) for place in _PLACES)
+    change = max(abs((sums[-1] - sums[place - 1]) / (TURNS - place) - sums[place - 1] / place) for place in _PLACES)
+    return round(change, DECIMALS + 2)
 
 
 def outcome_of(held: Conversation) -> Outcome:
-    """What the statistics need of a conversation: small, as it is in every checkpoint."""
+    """What the statistics need of a conversation, and no more: it is in every checkpoint from then on."""
     if held.error is not None:
         return "failed"
     if held.verdict is not None:
         return held.verdict.said
-    # An answer may be empty, and then nothing can be said about it.
-    return held.log_perplexities if len(held.log_perplexities) == TURNS else "unclear"
+    if len(held.log_perplexities) < TURNS:
+        return "unclear"  # an answer may be empty, and then nothing can be said about it
+    return held.log_perplexities if held.condition.is_control else change_of_perplexity(held.log_perplexities)
+
+
+def change_of(outcome: Outcome) -> float | None:
+    """The change of perplexity of a conversation, in nats a token; None when there is no such statistic."""
+    if isinstance(outcome, str):
+        return None
+    return change_of_perplexity(outcome) if isinstance(outcome, list) else outcome
 
 
 def threshold(controls: Sequence[Sequence[float]], false_alarm_rate: float, rng: random.Random) -> float:
@@ -89,13 +98,14 @@ def decide(
     Those that failed are left out, and those that the threshold cannot be set for: all that have a statistic, when
     there are fewer than FEWEST_CONTROLS controls with one. There is no threshold where the models were asked.
     """
-    controls = [value for condition, value in outcomes if condition.is_control and not isinstance(value, str)]
+    controls = [value for condition, value in outcomes if condition.is_control and isinstance(value, list)]
     limit = threshold(controls, false_alarm_rate, rng) if len(controls) >= FEWEST_CONTROLS else None
 
     decided: list[Decided] = []
     seen_controls = 0
     for condition, value in outcomes:
-        if isinstance(value, str):
+        change = change_of(value)
+        if change is None:
             if value != "failed":
                 decided.append(Decided(condition.switch_turn, value == "changed"))
         elif limit is not None:
@@ -104,7 +114,7 @@ def decide(
                 others = controls[:seen_controls] + controls[seen_controls + 1 :]
                 seen_controls += 1
                 held_against = threshold(others, false_alarm_rate, rng)
-            decided.append(Decided(condition.switch_turn, change_of_perplexity(value) > held_against))
+            decided.append(Decided(condition.switch_turn, change > held_against))
     return decided, limit
 
 

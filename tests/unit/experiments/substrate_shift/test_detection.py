@@ -1,14 +1,23 @@
 """The statistics by numbers that were worked out by hand."""
 
+import json
 import random
 from statistics import fmean
 from typing import Any
 
 import pytest
+from athanor_experiments.models import Reply
 from athanor_experiments.substrate_shift.configuration import ModelPair
-from athanor_experiments.substrate_shift.conversation import Outcome
-from athanor_experiments.substrate_shift.design import CONTROL, TURNS, Condition, conditions
-from athanor_experiments.substrate_shift.detection import change_of_perplexity, decide, summarize, threshold
+from athanor_experiments.substrate_shift.conversation import Conversation, Outcome, Turn
+from athanor_experiments.substrate_shift.design import CONTROL, SWITCH_TURNS, TURNS, Condition, conditions
+from athanor_experiments.substrate_shift.detection import (
+    change_of,
+    change_of_perplexity,
+    decide,
+    outcome_of,
+    summarize,
+    threshold,
+)
 
 PAIR = [ModelPair(model_a="one", model_b="two")]
 
@@ -75,6 +84,32 @@ def test_a_control_is_held_against_a_threshold_that_it_has_not_helped_to_set() -
     assert change_of_perplexity(odd) == 4.0 <= limit < change_of_perplexity(changed) == 8.0
     assert [one.noticed for one in decided if one.switch_turn == CONTROL] == [False, False, True]
     assert [one.noticed for one in decided if one.switch_turn == 3] == [False, False, True]
+
+
+def test_of_a_conversation_with_a_switch_the_change_alone_is_kept_and_it_counts_the_same() -> None:
+    flat, odd, changed = [1.0] * TURNS, [1.0] * 9 + [9.0], [1.0] * 4 + [9.0] * 6
+    whole = outcomes(3, [flat, flat, odd], [flat, odd, changed])
+    kept = [
+        (one, value if one.is_control or isinstance(value, str) else change_of(value) or 0.0) for one, value in whole
+    ]
+    assert summed(kept) == summed(whole)
+
+
+@pytest.mark.parametrize("switch_turn", SWITCH_TURNS)
+def test_what_is_kept_of_a_conversation_is_what_the_statistics_need(switch_turn: int) -> None:
+    held = Conversation(Condition(0, 1, "one", "two", switch_turn, 1))
+    held.turns = [Turn(turn, "one", 0, Reply("x"), float(turn > 4)) for turn in range(1, TURNS + 1)]
+    assert outcome_of(held) == ([0.0] * 4 + [1.0] * 6 if switch_turn == CONTROL else 1.0)
+    assert change_of(outcome_of(held)) == 1.0
+    held.turns[3] = Turn(4, "one", 0, Reply(""), None)
+    assert (outcome_of(held), change_of(outcome_of(held))) == ("unclear", None)
+
+
+def test_the_last_checkpoint_of_the_largest_run_is_far_from_what_one_may_be() -> None:
+    """It has all before it in it, so that together they grow with the square of the conversations."""
+    all_of_it = conditions(PAIR * 10, 100)
+    kept = [[2.3456] * TURNS if one.is_control else 0.123456 for one in all_of_it]
+    assert len(json.dumps({"outcomes": kept})) < 130_000
 
 
 def test_with_two_controls_there_is_no_threshold_and_so_no_rate() -> None:
