@@ -91,13 +91,10 @@ def score(in_order: str, swapped: str) -> float | None:
         in_order: the verdict with its answer shown first. swapped: with its answer shown second.
 
     A judge that prefers a position whoever stands there has not told the models apart: that is a tie, too. None when
-    neither verdict was said; if one was not, the other counts alone.
+    one of the verdicts was not said: the other alone may be nothing but the preference for a position.
     """
-    points = [
-        *([{"A": 1.0, "T": 0.5, "B": 0.0}[in_order]] if in_order != "?" else []),
-        *([{"A": 0.0, "T": 0.5, "B": 1.0}[swapped]] if swapped != "?" else []),
-    ]
-    if not points:
+    if "?" in (in_order, swapped):
         return None
-    mean = sum(points) / len(points)
-    return 0.5 if mean == 0.5 else 1.0 if mean > 0.5 else 0.0
+    points = {"A": 1.0, "T": 0.5, "B": 0.0}
+    difference = points[in_order] - points[swapped]
+    return 0.5 if difference == 0 else 1.0 if difference > 0 else 0.0
