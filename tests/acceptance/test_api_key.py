@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from athanor.v1 import run_pb2
 
 from tests.support.chat_server import Answer, ChatServer, Request, completion
@@ -46,4 +47,24 @@ def test_in_no_file_of_orchestrator_and_runner_there_is_the_key(tmp_path: Path) 
 
         files = [path for path in system.folder.rglob("*") if path.is_file()]
         assert any(path.name == "athanor.db" for path in files), "what is looked through is what is kept"
+        assert [path for path in files if KEY.encode() in path.read_bytes()] == []
+
+
+@pytest.mark.parametrize("mistake", [f"api.api_key_env={KEY}", f"api.base_url=https://{KEY}@example.org/v1"])
+def test_a_key_in_a_field_that_is_not_for_it_is_refused_and_repeated_and_kept_nowhere(
+    tmp_path: Path, mistake: str
+) -> None:
+    with System(tmp_path / "system") as system:
+        system.start_orchestrator()
+        system.start_runner()
+        system.wait_for_experiment("substrate_shift")
+        for options in ([], ["--json"]):
+            done = system.cli("run", "substrate_shift", "--set", mistake, *options, check=False)
+            assert done.returncode == 2
+            assert "its value is not repeated" in done.stdout + done.stderr
+            assert mistake.partition("=")[0].replace(".", "/") in done.stdout + done.stderr
+            assert KEY not in done.stdout + done.stderr
+        assert system.cli_json("runs", "list") == {"runs": []}
+        assert system.cli_json("instances", "list") == {"instances": []}
+        files = [path for path in system.folder.rglob("*") if path.is_file()]
         assert [path for path in files if KEY.encode() in path.read_bytes()] == []

@@ -1,9 +1,9 @@
 """Which of several models answers best, in the eyes of another one?
 
 Every model answers every prompt. A judge compares the answers pairwise and sees each pair twice, with positions
-swapped: a judge that prefers a position has then not decided. The models are ranked by Bradley-Terry with bootstrap
-intervals; see `bradley_terry` and `ranking`. A local judge cannot be asked: there, the less surprising answer wins, a
-declared statistic; see `comparison.measure`.
+swapped: a judge that prefers a position has then not decided, nor has one that was heard in one order alone. The models
+are ranked by Bradley-Terry with bootstrap intervals; see `bradley_terry` and `ranking`. A local judge cannot be asked:
+there, the less surprising answer wins, a declared statistic; see `comparison.measure`.
 
 Results: `answer/<prompt>/<number>/<model>` for each answer, and `comparison/<prompt>/<number>/<model>/<model>` for each
 pair of them, with both verdicts, where prompts, numbers and models count from 1; at the end one `ranking`. An answer or
@@ -127,7 +127,7 @@ async def compare_all(ctx: RunContext[Config], models: Models) -> None:
     made = {"seed": ctx.seed, "provider": config.provider, "method": method, "judge_model": config.judge_model}
     ctx.result("ranking", made | ranking)
     ctx.info(describe(ranking))
-    if errors and not set("".join(all_verdicts)) - {"?"}:
+    if errors and not any(map(any, ranking["wins"])):
         end_without_answers(ctx, "no two answers could be compared", errors)
 
 
@@ -200,9 +200,10 @@ def errors_of(
 def answer_result(model: str, answer: Reply | ModelError) -> dict[str, Any]:
     """What is recorded of an answer."""
     if isinstance(answer, ModelError):
-        return {"model": model, "answer": None, "usage": None, "error": answer.to_result()}
+        return {"model": model, "answer": None, "usage": None, "finish_reason": None, "error": answer.to_result()}
     usage = None if answer.usage is None else answer.usage.to_result()
-    return {"model": model, "answer": answer.text, "usage": usage, "error": None}
+    said = {"answer": answer.text, "usage": usage, "finish_reason": answer.finish_reason}
+    return {"model": model, **said, "error": None}
 
 
 def comparison_result(models: Sequence[str], i: int, j: int, in_order: Judgement, swapped: Judgement) -> dict[str, Any]:
@@ -232,9 +233,11 @@ def describe(ranking: dict[str, Any]) -> str:
         return f"no ranking: the wins connect these models only within groups: {groups}"
     if not ranking["converged"]:
         return "no ranking: the strengths are too far apart to be found; a greater prior_wins draws them together"
-    return "from the strongest: " + ", ".join(
-        f"{entry['model']} {entry['log_strength']:+.2f} ({entry['interval'][0]:+.2f} to {entry['interval'][1]:+.2f})"
-        if entry["interval"]
-        else f"{entry['model']} {entry['log_strength']:+.2f}"
-        for entry in ranking["ranking"]
-    )
+    placed = ", ".join(f"{entry['model']} {_strength(entry)}" for entry in ranking["ranking"])
+    varies = any(entry["interval"] for entry in ranking["ranking"])
+    return f"from the strongest: {placed}{'' if varies else '; too little varies for intervals'}"
+
+
+def _strength(entry: dict[str, Any]) -> str:
+    within = " ({:+.2f} to {:+.2f})".format(*entry["interval"]) if entry["interval"] else ""
+    return f"{entry['log_strength']:+.2f}{within}"

@@ -1,7 +1,6 @@
 """Two answers in front of the judge, each in both positions."""
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -29,6 +28,7 @@ class Judgement:
             "verdict": self.verdict,
             "said": None if self.reply is None else self.reply.text,
             "usage": None if self.reply is None or self.reply.usage is None else self.reply.usage.to_result(),
+            "finish_reason": None if self.reply is None else self.reply.finish_reason,
             "error": None if self.error is None else self.error.to_result(),
             "log_perplexities": None if self.surprise is None else [round(value, 6) for value in self.surprise],
         }
@@ -64,13 +64,24 @@ def measure(models: Models, judge: str, prompt: str, first: str, second: str, *,
     return Judgement(verdict, surprise=(surprise[0], surprise[1]))
 
 
+# Ties first: "a tie" begins with what would be an answer's letter. A small one is that only where no word follows, as
+# in "a draw", and none is where both are named.
+_VERDICT = re.compile(
+    r"VERDICT\W{0,10}"
+    r"(?:(?P<tie>(?:AN?\s+)?TIE|NEITHER)"
+    r"|(?:ANSWER\W{1,5})?(?P<answer>(?-i:[AB])|[AB](?!\s+\w))(?!\s*[/&]|\W+(?:AND|OR)\b))\b",
+    re.IGNORECASE,
+)
+
+
 def read_verdict(text: str) -> Verdict:
     """The last verdict of a text; ? when there is none."""
-    found: Sequence[str] = re.findall(r"VERDICT\W{0,10}(TIE|A|B)\b", text, re.IGNORECASE)
+    found = [*_VERDICT.finditer(text)]
     if not found:
         return "?"
-    last = found[-1].upper()
-    return "T" if last == "TIE" else "A" if last == "A" else "B"
+    if found[-1]["tie"]:
+        return "T"
+    return "A" if found[-1]["answer"].upper() == "A" else "B"
 
 
 def score(in_order: str, swapped: str) -> float | None:
@@ -80,13 +91,10 @@ def score(in_order: str, swapped: str) -> float | None:
         in_order: the verdict with its answer shown first. swapped: with its answer shown second.
 
     A judge that prefers a position whoever stands there has not told the models apart: that is a tie, too. None when
-    neither verdict was said; if one was not, the other counts alone.
+    one of the verdicts was not said: the other alone may be nothing but the preference for a position.
     """
-    points = [
-        *([{"A": 1.0, "T": 0.5, "B": 0.0}[in_order]] if in_order != "?" else []),
-        *([{"A": 0.0, "T": 0.5, "B": 1.0}[swapped]] if swapped != "?" else []),
-    ]
-    if not points:
+    if "?" in (in_order, swapped):
         return None
-    mean = sum(points) / len(points)
-    return 0.5 if mean == 0.5 else 1.0 if mean > 0.5 else 0.0
+    points = {"A": 1.0, "T": 0.5, "B": 0.0}
+    difference = points[in_order] - points[swapped]
+    return 0.5 if difference == 0 else 1.0 if difference > 0 else 0.0

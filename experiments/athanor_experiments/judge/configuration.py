@@ -2,11 +2,11 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, Field, field_validator
 
 from athanor_experiments.judge.prompts import PROMPTS
 from athanor_experiments.models import Api, Provider
-from athanor_experiments.models.configuration import NAMES
+from athanor_experiments.models.configuration import NAMES, STRICT
 
 ModelName = Annotated[str, Field(min_length=1, max_length=200)]
 
@@ -14,7 +14,7 @@ ModelName = Annotated[str, Field(min_length=1, max_length=200)]
 class Config(BaseModel):
     """Which models answer what, who judges, and where they are."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = STRICT
 
     models: list[ModelName] = Field(
         ["reference", "docstrings", "source"],

@@ -41,7 +41,8 @@ def rank(
 
     The intervals are percentiles of a bootstrap over prompts (B. Efron and R. J. Tibshirani, "An Introduction to the
     Bootstrap", 1993, chapter 13): the comparisons of one prompt share its answers, and are drawn together. A resample
-    whose wins do not connect all models has no strengths; it is left out, and counted.
+    whose wins do not connect all models has no strengths; it is left out, and counted. There is no interval where the
+    prompts do not tell how much a strength varies: with one that was judged, or where all of them say the same.
 
     `between` is called before each resample with its number, from 0; what it raises is raised.
 
@@ -54,6 +55,7 @@ def rank(
     strengths: list[float] | None = None
     converged = True
     samples: list[list[float]] = []
+    drawn = 0
     try:
         strengths = log_strengths(wins, prior_wins=prior_wins)
     except NotConnectedError as error:
@@ -61,7 +63,9 @@ def rank(
     except ArithmeticError:
         converged = False
     else:
-        samples = bootstrap(by_prompt, len(models), prior_wins, resamples, rng, between)
+        judged = [one for one in by_prompt if any(map(any, count_wins(one, len(models))))]
+        drawn = resamples if len(judged) > 1 else 0
+        samples = bootstrap(judged, len(models), prior_wins, drawn, rng, between)
 
     entries = [
         {
@@ -85,8 +89,8 @@ def rank(
         "models": list(models),
         "confidence": confidence,
         "prior_wins": prior_wins,
-        "resamples": resamples,
-        "resamples_left_out": resamples - len(samples),
+        "resamples": drawn,
+        "resamples_left_out": drawn - len(samples),
         "first_position": position_preference(rounds).to_result(confidence),
         "verdicts_missing": sum(verdicts.count("?") for verdicts in rounds),
     }
@@ -128,7 +132,8 @@ def _interval(values: Sequence[float], confidence: float) -> list[float] | None:
     if not values:
         return None
     ordered = sorted(values)
-    return [round(percentile(ordered, share), 6) for share in ((1 - confidence) / 2, (1 + confidence) / 2)]
+    low, high = (round(percentile(ordered, share), 6) for share in ((1 - confidence) / 2, (1 + confidence) / 2))
+    return [low, high] if low < high else None
 
 
 def _record(rounds: Sequence[Verdicts], number: int, models: int) -> dict[str, int]:

@@ -73,7 +73,10 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Logprobs:
-    """The tokens of a reply, and the natural logarithm of the probability that its model gave to each."""
+    """The tokens of a reply, and the natural logarithm of the probability that its model gave to each.
+
+    They are all that the model wrote: thoughts as well, that the text is without.
+    """
 
     tokens: tuple[str, ...]
     logprobs: tuple[float, ...]
@@ -87,9 +90,17 @@ class Logprobs:
 class Reply:
     """What a model answered."""
 
-    text: str
+    text: str  # without what it thought; empty where it came to no answer
     usage: Usage | None = None  # None: the server did not say
     logprobs: Logprobs | None = None  # None: the server does not tell
+    # Why it ends there, in the server's words: `stop`, `length`, `content_filter`. None: the server did not say, or a
+    # local model, which always writes as much as it may.
+    finish_reason: str | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether the model came to an end by itself, as far as the server says."""
+        return self.finish_reason in (None, "stop")
 
 
 class Models(Protocol):

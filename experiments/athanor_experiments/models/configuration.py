@@ -3,7 +3,7 @@
 from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
 
 Provider = Literal["local", "openai_compatible"]
 
@@ -13,17 +13,25 @@ NAMES = (
 )
 """What a model may be called, for descriptions."""
 
+STRICT = ConfigDict(hide_input_in_errors=True, extra="forbid")
+"""For `Api`, and for each configuration that it is a part of: pydantic goes by the outermost model in this.
+
+What is refused is not repeated in the message: it may be a key that was put into the wrong field.
+"""
+
+# So that the orchestrator, which checks a configuration first, does not repeat it either.
+NOT_REPEATED: dict[str, JsonValue] = {"writeOnly": True}
+
 # Without credentials and without a query, where keys are put, too: what is configured is stored and shown.
 BASE_URL_PATTERN = r"^https?://([^/@?#\s:\[\]]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[^@?#\s]*)?$"
-# The name of a variable. A key that was put here by mistake mostly has a character that a name cannot have.
-VARIABLE_PATTERN = r"^([A-Za-z_][A-Za-z0-9_]{0,99})?$"
+# The name of a variable as they are written mostly. A key that was put here by mistake has small letters, or a hyphen.
+VARIABLE_PATTERN = r"^([A-Z_][A-Z0-9_]*)?$"
 
 
 class Api(BaseModel):
     """A server that speaks the OpenAI-compatible chat API. It is used with `openai_compatible` alone."""
 
-    # What is refused is not repeated in the message: it may be a key that was put into the wrong field.
-    model_config = ConfigDict(hide_input_in_errors=True, extra="forbid")
+    model_config = STRICT
 
     base_url: str = Field(
         default="https://api.openai.com/v1",
@@ -31,12 +39,16 @@ class Api(BaseModel):
         max_length=500,
         title="Base URL",
         description="Requests go to <base URL>/chat/completions. Without credentials and query.",
+        json_schema_extra=NOT_REPEATED,
     )
     api_key_env: str = Field(
         default="OPENAI_API_KEY",
         pattern=VARIABLE_PATTERN,
+        max_length=100,
         title="Variable with the API key",
-        description="Name of the environment variable on the runner that holds the key; empty for a server without.",
+        description="Name, in capital letters, of the environment variable on the runner that holds the key, and not "
+        "the key; empty for a server without.",
+        json_schema_extra=NOT_REPEATED,
     )
     temperature: float = Field(default=1.0, ge=0, le=2, title="Temperature", json_schema_extra={"step": 0.1})
     logprobs: bool = Field(

@@ -13,24 +13,23 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
 import httpx
-from pydantic import BaseModel, Field, SecretStr, ValidationError
+from pydantic import SecretStr
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from athanor_experiments.models import Logprobs, Message, ModelError, ModelSetupError, Reply, Usage
+from athanor_experiments.models import Logprobs, Message, ModelError, ModelSetupError, Reply
+from athanor_experiments.models.completion import read_completion, without_thoughts
 from athanor_experiments.models.configuration import Api
 from athanor_experiments.models.rate_limit import RateLimit
+from athanor_experiments.models.redaction import HIDDEN, Redaction
 
 _log = logging.getLogger(__name__)
 
 # What may be otherwise the next time. A request to complete a text changes nothing, so it may be sent again.
 PASSING_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 SHOWN_CHARACTERS = 300  # of what a server says to an error
-HIDDEN = "[API key]"
-# What is shorter is no secret but a placeholder, as servers of one's own want it; it may be a word of an answer.
-FEWEST_SECRET_CHARACTERS = 12
 # As JSON. Not all servers keep to the longest reply that is asked for, and eleven replies must fit into one result.
 MOST_ANSWER_BYTES = 32 << 10
 MOST_LOGPROBS_BYTES = 56 << 10
@@ -45,36 +44,6 @@ class _Passing(ModelError):
     def __init__(self, kind: str, message: str, retry_after_s: float | None = None) -> None:
         super().__init__(kind, message)
         self.retry_after_s = retry_after_s  # what the server asked for
-
-
-class _TokenLogprob(BaseModel):
-    token: str
-    logprob: Annotated[float, Field(allow_inf_nan=False)]
-
-
-class _ChoiceLogprobs(BaseModel):
-    content: list[_TokenLogprob] | None = None
-
-
-class _Message(BaseModel):
-    content: str | None = None  # None: nothing but a refusal, or thoughts that are not shown
-
-
-class _Choice(BaseModel):
-    message: _Message
-    logprobs: _ChoiceLogprobs | None = None
-
-
-class _Usage(BaseModel):
-    prompt_tokens: Annotated[int, Field(ge=0)]
-    completion_tokens: Annotated[int, Field(ge=0)] = 0
-
-
-class _Completion(BaseModel):
-    """What is needed of the answer; servers add to it as they like."""
-
-    choices: Annotated[list[_Choice], Field(min_length=1)]
-    usage: _Usage | None = None
 
 
 def read_key(api: Api) -> SecretStr | None:
@@ -100,7 +69,7 @@ class OpenAICompatible:
 
     def __init__(self, api: Api, key: SecretStr | None, parallelism: int) -> None:
         self._api = api
-        self._secret = key if key is not None and len(key) >= FEWEST_SECRET_CHARACTERS else None
+        self._redacted = Redaction(key)
         self._url = api.base_url.rstrip("/") + "/chat/completions"
         self._limit = RateLimit(api.requests_per_minute, api.tokens_per_minute)
         self._under_way = asyncio.Semaphore(parallelism)
@@ -151,10 +120,10 @@ class OpenAICompatible:
 
     async def _try(self, body: dict[str, Any], tokens: int) -> Reply:
         async with self._under_way:
-            reserved = await self._limit.start(tokens)
+            started = await self._limit.start(tokens)
             reply = self._read(await self._post(body))
         if reply.usage is not None:
-            self._limit.settle(reserved, reply.usage.prompt_tokens + reply.usage.completion_tokens)
+            self._limit.settle(started, reply.usage.prompt_tokens + reply.usage.completion_tokens)
         return reply
 
     async def _post(self, body: dict[str, Any]) -> str:
@@ -187,25 +156,26 @@ class OpenAICompatible:
     def _read(self, text: str) -> Reply:
         """Make a reply of the body of an answer. Raises ModelError."""
         try:
-            completion = _Completion.model_validate_json(text)
-        except ValidationError as error:
-            fault = error.errors(include_url=False, include_input=False)[0]
-            where = "/".join(map(str, fault["loc"])) or "the answer"
-            raise _Passing("malformed", self._clean(f"{where}: {fault['msg']}")) from None
+            said = read_completion(text)
+        except ValueError as error:
+            raise _Passing("malformed", self._clean(str(error))) from None
 
-        choice, usage = completion.choices[0], completion.usage
-        answer = self._clean(choice.message.content or "")
+        answer = self._clean(without_thoughts(said.text))
         if (size := _json_bytes(answer)) > MOST_ANSWER_BYTES:
             raise ModelError("too_long", f"an answer of {size} bytes; at most {MOST_ANSWER_BYTES} are taken")
-        tokens = [] if choice.logprobs is None else choice.logprobs.content or []
-        logprobs = Logprobs(tuple(self._clean(one.token) for one in tokens), tuple(one.logprob for one in tokens))
-        # Where the key was taken out of the answer, its tokens would still spell it.
-        telling = bool(tokens) and HIDDEN not in answer and _json_bytes(logprobs.to_result()) <= MOST_LOGPROBS_BYTES
+        # Where the key was taken out of what was written, its tokens would still spell it.
+        spelled = HIDDEN in self._clean(said.text)
         return Reply(
             answer,
-            None if usage is None else Usage(usage.prompt_tokens, usage.completion_tokens),
-            logprobs if telling else None,
+            said.usage,
+            None if said.logprobs is None or spelled else self._fitting(said.logprobs),
+            None if said.finish_reason is None else self._clean(said.finish_reason)[:SHOWN_CHARACTERS],
         )
+
+    def _fitting(self, logprobs: Logprobs) -> Logprobs | None:
+        """They as a result can contain them; None when they are too many."""
+        cleaned = Logprobs(tuple(map(self._clean, logprobs.tokens)), logprobs.logprobs)
+        return cleaned if _json_bytes(cleaned.to_result()) <= MOST_LOGPROBS_BYTES else None
 
     def _may_pass(self, error: BaseException) -> bool:
         longest = self._api.max_backoff_s
@@ -228,7 +198,6 @@ class OpenAICompatible:
         """What a server says to an error, on one line that is not too long."""
         said: Any = text
         with suppress(ValueError, RecursionError):
-            # Written anew, as the key may be escaped in another way than one would look for.
             said = json.dumps(json.loads(text), ensure_ascii=False)
             with suppress(KeyError, TypeError, IndexError):
                 said = json.loads(text)["error"]["message"]
@@ -237,8 +206,7 @@ class OpenAICompatible:
 
     def _clean(self, text: str) -> str:
         """Take the key out of what a server says, and what no result can contain."""
-        known = text.encode(errors="replace").decode().replace("\0", "\ufffd")
-        return known if self._secret is None else known.replace(self._secret.get_secret_value(), HIDDEN)
+        return self._redacted(text.encode(errors="replace").decode().replace("\0", "\ufffd"))
 
 
 def _json_bytes(value: Any) -> int:

@@ -10,39 +10,41 @@ MINUTE_S = 60.0
 
 
 @dataclass(slots=True)
-class Reservation:
-    """A start that was granted. Its cost is an estimate until `RateLimit.settle`."""
+class Started:
+    """A request that was let start. Its cost is an estimate until `RateLimit.settle`."""
 
-    start: float  # on the window's clock, in seconds
+    at: float  # on the window's clock, in seconds
     cost: int
 
 
 class Window:
-    """Grants starts so that the costs within any `period` seconds are at most `limit`. Starts are in order."""
+    """Knows what was started lately, and so when there is room for more: within any `period` seconds for `limit`."""
 
     def __init__(self, limit: int, period: float = MINUTE_S) -> None:
         self._limit = limit
         self._period = period
-        self._reservations: deque[Reservation] = deque()
+        self._lately: deque[Started] = deque()
 
-    def reserve(self, now: float, cost: int) -> Reservation:
-        """Grant the earliest start from `now` on. What costs more than the limit waits until nothing else counts."""
-        kept = self._reservations
-        while kept and kept[0].start <= now - self._period:
-            kept.popleft()
+    def room_at(self, now: float, cost: int) -> float:
+        """The earliest time from `now` on. What costs more than the limit waits until nothing else counts."""
+        lately = self._lately
+        while lately and lately[0].at + self._period <= now:
+            lately.popleft()
 
-        start = max(now, kept[-1].start) if kept else now
-        used = sum(one.cost for one in kept)
-        for one in kept:
-            if one.start > start - self._period and used + cost <= self._limit:
+        used, at = sum(one.cost for one in lately), now
+        for one in lately:
+            if used + cost <= self._limit:
                 break
             # It does not count any more from then on.
             used -= one.cost
-            start = max(start, one.start + self._period)
+            at = one.at + self._period
+        return at
 
-        granted = Reservation(start, cost)
-        kept.append(granted)
-        return granted
+    def add(self, now: float, cost: int) -> Started:
+        """Count what starts now, which is not before what was added already."""
+        started = Started(now, cost)
+        self._lately.append(started)
+        return started
 
 
 class RateLimit:
@@ -61,21 +63,25 @@ class RateLimit:
         self._clock = clock
         self._sleep = sleep
         self._held_until = 0.0
+        # One waits for room, and the others for their turn: what counts is when they start, and not what was planned.
+        self._turn = asyncio.Lock()
 
-    async def start(self, tokens: int) -> Reservation:
-        """Wait until a request of about so many tokens may start."""
-        request = self._requests.reserve(self._clock(), 1)
-        reserved = self._tokens.reserve(request.start, tokens)
-        request.start = reserved.start  # it is then that it starts
-        # Once more after each sleep: somebody may have been told to pause meanwhile.
-        while (wait := max(reserved.start, self._held_until) - self._clock()) > 0:
-            await self._sleep(wait)
-        return reserved
+    async def start(self, tokens: int) -> Started:
+        """Wait until a request of about so many tokens may start. They start in the order in which they came."""
+        async with self._turn:
+            # Once more after each sleep: somebody may have been told to pause meanwhile.
+            while (now := self._clock()) < (at := self._room_at(now, tokens)):
+                await self._sleep(at - now)
+            self._requests.add(now, 1)
+            return self._tokens.add(now, tokens)
 
-    def settle(self, reserved: Reservation, tokens: int) -> None:
+    def settle(self, started: Started, tokens: int) -> None:
         """Put what a request really cost in the place of the estimate."""
-        reserved.cost = tokens
+        started.cost = tokens
 
     def hold(self, seconds: float) -> None:
         """Let nothing start for so long, because the server said so."""
         self._held_until = max(self._held_until, self._clock() + seconds)
+
+    def _room_at(self, now: float, tokens: int) -> float:
+        return max(self._held_until, self._requests.room_at(now, 1), self._tokens.room_at(now, tokens))

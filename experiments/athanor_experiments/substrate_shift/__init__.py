@@ -5,6 +5,9 @@ the first one's place and is shown all that came before as its own; in a control
 throughout. At the end the model that is then answering says whether all of it was written by one model. Local models
 cannot be asked: for them the change is a declared statistic; see `detection`.
 
+After a switch that is the second model, and in a control the first: what rate of false alarms belongs to a rate of
+detection is shown by a pair of the second model twice, and where there is none the run says so.
+
 Results: `pair_I/switch_T/run_N` for each conversation, with model, question, answer, log-probabilities and usage of
 each turn; those that failed are results as well, say why, and do not end the run. At the end one `summary`, with the
 rates of detection and false alarm of each pair, by its key `pair_I`, and their Wilson intervals.
@@ -27,7 +30,7 @@ from athanor_experiments.seeds import derive
 from athanor_experiments.substrate_shift import detection
 from athanor_experiments.substrate_shift.configuration import Config
 from athanor_experiments.substrate_shift.conversation import Conversation, Outcome, hold
-from athanor_experiments.substrate_shift.design import Condition, conditions, shuffled
+from athanor_experiments.substrate_shift.design import Condition, conditions, shuffled, without_own_controls
 
 
 @experiment(
@@ -58,6 +61,13 @@ async def converse(ctx: RunContext[Config], models: Models) -> None:
     pairs = "1 pair" if len(config.pairs) == 1 else f"{len(config.pairs)} pairs"
     ctx.info(f"{len(all_conditions)} conversations of {pairs} of models{before}")
 
+    asked = config.provider != "local"
+    for number, model in without_own_controls(config.pairs) if asked else ():
+        ctx.warn(
+            f"pair_{number}: {model} answers at the end of each switch and of no control. "
+            f"How often it says CHANGED where nothing has changed, a pair of {model} twice would show"
+        )
+
     # Those that a later attempt, should there be one, holds again.
     unfinished: dict[int, Conversation] = {}
     errors: list[ModelError] = []
@@ -68,11 +78,11 @@ async def converse(ctx: RunContext[Config], models: Models) -> None:
             models,
             seed=ctx.seed,
             max_tokens=config.max_tokens,
-            ask=config.provider != "local",
+            ask=asked,
             between=ctx.raise_if_cancelled,
         )
         outcome = detection.outcome_of(held)
-        change = None if isinstance(outcome, str) else detection.change_of_perplexity(outcome)
+        change = detection.change_of(outcome)
         if held.error is None:
             ctx.info(describe_conversation(held, change))
         else:
@@ -102,11 +112,12 @@ async def converse(ctx: RunContext[Config], models: Models) -> None:
         ]
         summaries[f"pair_{number}"] = detection.summarize(
             of_pair,
+            asked=asked,
             false_alarm_rate=config.false_alarm_rate,
             confidence=config.confidence,
             rng=random.Random(derive(ctx.seed, "threshold", number)),
         )
-    method = "perplexity" if config.provider == "local" else "verdict"
+    method = "verdict" if asked else "perplexity"
     ctx.result("summary", {"seed": ctx.seed, "provider": config.provider, "method": method, "pairs": summaries})
     for key, pair in summaries.items():
         say = ctx.warn if pair["failed"] else ctx.info
@@ -123,7 +134,9 @@ def describe_conversation(held: Conversation, change: float | None) -> str:
         found = f"says {held.verdict.said}" + ("" if held.verdict.turn is None else f" from turn {held.verdict.turn}")
     else:
         found = "an empty answer" if change is None else f"perplexity changes by {change:.3f} nats"
-    return f"{condition.key}: {condition.model_a}{switch}: {found}"
+    cut_off = sum(not reply.complete or not reply.text for reply in held.replies)
+    but = f"; {cut_off} of {len(held.replies)} replies are cut off or empty" if cut_off else ""
+    return f"{condition.key}: {condition.model_a}{switch}: {found}{but}"
 
 
 def describe(pair: dict[str, Any]) -> str:
@@ -133,8 +146,10 @@ def describe(pair: dict[str, Any]) -> str:
         failed = f"{pair['failed']} of {pair['conversations']} failed"
         fewest = f"a threshold needs {detection.FEWEST_CONTROLS} controls, and so as many runs_per_pair"
         return f"{named}: too few conversations to tell: {failed if pair['failed'] else fewest}"
+    by = pair["judged_by"]
     detected, alarmed = (
         f"{rate['rate']:.0%} ({rate['interval'][0]:.0%} to {rate['interval'][1]:.0%})"
-        for rate in (pair["detection"], pair["false_alarm"])
+        + ("" if by["detection"] == by["false_alarm"] else f" by {by[name]}")
+        for name, rate in (("detection", pair["detection"]), ("false_alarm", pair["false_alarm"]))
     )
     return f"{named}: noticed {detected}, false alarms {alarmed}"

@@ -1,15 +1,15 @@
 """What can be chosen."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from athanor_experiments.models import Api, Provider
-from athanor_experiments.models.configuration import NAMES
+from athanor_experiments.models.configuration import NAMES, STRICT
 
 
 class ModelPair(BaseModel):
     """Two models: the one that begins, and the one that takes over."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = STRICT
 
     model_a: str = Field(
         min_length=1, max_length=200, title="First model", description=f"Begins every conversation. {NAMES}"
@@ -22,14 +22,15 @@ class ModelPair(BaseModel):
 class Config(BaseModel):
     """Which models, how often, and where they are."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = STRICT
 
     pairs: list[ModelPair] = Field(
         [ModelPair(model_a="reference", model_b="source"), ModelPair(model_a="reference", model_b="reference")],
         min_length=1,
         max_length=10,
         title="Pairs of models",
-        description="A pair of the same model twice shows how often a change is seen where there is none.",
+        description="A pair of the same model twice shows how often it sees a change where there is none. Chat models "
+        "are asked at the end: there, each second model needs such a pair.",
     )
     runs_per_pair: int = Field(
         10,

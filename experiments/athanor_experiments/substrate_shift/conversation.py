@@ -11,12 +11,23 @@ from athanor_experiments.substrate_shift.design import TURNS, Condition, questio
 from athanor_experiments.substrate_shift.questions import QUESTIONS, SYSTEM, VERDICT
 
 Said = Literal["same", "changed", "unclear"]
-Outcome = Said | Literal["failed"] | list[float]
-"""What the statistics need of a conversation: what the model said; or that it failed; or the log-perplexity of each
-answer under the first model."""
+Outcome = Said | Literal["failed"] | float | list[float]
+"""What the statistics need of a conversation: what the model said; or that it failed; or the change of perplexity; or,
+of a control, which the threshold is set on, the log-perplexity of each answer under the first model."""
 
 DECIMALS = 4
 """Of log-perplexities. What is recorded is also what is computed with, so that anybody can do it again."""
+
+
+# Some number their lines, or say what comes: "1. SAME", "Answer: CHANGED".
+_SAID = re.compile(
+    r"[\W\d_]*(?:(?:final\s+)?(?:answer|verdict)[\W_]+)?(SAME|CHANGED)\b(?!\s*(?:/|or\b))", re.IGNORECASE
+)
+_FIRST_CHANGED = re.compile(
+    r"[\W_]*(?:2[.)]\s+(?=\D{0,30}\d))?(?:(?:at|from|in|with|is|was|the|first|starting|beginning|answer|number|turn|no)\b[\W_]*){0,6}?"
+    r"(\d{1,2})\b(?!\s*(?:answers|of)\b)",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +76,11 @@ class Conversation:
     error: ModelError | None = None
 
     @property
+    def replies(self) -> list[Reply]:
+        """All of them, with that at the end."""
+        return [turn.reply for turn in self.turns] + ([] if self.verdict is None else [self.verdict.reply])
+
+    @property
     def log_perplexities(self) -> list[float]:
         """Those of the answers under the first model, turn by turn; empty when the first model does not tell."""
         return [turn.log_perplexity for turn in self.turns if turn.log_perplexity is not None]
@@ -81,7 +97,7 @@ class Conversation:
             "switch_turn": condition.switch_turn,
             "run": condition.run,
             "verdict": None if self.verdict is None else self.verdict.to_result(),
-            "log_perplexity_change": None if change is None else round(change, 6),
+            "log_perplexity_change": change,
             "turns": [turn.to_result() for turn in self.turns],
         }
 
@@ -121,13 +137,16 @@ async def hold(
 
 
 def read_verdict(text: str) -> tuple[Said, int | None]:
-    """What a model said, and from which answer on it thinks that another one wrote. The first word decides."""
-    found = re.match(r"[\W_]*(SAME|CHANGED)\b(.*)", text, re.IGNORECASE | re.DOTALL)
+    """What a model said, and from which answer on it thinks that another one wrote.
+
+    The first word decides. A number counts when it comes at once behind that: further on it may be one of anything.
+    """
+    found = _SAID.match(text)
     if found is None:
         return "unclear", None
     if found[1].upper() == "SAME":
         return "same", None
-    number = re.match(r"\D{0,40}?(\d{1,2})\b", found[2])
+    number = _FIRST_CHANGED.match(text, found.end())
     turn = int(number[1]) if number is not None else 0
     return "changed", turn if 1 <= turn <= TURNS else None
 
@@ -137,4 +156,5 @@ def _reply_result(reply: Reply) -> dict[str, Any]:
         "answer": reply.text,
         "logprobs": None if reply.logprobs is None else reply.logprobs.to_result(),
         "usage": None if reply.usage is None else reply.usage.to_result(),
+        "finish_reason": reply.finish_reason,
     }

@@ -55,6 +55,15 @@ def shuffled(all_conditions: Sequence[Condition], rng: random.Random) -> list[Co
     return queue
 
 
+def without_own_controls(pairs: Sequence[ModelPair]) -> list[tuple[int, str]]:
+    """The pairs, from 1, whose second model stands in no pair with itself, and that model.
+
+    Models that are asked are asked at the end, and so the second one in no control but those of a pair of its own.
+    """
+    own = {pair.model_b for pair in pairs if pair.model_a == pair.model_b}
+    return [(number, pair.model_b) for number, pair in enumerate(pairs, 1) if pair.model_b not in own]
+
+
 def question_order(run: int) -> list[int]:
     """Which question is asked at each of the TURNS turns of a run, from 0: a row of the cyclic Latin square.
 

@@ -1,7 +1,9 @@
 """Was the change noticed? Rates of detection and of false alarm, with their intervals.
 
 A chat model is asked at the end: it has noticed a change when it says CHANGED. What cannot be read counts as not
-noticed, and is counted.
+noticed, and is counted. After a switch that is the second model, and after a control the first: the rate of false
+alarms is another model's than the rate of detection (`judged_by`). A second model that says CHANGED whatever it is
+shown is found out by a pair of that model twice, in which everything that it notices is a false alarm of its own.
 
 A local model cannot judge itself, so a statistic is declared instead. For each answer there is its log-perplexity under
 the first model. The change of a conversation is the greatest difference, over the turns at which a switch could have
@@ -26,7 +28,7 @@ from itertools import accumulate
 from typing import Any
 
 from athanor_experiments.intervals import Proportion, percentile
-from athanor_experiments.substrate_shift.conversation import Conversation, Outcome
+from athanor_experiments.substrate_shift.conversation import DECIMALS, Conversation, Outcome
 from athanor_experiments.substrate_shift.design import CONTROL, SWITCH_TURNS, TURNS, Condition
 
 FEWEST_CONTROLS = 3
@@ -49,22 +51,31 @@ class Decided:
 def change_of_perplexity(log_perplexities: Sequence[float]) -> float:
     """The greatest change between before and from a turn of SWITCH_TURNS on, up or down, in nats a token.
 
-    Takes the log-perplexities of all TURNS answers under the first model.
+    Takes the log-perplexities of all TURNS answers under the first model, and rounds: what is recorded is what counts.
     """
     if len(log_perplexities) != TURNS:
         raise ValueError(f"{len(log_perplexities)} answers, not {TURNS}")
     sums = list(accumulate(log_perplexities))
-    return max(abs((sums[-1] - sums[place - 1]) / (TURNS - place) - sums[place - 1] / place) for place in _PLACES)
+    change = max(abs((sums[-1] - sums[place - 1]) / (TURNS - place) - sums[place - 1] / place) for place in _PLACES)
+    return round(change, DECIMALS + 2)
 
 
 def outcome_of(held: Conversation) -> Outcome:
-    """What the statistics need of a conversation: small, as it is in every checkpoint."""
+    """What the statistics need of a conversation, and no more: it is in every checkpoint from then on."""
     if held.error is not None:
         return "failed"
     if held.verdict is not None:
         return held.verdict.said
-    # An answer may be empty, and then nothing can be said about it.
-    return held.log_perplexities if len(held.log_perplexities) == TURNS else "unclear"
+    if len(held.log_perplexities) < TURNS:
+        return "unclear"  # an answer may be empty, and then nothing can be said about it
+    return held.log_perplexities if held.condition.is_control else change_of_perplexity(held.log_perplexities)
+
+
+def change_of(outcome: Outcome) -> float | None:
+    """The change of perplexity of a conversation, in nats a token; None when there is no such statistic."""
+    if isinstance(outcome, str):
+        return None
+    return change_of_perplexity(outcome) if isinstance(outcome, list) else outcome
 
 
 def threshold(controls: Sequence[Sequence[float]], false_alarm_rate: float, rng: random.Random) -> float:
@@ -87,13 +98,14 @@ def decide(
     Those that failed are left out, and those that the threshold cannot be set for: all that have a statistic, when
     there are fewer than FEWEST_CONTROLS controls with one. There is no threshold where the models were asked.
     """
-    controls = [value for condition, value in outcomes if condition.is_control and not isinstance(value, str)]
+    controls = [value for condition, value in outcomes if condition.is_control and isinstance(value, list)]
     limit = threshold(controls, false_alarm_rate, rng) if len(controls) >= FEWEST_CONTROLS else None
 
     decided: list[Decided] = []
     seen_controls = 0
     for condition, value in outcomes:
-        if isinstance(value, str):
+        change = change_of(value)
+        if change is None:
             if value != "failed":
                 decided.append(Decided(condition.switch_turn, value == "changed"))
         elif limit is not None:
@@ -102,20 +114,33 @@ def decide(
                 others = controls[:seen_controls] + controls[seen_controls + 1 :]
                 seen_controls += 1
                 held_against = threshold(others, false_alarm_rate, rng)
-            decided.append(Decided(condition.switch_turn, change_of_perplexity(value) > held_against))
+            decided.append(Decided(condition.switch_turn, change > held_against))
     return decided, limit
 
 
 def summarize(
-    outcomes: Sequence[tuple[Condition, Outcome]], *, false_alarm_rate: float, confidence: float, rng: random.Random
+    outcomes: Sequence[tuple[Condition, Outcome]],
+    *,
+    asked: bool,
+    false_alarm_rate: float,
+    confidence: float,
+    rng: random.Random,
 ) -> dict[str, Any]:
-    """The rates of one pair, over all of its conversations. Those that failed count in neither."""
+    """The rates of one pair, over all of its conversations. Those that failed count in neither.
+
+    Args:
+        outcomes: of each conversation. asked: whether models were asked at the end; if not, there is a statistic, under
+        the first model. false_alarm_rate: for the threshold of that. confidence: of the intervals. rng: for the
+        threshold.
+    """
     decided, limit = decide(outcomes, false_alarm_rate, rng)
     first = outcomes[0][0]
     values = [value for _, value in outcomes]
     return {
         "model_a": first.model_a,
         "model_b": first.model_b,
+        # Whose they are: only of the same one can they be compared.
+        "judged_by": {"detection": first.model_b if asked else first.model_a, "false_alarm": first.model_a},
         "detection": _rate([one for one in decided if one.switch_turn != CONTROL]).to_result(confidence),
         "false_alarm": _rate([one for one in decided if one.switch_turn == CONTROL]).to_result(confidence),
         "detection_by_switch_turn": {

@@ -39,7 +39,9 @@ def test_a_judge_over_http_sees_every_pair_in_both_orders_and_ranks() -> None:
     # Two of three pairs go by the answer, and one by the position, whoever stands there.
     assert ranking["first_position"]["count"] == 8
     assert ranking["first_position"]["of"] == 12
+    assert run.results["answer/1/1/2"][0]["finish_reason"] == "stop"
     (pair,) = run.results["comparison/1/1/1/3"]
+    assert pair["swapped"]["finish_reason"] == "stop"
     assert (pair["in_order"]["verdict"], pair["swapped"]["verdict"], pair["score"]) == ("A", "A", 0.5)
 
 
@@ -81,6 +83,24 @@ def test_what_failed_in_an_outage_is_judged_again_by_a_later_attempt_and_nothing
         again = run_experiment(judge, configuration(server, **config), seed=7, after=first)
         assert len(server.requests) == 4
         assert again.standing_results == run_experiment(judge, configuration(server, **config), seed=7).results
+
+
+def test_a_judge_that_answers_in_one_order_alone_has_compared_nothing() -> None:
+    """What it said there may go by the position alone."""
+
+    def respond(request: Request) -> Answer:
+        if request.body["messages"][0]["content"] != JUDGE_SYSTEM:
+            return completion(f"An answer of {request.body['model']}.")
+        in_order = request.last.index("of one") < request.last.index("of two")
+        return completion("VERDICT: A") if in_order else Answer(400, "no")
+
+    config = {"models": ["one", "two"], "judge_model": "judge", "prompts": ["Say x."], "resamples": 50}
+    with ChatServer(respond) as server:
+        run = run_experiment(judge, configuration(server, **config), seed=7)
+    assert run.results["comparison/1/1/1/2"][0]["score"] is None
+    assert run.outcome == "failed"
+    assert run.failure is not None
+    assert "no two answers could be compared" in run.failure.message
 
 
 @pytest.mark.parametrize(("status", "kind"), [(401, "reported"), (500, "exception")])

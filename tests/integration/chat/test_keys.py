@@ -1,11 +1,13 @@
 """The key is in a header of the request, and nowhere else."""
 
 import json
+from base64 import b64encode
+from urllib.parse import quote
 
 import httpx
 import pytest
 from athanor_experiments.models import ModelError, ModelSetupError
-from athanor_experiments.models.openai_compatible import HIDDEN
+from athanor_experiments.models.redaction import HIDDEN
 
 from tests.support.chat import KEY, VARIABLE, ask, in_order, models_of
 from tests.support.chat_server import Answer, ChatServer, completion
@@ -17,12 +19,15 @@ from tests.support.chat_server import Answer, ChatServer, completion
         (Answer(401, json.dumps({"error": {"message": f"Incorrect API key provided: {KEY}"}})), HIDDEN),
         (Answer(400, f"headers: Authorization: Bearer {KEY}"), HIDDEN),
         (Answer(500, ("x" * 290) + KEY), "xxx"),  # cut off in the middle of it
+        (Answer(400, "/v1?key=" + quote(KEY, safe="")), f"key={HIDDEN}"),
+        (Answer(400, "no JSON: " + KEY.replace("/", r"\/")), HIDDEN),
+        (Answer(400, json.dumps({"error": {"message": "Basic " + b64encode(f"u:{KEY}".encode()).decode()}})), HIDDEN),
     ],
 )
 async def test_a_server_that_repeats_the_key_in_an_error_does_not_get_it_into_ours(answer: Answer, shown: str) -> None:
     with ChatServer(in_order(answer)) as server, pytest.raises(ModelError) as caught:
         await ask(server, max_tries=1)
-    assert KEY[:12] not in str(caught.value)
+    assert not any(form in str(caught.value) for form in (KEY[:12], KEY[8:], b64encode(KEY.encode()).decode()[4:-4]))
     assert shown in str(caught.value)
     assert caught.value.__cause__ is None
 
@@ -33,6 +38,14 @@ async def test_a_model_that_repeats_the_key_does_not_get_it_into_a_result() -> N
         reply = await ask(server)
     assert reply.text == f"It is {HIDDEN}."
     assert reply.logprobs is None, "its tokens would spell it"
+
+
+async def test_a_key_among_thoughts_is_not_spelled_by_their_tokens_and_other_fields_do_not_have_it() -> None:
+    body = json.loads(completion(f"<think>{KEY}</think>Yes.", logprobs={KEY[:10]: -1.0, KEY[10:]: -1.0}).body)
+    body["choices"][0]["finish_reason"] = f"stop {KEY}"
+    with ChatServer(in_order(Answer(200, json.dumps(body)))) as server:
+        reply = await ask(server)
+    assert (reply.text, reply.logprobs, reply.finish_reason) == ("Yes.", None, f"stop {HIDDEN}")
 
 
 async def test_a_placeholder_for_a_key_is_a_word_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:

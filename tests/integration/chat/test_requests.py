@@ -2,10 +2,11 @@
 
 import asyncio
 import email.utils
+import json
 import time
 
 import pytest
-from athanor_experiments.models import ModelError, open_models
+from athanor_experiments.models import ModelError, Reply, open_models
 from athanor_experiments.models.configuration import Api
 from athanor_experiments.models.openai_compatible import retry_after
 
@@ -38,6 +39,15 @@ async def test_a_request_is_what_the_api_says_and_the_key_is_in_its_header() -> 
     assert reply.usage.to_result() == {"prompt_tokens": 12, "completion_tokens": 3}
 
 
+async def test_a_reply_that_has_come_is_not_asked_for_again_for_what_is_odd_beside_it() -> None:
+    choice = {"message": {"content": "<think>Sun?</think>Rain."}, "logprobs": [], "finish_reason": "length"}
+    with ChatServer(in_order(Answer(200, json.dumps({"choices": [choice], "usage": {}})))) as server:
+        reply = await ask(server)
+    assert reply == Reply("Rain.", finish_reason="length")
+    assert not reply.complete
+    assert len(server.requests) == 1
+
+
 async def test_what_a_server_does_not_tell_is_none() -> None:
     with ChatServer(in_order(completion("Fine.", usage=None))) as server:
         reply = await ask(server, api_key_env="", logprobs=False, max_tokens_field="max_completion_tokens")
@@ -58,7 +68,6 @@ async def test_what_a_server_does_not_tell_is_none() -> None:
         Answer(200, "not JSON"),
         Answer(200, '{"choices": []}'),
         Answer(200, '{"choices": [{"message": {"content": 7}}]}'),
-        Answer(200, '{"choices": [{"message": {"content": "x"}, "logprobs": {"content": [{"token": "x"}]}}]}'),
         Answer(silent=True),
         Answer(200, '{"choices"', trickle=True),
     ],

@@ -60,6 +60,20 @@ def test_conversations_over_http_in_spite_of_all_that_goes_wrong() -> None:
     assert result["verdict"]["said_turn"] == 3
 
 
+def test_a_model_that_always_says_changed_is_found_out_by_a_pair_of_itself() -> None:
+    def respond(request: Request) -> Answer:
+        return completion("CHANGED" if request.body["model"] == "two" else "SAME")
+
+    pairs = [{"model_a": "one", "model_b": "two"}, {"model_a": "two", "model_b": "two"}]
+    with ChatServer(respond) as server:
+        run = run_experiment(substrate_shift, configuration(server, pairs=pairs, runs_per_pair=2), seed=7)
+    found = run.results["summary"][0]["pairs"]
+    assert (found["pair_1"]["detection"]["rate"], found["pair_1"]["false_alarm"]["rate"]) == (1, 0)
+    assert found["pair_1"]["judged_by"] == {"detection": "two", "false_alarm": "one"}
+    assert (found["pair_2"]["detection"]["rate"], found["pair_2"]["false_alarm"]["rate"]) == (1, 1)
+    assert [entry.message for entry in run.logs if entry.level == "warn"] == []
+
+
 def test_as_many_conversations_go_on_at_once_as_are_allowed() -> None:
     with ChatServer(notices) as server:
         run_experiment(substrate_shift, shift(server, runs=2), seed=7)
@@ -83,7 +97,8 @@ def test_a_failed_conversation_is_a_result_and_does_not_end_the_run_and_is_not_r
         pair = run.results["summary"][0]["pairs"]["pair_1"]
         assert (pair["failed"], pair["detection"]["rate"], pair["false_alarm"]["of"]) == (4, None, 1)
         warned = [entry.message for entry in run.logs if entry.level == "warn"]
-        assert len(warned) == 5
+        assert len(warned) == 6
+        assert "pair_1: two answers at the end of each switch and of no control" in warned[0]
         assert warned[-1] == "pair_1: one and then two: too few conversations to tell: 4 of 5 failed"
 
         asked = len(server.requests)

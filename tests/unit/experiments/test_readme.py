@@ -7,6 +7,7 @@ from pathlib import Path
 
 from athanor_experiments.models import texts
 from athanor_experiments.substrate_shift.configuration import Config
+from athanor_experiments.substrate_shift.design import without_own_controls
 
 README = Path(__file__).resolve().parents[3] / "experiments" / "README.md"
 
@@ -15,7 +16,7 @@ def test_the_configuration_for_a_server_is_one() -> None:
     (block,) = re.findall(r"```json[^\n]*\n(.*?)```", README.read_text(), re.DOTALL)
     config = Config.model_validate_json(block)
     assert config.provider == "openai_compatible"
-    assert config.pairs[1].model_a == config.pairs[1].model_b, "the control that the page speaks of"
+    assert without_own_controls(config.pairs) == [], "the control that the page speaks of"
 
 
 def test_the_values_that_are_set_are_taken() -> None:

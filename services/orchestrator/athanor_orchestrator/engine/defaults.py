@@ -7,6 +7,8 @@ would not be accepted if somebody wrote it: the author's code knows better what 
 from athanor_orchestrator.engine.json_text import JsonValue
 from athanor_orchestrator.engine.schema import Schema
 
+_SECRET = "*" * 10  # what pydantic shows in the place of a secret's default: writing it down would replace that
+
 
 def fill(value: JsonValue, schema: Schema) -> JsonValue:
     """Return `value`, which fits `schema`, with defaults filled in wherever it is clear which part of it applies."""
@@ -38,8 +40,7 @@ def _fill_members(value: JsonValue, part: dict[str, JsonValue], schema: Schema) 
     for name, subschema in properties.items():
         if name in filled or not isinstance(subschema, dict) or "default" not in subschema:
             continue
-        # A secret's default is shown as asterisks: writing those down would replace it.
-        if subschema.get("writeOnly") is not True and schema.fits(subschema["default"], subschema):
+        if subschema["default"] != _SECRET and schema.fits(subschema["default"], subschema):
             filled[name] = subschema["default"]
     return filled
 

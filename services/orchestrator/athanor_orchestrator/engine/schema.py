@@ -20,6 +20,7 @@ from jsonschema.exceptions import SchemaError, ValidationError
 from athanor_orchestrator.domain.errors import Violation
 from athanor_orchestrator.engine import json_text, violations
 from athanor_orchestrator.engine.json_text import JsonValue, pointer, shorten
+from athanor_orchestrator.engine.write_only import WriteOnly
 
 _DROPPED = object()  # stands for NaN and Infinity while a schema is read
 
@@ -41,7 +42,8 @@ class Schema:
 
         Raises BrokenSchema.
         """
-        return json_text.bounded(violations.described(self._errors(value, self.document)))
+        write_only = WriteOnly(self.document, self._lookup_or_none)
+        return json_text.bounded(violations.described(self._errors(value, self.document), write_only))
 
     def fits(self, value: JsonValue, subschema: JsonValue) -> bool:
         """Tell whether `value` satisfies `subschema`, a part of the document. Raises BrokenSchema."""
@@ -53,6 +55,12 @@ class Schema:
             return cast(JsonValue, self._validator._resolver.lookup(reference).contents)  # pyright: ignore[reportPrivateUsage]
         except referencing.exceptions.Unresolvable as error:
             raise BrokenSchema(f"$ref {shorten(reference)!r} leads nowhere") from error
+
+    def _lookup_or_none(self, reference: str) -> JsonValue:
+        try:
+            return self.lookup(reference)
+        except BrokenSchema:  # in a part that does not apply, or it would have been told
+            return None
 
     def _errors(self, value: JsonValue, part: JsonValue) -> Iterator[ValidationError]:
         validator = self._validator if part is self.document else self._validator.evolve(schema=part)

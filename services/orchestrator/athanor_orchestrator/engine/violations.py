@@ -1,4 +1,7 @@
-"""What the faults of a configuration are called: each with its JSON Pointer, in words for people."""
+"""What the faults of a configuration are called: each with its JSON Pointer, in words for people.
+
+Values are shown, shortened, but for those that the schema says are not to be repeated; see `write_only`.
+"""
 
 import difflib
 import itertools
@@ -10,17 +13,28 @@ from jsonschema.exceptions import ValidationError
 from athanor_orchestrator.domain.errors import Violation
 from athanor_orchestrator.engine import json_text
 from athanor_orchestrator.engine.json_text import JsonValue, pointer, shorten
+from athanor_orchestrator.engine.write_only import WriteOnly
 
 _MOST_HINTS = 20  # of one document: looking for a similar name costs more than all the rest
 _MOST_NAMES = 256  # that are looked at for one hint
 _LONGEST_NAME = 64  # characters; nobody mistypes more
 
 
-class _Hints:
-    """What may have been meant by names that are unknown, for the first few of a document."""
+class _Telling:
+    """What may be said beside a fault: the value, and, for the first few of a document, which name was meant."""
 
-    def __init__(self) -> None:
+    def __init__(self, write_only: WriteOnly) -> None:
+        self._write_only = write_only
         self._left = _MOST_HINTS
+
+    def said(self, path: Iterable[str | int], value: object) -> str:
+        """Return the part of a description that shows the value at `path`, or says that it is not shown."""
+        return "its value is not repeated" if self._write_only.hides(path) else f"is {_shown(value)}"
+
+    @property
+    def shows_all(self) -> bool:
+        """Whether there is no value that is not to be repeated."""
+        return not self._write_only.any
 
     def hint(self, name: str, known: Iterable[str]) -> str:
         """Return the question to add to a description, or nothing."""
@@ -32,20 +46,20 @@ class _Hints:
         return f"; did you mean {close[0]!r}?" if close else ""
 
 
-def described(errors: Iterable[ValidationError]) -> Iterator[Violation]:
+def described(errors: Iterable[ValidationError], write_only: WriteOnly) -> Iterator[Violation]:
     """Turn what the JSON Schema library found into violations."""
-    return _described(errors, _Hints())
+    return _described(errors, _Telling(write_only))
 
 
-def _described(errors: Iterable[ValidationError], hints: _Hints) -> Iterator[Violation]:
+def _described(errors: Iterable[ValidationError], telling: _Telling) -> Iterator[Violation]:
     for error in errors:
         if error.validator in ("anyOf", "oneOf"):
-            yield from _alternatives(error, hints)
+            yield from _alternatives(error, telling)
         else:
-            yield Violation(pointer(*error.absolute_path), _description(error, hints))
+            yield Violation(pointer(*error.absolute_path), _description(error, telling))
 
 
-def _alternatives(error: ValidationError, hints: _Hints) -> Iterator[Violation]:
+def _alternatives(error: ValidationError, telling: _Telling) -> Iterator[Violation]:
     """Describe a value that fits none of several alternatives by the faults of the one that was meant."""
     where = pointer(*error.absolute_path)
     instance = cast(Any, error).instance
@@ -58,7 +72,7 @@ def _alternatives(error: ValidationError, hints: _Hints) -> Iterator[Violation]:
         name, mapping = str(discriminator.get("propertyName")), cast("dict[str, str]", discriminator.get("mapping", {}))
         tag = _member(instance, name)
         if not isinstance(tag, str) or tag not in mapping:
-            said = "is required" if tag is None else f"is {_shown(tag)}"
+            said = "is required" if tag is None else telling.said((*error.absolute_path, name), tag)
             yield Violation(where + pointer(name), f"{said}; must be one of {', '.join(mapping)}")
             return
         references = [cast(Any, part).get("$ref") for part in cast("list[object]", error.validator_value)]
@@ -76,23 +90,25 @@ def _alternatives(error: ValidationError, hints: _Hints) -> Iterator[Violation]:
 
     if len(branches) == 1:
         (faults,) = branches.values()
-        yield from _described(faults, hints)
+        yield from _described(faults, telling)
     elif kinds and not branches:
         yield Violation(where, f"must be {_either(dict.fromkeys(kinds))}; is {_kind_of(instance)}")
     elif not error.context:
-        yield Violation(where, f"fits more than one of the alternatives; is {_shown(instance)}")
+        yield Violation(where, f"fits more than one of the alternatives; {telling.said(error.absolute_path, instance)}")
     else:
-        yield Violation(where, f"fits none of the {len(error.context)} alternatives; is {_shown(instance)}")
+        yield Violation(
+            where, f"fits none of the {len(error.context)} alternatives; {telling.said(error.absolute_path, instance)}"
+        )
 
 
 def _member(value: object, name: str) -> object:
     return cast("dict[str, object]", value).get(name) if isinstance(value, dict) else None
 
 
-def _description(error: ValidationError, hints: _Hints) -> str:
+def _description(error: ValidationError, telling: _Telling) -> str:
     limit: Any = error.validator_value
     instance = cast(Any, error).instance
-    said = _shown(instance)
+    said = telling.said(error.absolute_path, instance)
     match error.validator:
         case "type":
             return f"must be {_either(_kinds(limit))}; is {_kind_of(instance)}"
@@ -100,23 +116,23 @@ def _description(error: ValidationError, hints: _Hints) -> str:
             return error.message
         case "additionalProperties" if "patternProperties" not in cast(Any, error.schema):
             known = cast(Any, error.schema).get("properties", {})
-            return error.message + hints.hint(str(error.relative_path[-1]), known)
+            return error.message + telling.hint(str(error.relative_path[-1]), known)
         case "enum":
-            return f"must be one of {shorten(', '.join(map(_shown, limit)), 300)}; is {said}"
+            return f"must be one of {shorten(', '.join(map(_shown, limit)), 300)}; {said}"
         case "const":
-            return f"must be {_shown(limit)}; is {said}"
+            return f"must be {_shown(limit)}; {said}"
         case "minimum":
-            return f"must be at least {limit}; is {said}"
+            return f"must be at least {limit}; {said}"
         case "maximum":
-            return f"must be at most {limit}; is {said}"
+            return f"must be at most {limit}; {said}"
         case "exclusiveMinimum":
-            return f"must be more than {limit}; is {said}"
+            return f"must be more than {limit}; {said}"
         case "exclusiveMaximum":
-            return f"must be less than {limit}; is {said}"
+            return f"must be less than {limit}; {said}"
         case "multipleOf":
-            return f"must be a multiple of {limit}; is {said}"
+            return f"must be a multiple of {limit}; {said}"
         case "minLength":
-            return f"must have at least {limit} characters; is {said}"
+            return f"must have at least {limit} characters; {said}"
         case "maxLength":
             return f"must have at most {limit} characters; has {len(instance)}"
         case "minItems":
@@ -124,9 +140,12 @@ def _description(error: ValidationError, hints: _Hints) -> str:
         case "maxItems":
             return f"must have at most {limit} items; has {len(instance)}"
         case "pattern":
-            return f"must match {shorten(str(limit))!r}; is {said}"
-        case _:
-            return shorten(error.message, 300)
+            return f"must match {shorten(str(limit))!r}; {said}"
+        case _ if telling.shows_all:
+            return shorten(error.message, 300)  # it has the whole value in it
+        case keyword:
+            # A schema that is `false` has no keyword to name.
+            return f"does not satisfy {keyword!r}" if cast(Any, keyword) else "is not allowed"
 
 
 def _either(names: Iterable[str]) -> str:

@@ -100,6 +100,9 @@ def test_lines_for_people() -> None:
     line = "from the strongest: one +0.50 (+0.25 to +1.00), two -0.50"
     assert describe({"connected": True, "converged": True, "ranking": entries}) == line
     assert "no ranking: the strengths are too far apart" in describe({"connected": True, "converged": False})
+    assert describe({"connected": True, "converged": True, "ranking": entries[1:]}) == (
+        "from the strongest: two -0.50; too little varies for intervals"
+    )
     groups = {"connected": False, "groups": [["one"], ["two", "three"]]}
     assert describe(groups) == "no ranking: the wins connect these models only within groups: one; two, three"
 

@@ -4,7 +4,8 @@ import random
 from typing import Any
 
 import pytest
-from athanor_experiments.judge.ranking import count_wins, position_preference, rank
+from athanor_experiments.judge import describe
+from athanor_experiments.judge.ranking import bootstrap, count_wins, position_preference, rank
 
 MODELS = ["one", "two", "three"]
 OPTIONS: dict[str, Any] = {"prior_wins": 0.5, "resamples": 100, "confidence": 0.95}
@@ -52,9 +53,29 @@ def test_resamples_without_strengths_are_left_out_and_counted() -> None:
 
 def test_answers_of_one_prompt_are_drawn_together() -> None:
     """One prompt alone: every resample is the sample, however many answers it has."""
-    ranking = rank([["AB", "BA", "AB"]], MODELS[:2], rng=random.Random(1), **OPTIONS)
-    for entry in ranking["ranking"]:
-        assert entry["interval"] == [entry["log_strength"]] * 2
+    samples = bootstrap([["AB", "BA", "AB"]], 2, 0.5, 20, random.Random(1))
+    assert len(set(map(tuple, samples))) == 1
+
+
+@pytest.mark.parametrize(
+    "by_prompt",
+    [
+        [["AB", "BA", "AB"]],  # one prompt
+        [["AB", "AB", "BA"], ["A?", "??", "?B"], ["??", "??", "??"]],  # one that was judged
+        [["AB"]] * 12,  # no two that differ
+    ],
+)
+def test_where_nothing_varies_there_is_no_interval(by_prompt: list[list[str]]) -> None:
+    """One of no width would say that the strength is known exactly."""
+    ranking = rank(by_prompt, MODELS[:2], rng=random.Random(1), **OPTIONS)
+    assert [entry["interval"] for entry in ranking["ranking"]] == [None, None]
+    assert ranking["ranking"][0]["log_strength"] > 0
+    assert describe(ranking).endswith("; too little varies for intervals")
+
+
+def test_a_pair_that_was_judged_in_one_order_alone_does_not_count() -> None:
+    by_prompt = [["A?", "?B", "A?"], ["AB", "BA", "TT"]]
+    assert count_wins([verdicts for one in by_prompt for verdicts in one], 2) == [[0, 1.5], [1.5, 0]]
 
 
 @pytest.mark.parametrize("prior", [0.5, 0.01, 0.001, 1e-9])

@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 from athanor_experiments.models import Message, ModelError, Reply
+from athanor_experiments.substrate_shift import describe_conversation
 from athanor_experiments.substrate_shift.conversation import Conversation, Said, hold, read_verdict
 from athanor_experiments.substrate_shift.design import Condition
 from athanor_experiments.substrate_shift.detection import outcome_of
@@ -57,11 +59,27 @@ def test_the_result_says_who_was_asked_what_and_what_came_back() -> None:
         "answer": "answer 5",
         "logprobs": None,
         "usage": None,
+        "finish_reason": None,
         "log_perplexity_under_first": None,
     }
     assert result["verdict"]["said"] == "changed"
     assert result["verdict"]["said_turn"] == 5
     assert result["verdict"]["model"] == "two"
+
+
+def test_a_line_about_it_says_how_many_replies_are_cut_off_or_empty() -> None:
+    class CutOff(Scripted):
+        async def reply(self, model: str, messages: Sequence[Message], *, seed: int, max_tokens: int) -> Reply:
+            reply = await super().reply(model, messages, seed=seed, max_tokens=max_tokens)
+            return replace(reply, finish_reason="length" if len(self.asked) in (2, 11) else "stop")
+
+    conversation = held(CutOff(lambda number: {3: "", 11: "CHANGED"}.get(number, "yes")))
+    line = describe_conversation(conversation, None)
+    assert line == (
+        "pair_1/switch_5/run_3: one, from turn 5 on two: says changed; 3 of 11 replies are cut off or empty"
+    )
+    assert conversation.to_result(None)["turns"][1]["finish_reason"] == "length"
+    assert conversation.to_result(None)["verdict"]["finish_reason"] == "length"
 
 
 def test_a_model_that_does_not_answer_ends_it_and_what_was_said_is_kept() -> None:
@@ -101,6 +119,20 @@ def test_before_each_turn_it_is_looked_whether_to_go_on() -> None:
         ("I am not sure, but SAME", "unclear", None),
         ("SAMENESS is hard to tell", "unclear", None),
         ("", "unclear", None),
+        ("Answer: CHANGED\n8", "changed", 8),
+        ("**Final answer:** SAME", "same", None),
+        ("1. SAME", "same", None),
+        ("1. CHANGED\n2. 7", "changed", 7),
+        ("1) CHANGED\n2) Answer 7", "changed", 7),
+        ("CHANGED\n2. The style is another one.", "changed", 2),
+        ("CHANGED\nStarting with answer #4", "changed", 4),
+        ("CHANGED from the first answer on, number 4", "changed", None),
+        ("CHANGED\nThe last 3 answers differ, beginning at 8", "changed", None),
+        ("CHANGED\n3 answers differ", "changed", None),
+        ("CHANGED\n3 of them differ", "changed", None),
+        ("CHANGED\n4, because 3 of the answers differ", "changed", 4),
+        ("SAME or CHANGED is hard to say", "unclear", None),
+        ("SAME/CHANGED", "unclear", None),
     ],
 )
 def test_a_verdict_is_read_by_its_first_word(text: str, said: Said, turn: int | None) -> None:

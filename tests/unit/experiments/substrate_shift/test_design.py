@@ -4,7 +4,14 @@ import random
 from collections import Counter
 
 from athanor_experiments.substrate_shift.configuration import ModelPair
-from athanor_experiments.substrate_shift.design import SWITCH_TURNS, TURNS, conditions, question_order, shuffled
+from athanor_experiments.substrate_shift.design import (
+    SWITCH_TURNS,
+    TURNS,
+    conditions,
+    question_order,
+    shuffled,
+    without_own_controls,
+)
 from athanor_experiments.substrate_shift.questions import QUESTIONS
 
 PAIRS = [ModelPair(model_a="one", model_b="two"), ModelPair(model_a="one", model_b="one")]
@@ -55,3 +62,9 @@ def test_the_queue_is_shuffled_by_the_seed_and_loses_nothing() -> None:
     assert first != other
     assert first != design
     assert sorted(first, key=lambda one: one.index) == design == conditions(PAIRS, 5)
+
+
+def test_a_second_model_that_is_in_no_pair_with_itself_is_told() -> None:
+    pairs = [("one", "two"), ("one", "one"), ("two", "one"), ("one", "three"), ("three", "three"), ("two", "four")]
+    made = [ModelPair(model_a=first, model_b=second) for first, second in pairs]
+    assert without_own_controls(made) == [(1, "two"), (6, "four")]

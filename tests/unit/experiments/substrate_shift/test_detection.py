@@ -1,14 +1,23 @@
 """The statistics by numbers that were worked out by hand."""
 
+import json
 import random
 from statistics import fmean
 from typing import Any
 
 import pytest
+from athanor_experiments.models import Reply
 from athanor_experiments.substrate_shift.configuration import ModelPair
-from athanor_experiments.substrate_shift.conversation import Outcome
-from athanor_experiments.substrate_shift.design import CONTROL, TURNS, Condition, conditions
-from athanor_experiments.substrate_shift.detection import change_of_perplexity, decide, summarize, threshold
+from athanor_experiments.substrate_shift.conversation import Conversation, Outcome, Turn
+from athanor_experiments.substrate_shift.design import CONTROL, SWITCH_TURNS, TURNS, Condition, conditions
+from athanor_experiments.substrate_shift.detection import (
+    change_of,
+    change_of_perplexity,
+    decide,
+    outcome_of,
+    summarize,
+    threshold,
+)
 
 PAIR = [ModelPair(model_a="one", model_b="two")]
 
@@ -18,8 +27,8 @@ def outcomes(runs: int, control: list[Outcome], switched: list[Outcome]) -> list
     return [(one, (control if one.is_control else switched)[one.run - 1]) for one in conditions(PAIR, runs)]
 
 
-def summed(given: list[tuple[Condition, Outcome]]) -> dict[str, Any]:
-    return summarize(given, false_alarm_rate=0.05, confidence=0.95, rng=random.Random(1))
+def summed(given: list[tuple[Condition, Outcome]], asked: bool = False) -> dict[str, Any]:
+    return summarize(given, asked=asked, false_alarm_rate=0.05, confidence=0.95, rng=random.Random(1))
 
 
 @pytest.mark.parametrize(
@@ -77,17 +86,45 @@ def test_a_control_is_held_against_a_threshold_that_it_has_not_helped_to_set() -
     assert [one.noticed for one in decided if one.switch_turn == 3] == [False, False, True]
 
 
+def test_of_a_conversation_with_a_switch_the_change_alone_is_kept_and_it_counts_the_same() -> None:
+    flat, odd, changed = [1.0] * TURNS, [1.0] * 9 + [9.0], [1.0] * 4 + [9.0] * 6
+    whole = outcomes(3, [flat, flat, odd], [flat, odd, changed])
+    kept = [
+        (one, value if one.is_control or isinstance(value, str) else change_of(value) or 0.0) for one, value in whole
+    ]
+    assert summed(kept) == summed(whole)
+
+
+@pytest.mark.parametrize("switch_turn", SWITCH_TURNS)
+def test_what_is_kept_of_a_conversation_is_what_the_statistics_need(switch_turn: int) -> None:
+    held = Conversation(Condition(0, 1, "one", "two", switch_turn, 1))
+    held.turns = [Turn(turn, "one", 0, Reply("x"), float(turn > 4)) for turn in range(1, TURNS + 1)]
+    assert outcome_of(held) == ([0.0] * 4 + [1.0] * 6 if switch_turn == CONTROL else 1.0)
+    assert change_of(outcome_of(held)) == 1.0
+    held.turns[3] = Turn(4, "one", 0, Reply(""), None)
+    assert (outcome_of(held), change_of(outcome_of(held))) == ("unclear", None)
+
+
+def test_the_last_checkpoint_of_the_largest_run_is_far_from_what_one_may_be() -> None:
+    """It has all before it in it, so that together they grow with the square of the conversations."""
+    all_of_it = conditions(PAIR * 10, 100)
+    kept = [[2.3456] * TURNS if one.is_control else 0.123456 for one in all_of_it]
+    assert len(json.dumps({"outcomes": kept})) < 130_000
+
+
 def test_with_two_controls_there_is_no_threshold_and_so_no_rate() -> None:
     flat: Outcome = [1.0] * TURNS
     summary = summed(outcomes(2, [flat, flat], [flat, flat]))
     assert summary["threshold"] is None
+    assert summary["judged_by"] == {"detection": "one", "false_alarm": "one"}, "both by the perplexity under it"
     nothing = {"count": 0, "of": 0, "rate": None, "interval": None}
     assert summary["detection"] == summary["false_alarm"] == nothing
 
 
 def test_what_models_say_is_counted_and_failures_are_left_out() -> None:
     given: list[Outcome] = ["changed", "same", "unclear", "failed"]
-    summary = summed(outcomes(4, ["same", "changed", "same", "same"], given))
+    summary = summed(outcomes(4, ["same", "changed", "same", "same"], given), asked=True)
+    assert summary["judged_by"] == {"detection": "two", "false_alarm": "one"}
     assert summary["detection"]["count"] == 4  # one at each of four turns
     assert summary["detection"]["of"] == 12
     assert summary["detection"]["rate"] == pytest.approx(1 / 3, abs=1e-6)

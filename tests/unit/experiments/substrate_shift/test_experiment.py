@@ -139,8 +139,11 @@ def test_the_summary_can_be_compared_over_runs() -> None:
 
 def test_a_line_for_people() -> None:
     rates = {"detection": {"rate": 0.9, "interval": [0.8, 0.96]}, "false_alarm": {"rate": 0.1, "interval": [0.02, 0.4]}}
-    line = describe({"model_a": "one", "model_b": "two", **rates})
+    pair: dict[str, Any] = {"model_a": "one", "model_b": "two", **rates}
+    line = describe(pair | {"judged_by": {"detection": "one", "false_alarm": "one"}})
     assert line == "one and then two: noticed 90% (80% to 96%), false alarms 10% (2% to 40%)"
+    line = describe(pair | {"judged_by": {"detection": "two", "false_alarm": "one"}})
+    assert line == "one and then two: noticed 90% (80% to 96%) by two, false alarms 10% (2% to 40%) by one"
 
 
 @pytest.mark.parametrize(
