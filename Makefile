@@ -31,7 +31,7 @@ $(SETUP): requirements/dev.txt $(PROJECTS:%=%/pyproject.toml)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation $(PROJECTS:%=-e %)
 	@touch $@
-	@echo 'done: export PATH=$$PWD/.venv/bin:$$PATH'
+	@echo 'done. In each terminal: source .venv/bin/activate'
 
 demo: setup ## Start the system, run `digits` on real data, print its results, stop
 	@$(BIN)/python tools/demo.py

@@ -11,7 +11,8 @@ What is different from what stands on the page:
 - an experiment that is saved while the system runs is waited for: people are slower than discovery;
 - an experiment that `athanor new` makes draws fewer points, so that a run of it takes a second less.
 
-In the folder are `my-experiments/` (also in the home) and in the home `lab/.venv`, an environment with Athanor in it.
+In the folder are `my-experiments/` (also in the home) and `.venv`, an environment with Athanor in it; in the home it is
+`lab/.venv`.
 """
 
 import json
@@ -59,7 +60,8 @@ class Reader:
         for experiments in (self.place / "my-experiments", self.home / "my-experiments"):
             experiments.mkdir(parents=True)
         (self.home / "lab").mkdir()
-        (self.home / "lab" / ".venv").symlink_to(sys.prefix)
+        for environment in (self.place / ".venv", self.home / "lab" / ".venv"):
+            environment.symlink_to(sys.prefix)
         self.addresses = {f"127.0.0.1:{port}": f"127.0.0.1:{free_port()}" for port in (7400, 7401)}
         self._database_url = database_url
         self._marker = uuid.uuid4().hex

@@ -35,7 +35,7 @@ CONTRACT = (
     runner_service_pb2,
 )
 # Programs of others, which these pages use as they are.
-EXTERNAL = {"docker", "ssh", "cd", "cp", "export", "head"}
+EXTERNAL = {"docker", "ssh", "cd", "cp", "export", "head", "source"}
 
 
 def test_the_pages_have_commands_and_snippets() -> None:
