@@ -64,7 +64,6 @@ check: setup ## Check format, lint, types, the contract, generated code and pinn
 docs: setup ## Build the site of the documentation into build/site
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "build/site/index.html; with search: $(BIN)/python -m http.server --bind 127.0.0.1 --directory build/site"
-	@echo "build/site/index.html"
 
 pictures: setup ## Take the pictures of the documentation anew, of the tools at work
 	$(BIN)/python -m tools.pictures
