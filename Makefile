@@ -83,7 +83,7 @@ proto-image: setup ## Renew the image that `make check` compares the contract wi
 	$(BIN)/buf build --exclude-source-info -o $(IMAGE)
 
 requirements: setup ## Compile requirements/*.in to the newest versions, with hashes
-	cd requirements && for name in runtime dev; do $(abspath $(BIN))/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	cd requirements && for name in runtime build dev; do $(abspath $(BIN))/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-header $$name.in -o $$name.txt || exit 1; done
 
 clean: ## Remove .venv and everything that tools left behind
