@@ -31,7 +31,7 @@ $(SETUP): requirements/dev.txt $(PROJECTS:%=%/pyproject.toml)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation $(PROJECTS:%=-e %)
 	@touch $@
-	@echo 'done: export PATH=$$PWD/.venv/bin:$$PATH'
+	@echo 'done. In each terminal: source .venv/bin/activate'
 
 demo: setup ## Start the system, run `digits` on real data, print its results, stop
 	@$(BIN)/python tools/demo.py
@@ -64,7 +64,6 @@ check: setup ## Check format, lint, types, the contract, generated code and pinn
 docs: setup ## Build the site of the documentation into build/site
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "build/site/index.html; with search: $(BIN)/python -m http.server --bind 127.0.0.1 --directory build/site"
-	@echo "build/site/index.html"
 
 pictures: setup ## Take the pictures of the documentation anew, of the tools at work
 	$(BIN)/python -m tools.pictures
@@ -84,7 +83,7 @@ proto-image: setup ## Renew the image that `make check` compares the contract wi
 	$(BIN)/buf build --exclude-source-info -o $(IMAGE)
 
 requirements: setup ## Compile requirements/*.in to the newest versions, with hashes
-	cd requirements && for name in runtime dev; do $(abspath $(BIN))/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	cd requirements && for name in runtime build dev; do $(abspath $(BIN))/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-header $$name.in -o $$name.txt || exit 1; done
 
 clean: ## Remove .venv and everything that tools left behind

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -46,4 +47,19 @@ def test_nothing_is_fetched_from_elsewhere(site: Path) -> None:
 
 def test_the_search_knows_calls_commands_and_classes(site: Path) -> None:
     titles = {entry["title"] for entry in json.loads((site / "search" / "search_index.json").read_text())["docs"]}
-    assert {"RunService", "athanor runs verify", "RunContext"} <= titles
+    assert {"RunService", "athanor runs verify", "RunContext", "experiment", "AsyncRun"} <= titles
+
+
+def test_the_reference_of_python_has_no_private_names_and_pages_that_can_be_read(site: Path) -> None:
+    pages = sorted((site / "reference" / "python").glob("*.html"))
+    assert len(pages) > 10
+    for page in pages:
+        article = page.read_text().partition("<article")[2].partition("</article>")[0]
+        text = unescape(re.sub(r"<[^>]+>", "", article))
+        assert re.findall(r"(?<!\w)_[a-z]\w+|\bBound\b|\bbind\b|\bPart\b", text) == [], page.name
+        assert len(text.split()) < 4000, page.name
+
+
+def test_a_record_has_its_fields(site: Path) -> None:
+    page = (site / "reference" / "python" / "athanor.client-runs.html").read_text()
+    assert "<td>set while waiting between attempts</td>" in page

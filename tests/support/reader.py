@@ -8,9 +8,11 @@ What is different from what stands on the page:
 - `grpcurl -plaintext` is spelled as `buf curl`, which makes the same call and comes with the development setup;
 - commands that serve are left running, and ended at the end of the page or when the page starts the system anew;
 - views that never end by themselves get Ctrl-C after some seconds;
+- an experiment that is saved while the system runs is waited for: people are slower than discovery;
 - an experiment that `athanor new` makes draws fewer points, so that a run of it takes a second less.
 
-In the folder are `my-experiments/` (also in the home) and in the home `lab/.venv`, an environment with Athanor in it.
+In the folder are `my-experiments/` (also in the home) and `.venv`, an environment with Athanor in it; in the home it is
+`lab/.venv`.
 """
 
 import json
@@ -58,7 +60,8 @@ class Reader:
         for experiments in (self.place / "my-experiments", self.home / "my-experiments"):
             experiments.mkdir(parents=True)
         (self.home / "lab").mkdir()
-        (self.home / "lab" / ".venv").symlink_to(sys.prefix)
+        for environment in (self.place / ".venv", self.home / "lab" / ".venv"):
+            environment.symlink_to(sys.prefix)
         self.addresses = {f"127.0.0.1:{port}": f"127.0.0.1:{free_port()}" for port in (7400, 7401)}
         self._database_url = database_url
         self._marker = uuid.uuid4().hex
@@ -74,7 +77,7 @@ class Reader:
         self._listening: set[str] = set()
         self._python: subprocess.Popen[str] | None = None
         self._said: str | None = None  # what the last Python block printed
-        self._client: Client | None = None  # for ids alone: what the page does it does by itself
+        self._client: Client | None = None
 
     def follow(self, blocks: list[Block]) -> None:
         """Do what the blocks say, in order."""
@@ -92,6 +95,8 @@ class Reader:
             file = self.place / block.title
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(block.text)
+            if self._services:
+                self.wait_for(re.findall(r'@experiment\(name="(\w+)"', block.text))
         elif block.language == "console":
             for line in typed(block):
                 self.enter(line)
@@ -139,15 +144,27 @@ class Reader:
     def newest(self, kind: str, index: int) -> str:
         """The id of the newest run, or the one before it, and so on; a page that made none gets one of `hello`."""
         self.ensure_served()
-        if self._client is None:
-            self._client = athanor.connect(self.addresses["127.0.0.1:7400"])
-        resources = {"runs": self._client.runs, "instances": self._client.instances, "runners": self._client.runners}
+        client = self.client()
+        resources = {"runs": client.runs, "instances": client.instances, "runners": client.runners}
         while True:
             found = [*islice(resources[kind].list(), index + 1)]
             if len(found) > index:
                 return found[index].id
             status, output = self.shell("athanor run hello")
             assert status == 0, output
+
+    def wait_for(self, names: list[str]) -> None:
+        """Until these experiments have been found."""
+        missing = set(names)
+        wait_until(
+            lambda: missing <= {found.name for found in self.client().experiments.list()}, 20, f"{names} to be found"
+        )
+
+    def client(self) -> Client:
+        """For what the reader has to know; what the page does it does by itself."""
+        if self._client is None:
+            self._client = athanor.connect(self.addresses["127.0.0.1:7400"])
+        return self._client
 
     def draw_fewer_points(self, name: str) -> None:
         """See above."""

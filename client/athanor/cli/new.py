@@ -36,7 +36,7 @@ def new(
 
     \b
     For example:
-      athanor new coin_toss
+      athanor new measure_pi
     """
     if problem := name_problem(name) or _taken(name):
         raise typer.BadParameter(problem, param_hint="NAME")

@@ -49,6 +49,21 @@ def test_runners_share_no_state_and_the_port_is_published_to_this_machine_only()
     assert all(port.startswith("127.0.0.1:") for port in SERVICES["orchestrator"]["ports"])
 
 
+def test_keys_are_given_to_the_runners_alone_by_a_file_that_is_in_no_image_and_not_committed() -> None:
+    given = {name: [file["path"] for file in service.get("env_file", ())] for name, service in SERVICES.items()}
+    assert given == {"database": [], "orchestrator": [], "runner-1": ["runner.env"], "runner-2": ["runner.env"]}
+    for ignored in (".gitignore", ".dockerignore"):
+        assert "runner.env" in (ROOT / ignored).read_text().splitlines()
+
+
+def test_the_image_installs_what_is_pinned_and_nothing_else() -> None:
+    installs = re.findall(r"pip install (.+?)(?:&&|$)", DOCKERFILE.replace("\\\n", " "), re.MULTILINE)
+    assert len(installs) == 2
+    assert all(
+        "--require-hashes" in words or {"--no-deps", "--no-build-isolation"} <= {*words.split()} for words in installs
+    )
+
+
 def test_what_the_image_is_made_of_exists() -> None:
     copied = [words.split()[:-1] for words in re.findall(r"^COPY (.+)$", DOCKERFILE, re.MULTILINE)]
     assert copied

@@ -35,7 +35,7 @@ CONTRACT = (
     runner_service_pb2,
 )
 # Programs of others, which these pages use as they are.
-EXTERNAL = {"docker", "ssh", "cd", "cp", "export", "head"}
+EXTERNAL = {"docker", "ssh", "cd", "cp", "export", "head", "source"}
 
 
 def test_the_pages_have_commands_and_snippets() -> None:
@@ -109,6 +109,9 @@ def test_every_command_exists(command: Command) -> None:
             assert arguments[0] == "curl"
             method = arguments[-1].partition("://")[2].partition("/")[2]
             check_call(method, arguments[arguments.index("-d") + 1] if "-d" in arguments else "{}")
+        case "python" | "python3" if arguments[0].endswith(".py"):
+            page = command.where.rpartition(":")[0]
+            assert arguments[0] in [block.title for block in blocks() if block.page == page]
         case "python" | "python3":
             assert arguments[0] in ("-m", "-c")
             assert (

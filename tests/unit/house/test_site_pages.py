@@ -2,12 +2,15 @@
 
 import re
 
+import athanor.client
+import athanor.experiment
+import griffe
 import pytest
 from athanor.cli import exits
 from athanor.v1 import run_service_pb2
 
 from tests.support.pages import ROOT
-from tools.site import cli, contract, python
+from tools.site import cli, contract, fields, python
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +52,49 @@ def test_commands_have_their_help_and_options() -> None:
 
 
 def test_a_page_of_a_package_has_all_that_it_exports() -> None:
+    page = python.pages()["reference/python/athanor.experiment.md"]
+    assert [name for name in athanor.experiment.__all__ if f"::: athanor.experiment.{name}\n" not in page] == []
+
+
+def test_each_name_that_the_client_exports_is_on_one_page() -> None:
     pages = python.pages()
-    assert "::: athanor.experiment.RunContext\n" in pages["reference/python/athanor.experiment.md"]
-    assert "::: athanor.client.Run\n" in pages["reference/python/athanor.client.md"]
+    awaited = pages.pop("reference/python/athanor.client-async.md")
+    for name in athanor.client.__all__:
+        if name.startswith("Async"):
+            assert f"## {name}\n" in awaited
+        else:
+            assert sum(text.count(f"::: athanor.client.{name}\n") for text in pages.values()) == 1, name
+
+
+def test_of_the_client_that_awaits_there_are_the_signatures() -> None:
+    page = python.pages()["reference/python/athanor.client-async.md"]
+    assert "    async def drain(self, *, timeout: float | None=None) -> Self\n" in page
+    assert "(athanor.client-runners.md#athanor.client.Runner)" in page
+    assert "_client" not in page
+
+
+def test_fields_are_told_with_the_comments_beside_them() -> None:
+    source = """
+class Record:
+    '''A record.'''
+
+    size: int | None = None  # in bytes; <0 | -1: unknown
+    name: str
+    _private: int = 1  # for nobody
+    place: str = "# here"
+    '''Has a docstring of its own.'''
+"""
+    with griffe.temporary_visited_module(source, extensions=griffe.load_extensions(fields.FieldTables)) as module:
+        record = module["Record"]
+    assert record.docstring is not None
+    assert record.docstring.value.splitlines() == [
+        "A record.",
+        "",
+        "| | | |",
+        "| --- | --- | --- |",
+        "| `size` | `int | None` | in bytes; &lt;0 \\| -1: unknown |",
+        "| `name` | `str` |  |",
+    ]
 
 
 def test_every_page_that_is_made_is_in_the_navigation() -> None:
