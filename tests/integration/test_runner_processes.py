@@ -16,7 +16,7 @@ from typing import ClassVar
 import pytest
 from athanor_runner.ports import Command, ProcessId
 from athanor_runner.process import LEASE_MARKER, LinuxChild, LinuxProcesses, become_subreaper
-from athanor_runner.process_table import read_row
+from athanor_runner.process_table import ProcessRow, read_row
 
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -157,21 +157,25 @@ async def test_an_orphan_of_the_only_one_is_its_own(processes: LinuxProcesses, t
 
 
 async def test_dead_orphans_are_buried_and_others_children_are_not(processes: LinuxProcesses, tmp_path: Path) -> None:
+    of_other_tests = {row.pid for row in own_children()}
     shell = Shell(processes, tmp_path, "sleep 0.1 & exit")
     other = Shell(processes, tmp_path, "exit 3")
     await shell.child.wait()
     await asyncio.sleep(0.3)
     processes.trace()
-    children = [
+    dead = {row.pid for row in own_children() if row.state == "Z"}
+    assert dead - of_other_tests <= {shell.child.id.pid, other.child.id.pid}
+    shell.release()
+    assert await other.child.wait() == 3
+    other.release()
+
+
+def own_children() -> list[ProcessRow]:
+    return [
         row
         for entry in Path("/proc").iterdir()
         if entry.name.isdigit() and (row := read_row(int(entry.name))) is not None and row.parent == os.getpid()
     ]
-    dead = {row.pid for row in children if row.state == "Z"}
-    assert dead <= {shell.child.id.pid, other.child.id.pid}
-    shell.release()
-    assert await other.child.wait() == 3
-    other.release()
 
 
 async def test_a_signal_goes_to_exactly_that_process(processes: LinuxProcesses, tmp_path: Path) -> None:
