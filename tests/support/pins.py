@@ -78,6 +78,15 @@ def line_shapes(documents: list[Any]) -> list[Any]:
     return [shape_of(sorts[members]) for members in sorted(sorts)]
 
 
+def unpinned(shape: Any, path: str = "") -> Iterator[str]:
+    """Where a shape has a list or an object of which nothing is known, because nothing was in it."""
+    if shape in ([], {}):
+        yield path
+    children = shape.items() if isinstance(shape, dict) else enumerate(shape) if isinstance(shape, list) else ()
+    for name, child in children:
+        yield from unpinned(child, f"{path}/{name}".removesuffix("?"))
+
+
 def takes_json(command: Any) -> bool:
     """Whether a command has --json."""
     return any("--json" in parameter.opts for parameter in command.params)
