@@ -1,6 +1,12 @@
 """What every command prints with --json, and what is said to wrong command lines, is what is written down."""
 
+import json
+
 from tests.support import pins
+
+# A run that has only just been made has had no attempt.
+JUST_MADE = ["/0/attempts", "/7/runs/0/attempts"]
+EMPTY = {"run.json": JUST_MADE, "runs-start.json": JUST_MADE}
 
 
 def test_the_json_of_every_command_has_the_shape_that_is_written_down() -> None:
@@ -21,6 +27,17 @@ def test_there_is_none_that_is_not_tried() -> None:
         command.replace(" ", "-") + ".json" for command, found in pins.commands().items() if pins.takes_json(found)
     }
     assert takes == set(pins.kept(pins.JSON))
+
+
+def test_no_list_and_no_object_was_empty_when_it_was_written_down() -> None:
+    """Nothing would be said of what is in it: let the scenario of tests/support/cli_scenario.py have some."""
+    found = {name: list(pins.unpinned(json.loads(text))) for name, text in pins.kept(pins.JSON).items()}
+    assert {name: paths for name, paths in found.items() if paths} == EMPTY
+
+
+def test_what_is_empty_is_found() -> None:
+    shape = pins.line_shapes([{"a": [], "b": {"c": [{"d": {}}], "e": [1]}}])
+    assert list(pins.unpinned(shape)) == ["/0/a", "/0/b/c/0/d"]
 
 
 def test_a_shape_says_the_type_of_each_member_and_which_are_not_always_there() -> None:

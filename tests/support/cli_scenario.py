@@ -23,7 +23,7 @@ from athanor.v1 import (
     watch_pb2,
 )
 
-from tests.support.fake_orchestrator import FakeRun, Refusal
+from tests.support.fake_orchestrator import FakeRun, Refusal, now
 from tests.support.fake_thread import FakeThread
 
 SCHEMA = '{"type":"object","properties":{"times":{"type":"integer","default":3}}}'
@@ -140,9 +140,11 @@ def _called(server: FakeThread, call: Callable[..., Said]) -> dict[str, list[Any
     put("logs", run.run.id)
     put("runs verify", run.run.id)
     put("runners list")
+    live = server.do(_begun, server)
     put("top")
     put("doctor")
-    put("compare", run.run.id)
+    repeats = [server.do(_repeat, server) for _ in range(2)]
+    put("compare", run.run.id, *repeats)
     other = put("instances create", "hello", "--set", "times=4")[0]["id"]
     put("instances diff", instance, other)
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
@@ -159,7 +161,6 @@ def _called(server: FakeThread, call: Callable[..., Said]) -> dict[str, list[Any
             runner_side = _execute(server)
             put(command, what, "--repeat", repeat)
             runner_side.join()
-    live = server.do(server.fake.add_run)
     put("runs cancel", live.run.id)
     found["runs watch"] = _watched(server, call, run.run)
     put("runs delete", run.run.id, "--yes")
@@ -221,10 +222,26 @@ def _play(server: FakeThread, run: FakeRun, *, fail: bool = False) -> None:
     run.progress = run_pb2.Progress(current=1, total=2, message="m")
     run.run.progress.CopyFrom(run.progress)
     run.run.policy.timeout.seconds = 90
-    fake.end(run, run_pb2.RUN_STATE_FAILED if fail else run_pb2.RUN_STATE_COMPLETED, FAILURE if fail else None)
+    state, failure = (run_pb2.RUN_STATE_FAILED, FAILURE) if fail else (run_pb2.RUN_STATE_COMPLETED, None)
+    fake.end(run, state, failure, [run_event_pb2.StopStep(action="all gone", time=now())])
     if fail:
         run.run.attempts[0].failure.CopyFrom(FAILURE)
         run.run.attempts[0].end_time.CopyFrom(run.run.end_time)
+
+
+def _begun(server: FakeThread) -> FakeRun:
+    """A run that goes on."""
+    run = server.fake.add_run()
+    server.fake.begin(run)
+    return run
+
+
+def _repeat(server: FakeThread) -> str:
+    """A run that has completed, one of those of an instance with another configuration, and its id."""
+    run = server.fake.add_run("hello", instance_id="repeated")
+    run.run.configuration_json = '{"times": 4}'
+    _play(server, run)
+    return run.run.id
 
 
 def _execute(server: FakeThread) -> threading.Thread:

@@ -207,10 +207,17 @@ class FakeOrchestrator:
         fake.run.attempts.add(number=1, runner_id="runner-1", start_time=now())
         self.append(fake, attempt_started=run_event_pb2.AttemptStarted(runner_id="runner-1", configuration_json="{}"))
 
-    def end(self, fake: FakeRun, state: int = run_pb2.RUN_STATE_COMPLETED, failure: Any = None) -> None:
+    def end(
+        self,
+        fake: FakeRun,
+        state: int = run_pb2.RUN_STATE_COMPLETED,
+        failure: Any = None,
+        stop_steps: Iterable[Any] = (),
+    ) -> None:
         """Let the run end."""
         outcome = {3: 1, 4: 2, 5: 3}[state]
-        self.append(fake, attempt_ended=run_event_pb2.AttemptEnded(outcome=outcome, failure=failure))
+        ended = run_event_pb2.AttemptEnded(outcome=outcome, failure=failure, stop_steps=stop_steps)
+        self.append(fake, attempt_ended=ended)
         fake.run.state = state
         fake.run.end_time.CopyFrom(now())
         if failure:

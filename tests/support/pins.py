@@ -1,11 +1,12 @@
-"""What is pinned of the command line, and the one way to renew it after a change that was meant:
+"""What is pinned of the command line and of the SDK, and the one way to renew it after a change that was meant:
 
     python -m tests.support.pins
 
 writes `tests/unit/cli/help/`, the help of every command on a terminal of 80 columns, and
 `tests/integration/cli_json/`, the shape of what every command prints with --json, and
-`tests/integration/cli_errors.txt`, what is said to command lines that are wrong. Look at what changed, and commit it.
-Tests only compare.
+`tests/integration/cli_errors.txt`, what is said to command lines that are wrong, and `tests/unit/client/interface.txt`,
+what programs can call, with every parameter (`python -m tests.support.pins interface`: that alone). Look at what
+changed, and commit it. Tests only compare.
 """
 
 import io
@@ -20,6 +21,7 @@ from typing import Any
 
 import typer
 
+from tests.support import interface
 from tests.support.cli_scenario import Said, json_documents, wrong_calls
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -74,6 +76,15 @@ def line_shapes(documents: list[Any]) -> list[Any]:
     for document in documents:
         sorts.setdefault(tuple(sorted(document)), []).append(document)
     return [shape_of(sorts[members]) for members in sorted(sorts)]
+
+
+def unpinned(shape: Any, path: str = "") -> Iterator[str]:
+    """Where a shape has a list or an object of which nothing is known, because nothing was in it."""
+    if shape in ([], {}):
+        yield path
+    children = shape.items() if isinstance(shape, dict) else enumerate(shape) if isinstance(shape, list) else ()
+    for name, child in children:
+        yield from unpinned(child, f"{path}/{name}".removesuffix("?"))
 
 
 def takes_json(command: Any) -> bool:
@@ -183,7 +194,11 @@ def renew(folder: Path, texts: Mapping[str, str]) -> None:
 
 if __name__ == "__main__":
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    renew(HELP, help_texts())
-    renew(JSON, json_shapes())
-    ERRORS.write_text(error_texts(), encoding="utf-8")
-    print(f"renewed {HELP}, {JSON} and {ERRORS}: see what `git diff` says", file=sys.stderr)
+    interface.KEPT.write_text(interface.text(), encoding="utf-8")
+    print(f"renewed {interface.KEPT}", file=sys.stderr)
+    if sys.argv[1:] != ["interface"]:
+        renew(HELP, help_texts())
+        renew(JSON, json_shapes())
+        ERRORS.write_text(error_texts(), encoding="utf-8")
+        print(f"renewed {HELP}, {JSON} and {ERRORS}", file=sys.stderr)
+    print("see what `git diff` says", file=sys.stderr)

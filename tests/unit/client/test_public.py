@@ -11,6 +11,9 @@ from typing import Any
 import athanor
 import athanor.client
 import pytest
+from athanor.client import compare
+
+from tests.support import interface
 
 EXPORTS = """
 Client Experiments Instances Runners Runs Experiment Instance Run Runner
@@ -61,6 +64,37 @@ METHODS = {
 def test_methods_are_pinned(prefix, name):
     kind = getattr(athanor.client, prefix + name)
     assert sorted(part for part in vars(kind) if not part.startswith("_")) == METHODS[name].split()
+
+
+def test_whatever_programs_call_is_what_is_written_down():
+    """After a change that was meant: `python -m tests.support.pins interface`, and look at what `git diff` says."""
+    assert interface.text() == interface.KEPT.read_text(encoding="utf-8")
+
+
+def renamed(self: Any, why: str = "", *, wait: bool | float = False, timeout: float | None = None) -> Any:
+    return self, why, wait, timeout
+
+
+def defaulted(self: Any, reason: str = "x", *, wait: bool | float = False, timeout: float | None = None) -> Any:
+    return self, reason, wait, timeout
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "value"),
+    [
+        (athanor.client.Run, "cancel", renamed),
+        (athanor.client.Run, "cancel", defaulted),
+        (athanor.client.AsyncRun, "cancel", athanor.client.Run.cancel),  # not to be awaited any more
+        (athanor.client.Client, "restart", renamed),
+        (athanor.client.Comparison, "shown", property(renamed)),
+        (athanor.client.Results, "__iter__", renamed),
+        (athanor.client.NotFoundError, "__init__", renamed),
+        (compare, "compare", renamed),
+    ],
+)
+def test_every_change_of_it_is_seen(monkeypatch: pytest.MonkeyPatch, kind: Any, name: str, value: Any):
+    monkeypatch.setattr(kind, name, value, raising=False)
+    assert interface.text() != interface.KEPT.read_text(encoding="utf-8")
 
 
 def test_the_package_has_connect_and_loads_the_client_when_it_is_called(monkeypatch):
