@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 LIMIT = 50  # rows of a listing, unless told otherwise
 _STATES = ("STATE", "LAST")  # columns that hold the state of a run
+_IDS = ("ID", "RUN")
 _NARROW = 20  # characters that a column which is wrapped keeps
 
 
@@ -107,7 +108,10 @@ def _terminal_table(columns: Sequence[str], rows: Sequence[Sequence[str]], wrap:
             grid.add_column(name, overflow="fold", min_width=min(_NARROW, max(longest, len(name))))
         else:
             # The last one is cut before any other loses a character.
-            grid.add_column(name, no_wrap=True, overflow="ellipsis", ratio=1 if index == len(columns) - 1 else None)
+            # Half of an id is none, and a state is read first: these are whole, however narrow the terminal is.
+            kept = (words.width(row[index].partition(" ")[0]) for row in rows if name in (*_STATES, *_IDS))
+            least, ratio = max(kept, default=None), 1 if index == len(columns) - 1 else None
+            grid.add_column(name, no_wrap=True, overflow="ellipsis", ratio=ratio, min_width=least)
     for row in rows:
         cells = [Text(visible(cell).replace("\n", " ")) for cell in row]
         for name, cell in zip(columns, cells, strict=True):
