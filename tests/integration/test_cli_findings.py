@@ -215,6 +215,21 @@ def test_a_misspelt_setting_starts_nothing(system: System, tmp_path: Path) -> No
     assert system.cli_json("instances", "list") == before
 
 
+def test_a_configuration_that_no_call_can_carry_is_refused_with_the_limit(system: System, tmp_path: Path) -> None:
+    for size, said in [
+        (
+            5_000_000,
+            "athanor: that is too large to be sent: 5.0 MB, of 4 MiB at most; a configuration may have 256 KiB.\n",
+        ),
+        (500_000, " bytes; at most 262144 are kept"),
+    ]:
+        file = tmp_path / "large.json"
+        file.write_text(json.dumps({"method": "x" * size}))
+        done = system.cli("run", "fits", "--config", str(file), check=False)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert said in done.stderr
+
+
 def test_instances_are_compared_by_path(system: System, compared: tuple[str, str, list[str]]) -> None:
     good, bad, _ = compared
     assert system.cli("instances", "diff", good, bad).stdout.splitlines() == [

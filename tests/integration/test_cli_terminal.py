@@ -259,11 +259,16 @@ def test_top_waits_for_an_orchestrator_that_is_away_and_goes_on(server, terminal
     run = server.do(server.fake.add_run)
     shown = terminal("top", "--interval", "0.2", columns=150)
     shown.wait_for("0 running, 1 pending")
+    # The watch waits for ever only once it has had something: one that never reached anybody gives up after three
+    # seconds, which is about when the loss is told. An orchestrator says something at once.
+    other = run_pb2.Run(id="told by the watch alone", experiment="hello", state=run_pb2.RUN_STATE_RUNNING)
+    server.do(server.fake.send, "WatchRuns", run_service_pb2.WatchRunsResponse(run=other))
+    shown.wait_for("1 running, 1 pending")
     server.do(server.fake.kill)
-    shown.wait_for("is not available: .*; waiting for it")
+    shown.wait_for("is not available: .*; waiting for it", timeout=40)
     server.do(server.fake.begin, run)
     server.do(server.fake.start)
-    shown.wait_for("1 running, 0 pending")
+    shown.wait_for("2 running, 0 pending", timeout=40)
     shown.type("\x03")
     assert shown.wait() == 130
 

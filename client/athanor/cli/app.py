@@ -26,6 +26,7 @@ from athanor.cli import (
     session,
     top,
     up,
+    wording,
 )
 
 
@@ -42,6 +43,7 @@ class _Commands(TyperGroup):
             output.unread()
             raise typer.Exit(exits.UNREAD) from None
         except typer.BadParameter as error:
+            wording.reword(error)
             # It may name what somebody else gave, and is shown by typer.
             if sys.stderr.isatty():
                 error.message = output.visible(error.message)

@@ -29,13 +29,19 @@ _PLAIN = ("null", "bool", "int", "float", "str", "timestamp", "merge", "value") 
 
 
 def read(file: Path) -> dict[str, Any]:
-    """Return the configuration that is in `file`; `-` is standard input, which may be either.
+    """Return the configuration that is in `file`. Standard input (`-`), and what has no suffix, may be either.
 
-    Raises typer.BadParameter, with the line where there is one, for what is no JSON object and no YAML mapping.
+    Raises typer.BadParameter, with the line where there is one, for what is no JSON object and no YAML mapping, and for
+    a suffix that is of neither.
     """
     name = "standard input" if file == STDIN else str(file)
+    suffix = file.suffix.lower()
+    if suffix not in ("", ".json", *_YAML_SUFFIXES):
+        raise _refusal(
+            f"{name} is neither .json nor .yaml (or .yml), which are read; `-` reads either from standard input"
+        )
     text = _text(file, name)
-    yaml = file.suffix.lower() in _YAML_SUFFIXES or (file == STDIN and not text.lstrip().startswith("{"))
+    yaml = suffix in _YAML_SUFFIXES or (not suffix and not text.lstrip().startswith("{"))
     document = from_yaml(text, name) if yaml else from_json(text, name)
     if not isinstance(document, dict):
         raise _refusal(f"{name} is not a {'YAML mapping' if yaml else 'JSON object'}")

@@ -8,6 +8,9 @@ from athanor.client import errors
 # How the advice of the client names another orchestrator; on a command line that is an option.
 _CONNECT = re.compile(r'athanor\.connect\("([^"]*)"\)')
 
+# gRPC's words for what its client does not send.
+_TOO_LARGE = re.compile(r"Sent message larger than max \((\d+) vs\. (\d+)\)")
+
 
 def explain(error: errors.AthanorError) -> tuple[str, int]:
     """Return the text for `error`, in full and without a traceback, and the exit status."""
@@ -37,10 +40,20 @@ def explain(error: errors.AthanorError) -> tuple[str, int]:
         case errors.RunLiveError():
             advice = f"`athanor runs cancel --wait {error.run_id}` ends it."
             return f"{error}\n{advice}" if error.run_id else str(error), exits.REFUSED
+        case errors.RefusedError(code="RESOURCE_EXHAUSTED") if large := _TOO_LARGE.search(str(error)):
+            return _too_large(*map(int, large.groups())), exits.USAGE
         case errors.InternalError():
             return f"the orchestrator has a fault: {error}\nIts log has the details.", exits.REFUSED
         case _:
             return str(error), exits.REFUSED
+
+
+def _too_large(size: int, most: int) -> str:
+    return (
+        f"that is too large to be sent: {size / 1e6:.1f} MB, of {most / 1024**2:.0f} MiB at most; "
+        "a configuration may have 256 KiB.\n"
+        "Put what is large into a file that the experiment reads, and its path into the configuration."
+    )
 
 
 def _where(violation: errors.Violation) -> str:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 LIMIT = 50  # rows of a listing, unless told otherwise
 _STATES = ("STATE", "LAST")  # columns that hold the state of a run
+_IDS = ("ID", "RUN")
 _LINE = 60  # characters of the values of a list that share a line
 _GAP = 2  # spaces between columns
 _LEAST = 8  # characters below which a column that may be cut is left out
@@ -130,11 +131,14 @@ def _terminal_table(
             grid.add_column(name, overflow="fold", min_width=min(_NARROW, max(longest, len(name))))
         else:
             # The last one is cut before any other loses a character.
+            # Half of an id is none, and a state is read first: these are whole, however narrow the terminal is.
+            kept = (words.width(row[index].partition(" ")[0]) for row in rows if name in (*_STATES, *_IDS))
             grid.add_column(
                 name,
                 no_wrap=True,
                 overflow="ellipsis",
                 ratio=1 if index == len(columns) - 1 else None,
+                min_width=max(kept, default=None),
                 max_width=widest.get(name),
             )
     for row in rows:

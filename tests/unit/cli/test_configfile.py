@@ -89,6 +89,19 @@ def test_standard_input_may_be_either(monkeypatch, text):
     assert configfile.read(Path("-")) == {"n": 1}
 
 
+@pytest.mark.parametrize("text", ['{"n": 1}', "n: 1\n"])
+def test_so_may_a_file_without_a_suffix(tmp_path, text):
+    """As the shell makes them: `--config <(jq .best results.json)`."""
+    assert read(tmp_path, text, "63") == {"n": 1}
+
+
+@pytest.mark.parametrize("name", ["conf.toml", "conf.ini", "conf.json.bak"])
+def test_a_file_of_another_sort_is_refused_by_its_name(tmp_path, name):
+    with pytest.raises(typer.BadParameter) as caught:
+        read(tmp_path, "n = 1\n", name)
+    assert f"{name} is neither .json nor .yaml (or .yml), which are read; `-` reads either" in str(caught.value)
+
+
 def test_yaml_without_its_library_says_which_extra_brings_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ruamel.yaml", None)
     with pytest.raises(typer.BadParameter) as caught:

@@ -94,3 +94,13 @@ def test_exit_statuses_are_pinned():
         "INTERRUPTED": 130,
         "UNREAD": 141,
     }
+
+
+def test_what_is_too_large_to_be_sent_is_said_with_the_limit():
+    said = "CLIENT: Sent message larger than max (24691441 vs. 4194304)"
+    text, status = failures.explain(errors.RefusedError(said, code="RESOURCE_EXHAUSTED"))
+    assert status == exits.USAGE
+    assert text.startswith(
+        "that is too large to be sent: 24.7 MB, of 4 MiB at most; a configuration may have 256 KiB.\n"
+    )
+    assert failures.explain(errors.RefusedError("a quota", code="RESOURCE_EXHAUSTED")) == ("a quota", exits.REFUSED)

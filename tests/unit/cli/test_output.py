@@ -25,6 +25,17 @@ def test_columns_of_wide_characters_stand_in_line_in_a_pipe(capsys):
     assert capsys.readouterr().out == "NAME  N\n研究  1\nabc   2\n"
 
 
+def test_ids_and_states_are_whole_on_a_narrow_terminal(monkeypatch, capsys):
+    monkeypatch.setattr(output, "is_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", "40")
+    row = ("0198c5a1-3f2b", "substrate_shift", "CANCELLED (log not complete)", "2026-01-01 12:00", "17/20 and so on")
+    output.table(("ID", "EXPERIMENT", "STATE", "CREATED", "PROGRESS"), [row], cut=True)
+    shown = capsys.readouterr().out.splitlines()[1]
+    assert len(shown) <= 40
+    assert shown.startswith("0198c5a1-3f2b ")
+    assert "CANCELLED" in shown
+
+
 def test_a_listing_says_that_it_was_cut_where_nobody_asked_for_it(capsys):
     for shown, limit in ((50, 50), (3, 2), (51, 50)):
         output.more(shown, limit, "run")
