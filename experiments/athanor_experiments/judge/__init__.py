@@ -124,8 +124,8 @@ async def compare_all(ctx: RunContext[Config], models: Models) -> None:
     )
     ctx.progress(len(rounds), len(rounds))
     method = "perplexity" if config.provider == "local" else "verdict"
-    made = {"seed": ctx.seed, "provider": config.provider, "method": method, "judge_model": config.judge_model}
-    ctx.result("ranking", made | ranking)
+    made = {"seed": ctx.seed, "provider": config.provider, "texts": models.texts, "method": method}
+    ctx.result("ranking", made | {"judge_model": config.judge_model} | ranking)
     ctx.info(describe(ranking))
     if errors and not any(map(any, ranking["wins"])):
         end_without_answers(ctx, "no two answers could be compared", errors)

@@ -118,7 +118,8 @@ async def converse(ctx: RunContext[Config], models: Models) -> None:
             rng=random.Random(derive(ctx.seed, "threshold", number)),
         )
     method = "verdict" if asked else "perplexity"
-    ctx.result("summary", {"seed": ctx.seed, "provider": config.provider, "method": method, "pairs": summaries})
+    made = {"seed": ctx.seed, "provider": config.provider, "texts": models.texts, "method": method}
+    ctx.result("summary", made | {"pairs": summaries})
     for key, pair in summaries.items():
         say = ctx.warn if pair["failed"] else ctx.info
         say(f"{key}: {describe(pair)}")

@@ -22,6 +22,7 @@ def test_two_different_models_are_told_apart_and_two_equal_ones_are_not() -> Non
     assert run.outcome == "completed"
     (summary,) = run.results["summary"]
     assert (summary["seed"], summary["provider"], summary["method"]) == (7, "local", "perplexity")
+    assert {name: len(digest) for name, digest in summary["texts"].items()} == {"reference": 64, "source": 64}
     different, equal = summary["pairs"]["pair_1"], summary["pairs"]["pair_2"]
 
     assert different["detection"]["rate"] >= 0.9
