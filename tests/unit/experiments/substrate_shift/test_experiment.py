@@ -34,6 +34,15 @@ def test_two_different_models_are_told_apart_and_two_equal_ones_are_not() -> Non
     assert equal["detection"]["interval"][0] < equal["false_alarm"]["interval"][1]
 
 
+def test_a_model_that_knows_less_is_told_from_one_that_knows_more_and_hardly_the_other_way_round() -> None:
+    """As the page about the examples says, with figures of many seeds."""
+    pairs = [{"model_a": "reference/5", "model_b": "reference/4"}, {"model_a": "reference/4", "model_b": "reference/5"}]
+    run = run_experiment(substrate_shift, {"pairs": pairs}, seed=7)
+    down, up = run.results["summary"][0]["pairs"].values()
+    assert down["detection"]["rate"] >= 0.95
+    assert 0.1 <= up["detection"]["rate"] <= 0.5
+
+
 def test_each_conversation_is_one_result_with_all_that_was_said() -> None:
     run = run_experiment(substrate_shift, TINY | {"runs_per_pair": 2}, seed=7)
     keys = [f"pair_1/switch_{turn}/run_{number}" for turn in (0, 3, 5, 7, 9) for number in (1, 2)]
