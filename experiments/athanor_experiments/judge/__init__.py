@@ -24,9 +24,9 @@ from athanor.experiment import RunContext, experiment
 from athanor_experiments.judge.comparison import Judgement, answering, ask_judge, measure, score
 from athanor_experiments.judge.configuration import Config
 from athanor_experiments.judge.ranking import Verdicts, rank
-from athanor_experiments.models import ModelError, Models, ModelSetupError, Reply, open_models
-from athanor_experiments.models.outage import end_without_answers
-from athanor_experiments.parallel import work_through
+from athanor_experiments.models import ModelError, Models, Reply
+from athanor_experiments.models.experiment import end_without_answers, made_by, models_of
+from athanor_experiments.resumable import Done, Resumable
 from athanor_experiments.seeds import derive
 
 
@@ -36,13 +36,8 @@ from athanor_experiments.seeds import derive
     description="Ranks language models by pairwise comparisons of their answers, made by a judge model.",
 )
 async def judge(ctx: RunContext[Config]) -> None:
-    config = ctx.config
-    try:
-        names = [*config.models, config.judge_model]
-        async with open_models(config.provider, config.api, names, config.parallelism) as models:
-            await compare_all(ctx, models)
-    except ModelSetupError as error:
-        ctx.fail(str(error))  # without its traceback: it is the configuration that has to change
+    async with models_of(ctx, [*ctx.config.models, ctx.config.judge_model]) as models:
+        await compare_all(ctx, models)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,48 +60,24 @@ async def compare_all(ctx: RunContext[Config], models: Models) -> None:
     cells = product(range(1, len(config.prompts) + 1), range(1, config.answers_per_prompt + 1))
     rounds = [Round(index, *cell) for index, cell in enumerate(cells)]
 
-    # The verdicts of each round; None for what is still to do. All that a later attempt has to know.
-    verdicts: list[Verdicts | None] = ctx.restored["verdicts"] if ctx.restored else [None] * len(rounds)
-    todo = [one for one in rounds if verdicts[one.index] is None]
-    done = len(rounds) - len(todo)
+    resumable = Resumable[Verdicts](ctx, len(rounds))
     pairs = len(config.models) * (len(config.models) - 1) // 2
-    before = f", {done} of them judged by an earlier attempt" if done else ""
+    before = f", {resumable.done_before} of them judged by an earlier attempt" if resumable.done_before else ""
     ctx.info(
         f"{len(rounds)} rounds of {len(config.models)} answers and {pairs} {'pair' if pairs == 1 else 'pairs'}{before}"
     )
 
-    # Those that a later attempt, should there be one, plays again: their verdicts, and what is still to be recorded.
-    unfinished: dict[int, Verdicts] = {}
-    left: list[tuple[str, dict[str, Any]]] = []
-    errors: list[ModelError] = []
-
-    async def play(one: Round) -> None:
+    async def play(one: Round) -> Done[Verdicts]:
         answers = await answer_all(ctx, models, one)
         judgements = await judge_all(ctx, models, one, answers)
         ctx.info(f"prompt {one.prompt}, answers {one.number}: {describe_round(config.models, judgements)}")
+        verdicts = "".join(a.verdict + b.verdict for a, b in judgements.values())
         results = results_of(config.models, one, answers, judgements)
-        found = "".join(a.verdict + b.verdict for a, b in judgements.values())
-        failed = errors_of(answers, judgements)
-        errors.extend(failed)
-        if any(error.passing for error in failed):
-            unfinished[one.index] = found
-            left.extend(results)
-            return
-        # Recorded together when all of it is there. Nothing is awaited, so nobody else's checkpoint comes between.
-        for key, value in results:
-            ctx.result(key, value)
-        verdicts[one.index] = found
-        ctx.checkpoint({"verdicts": verdicts})
+        return Done(verdicts, results, errors_of(answers, judgements))
 
-    await work_through(ctx, todo, play, parallelism=config.parallelism, done=done)
-
-    # Behind the last checkpoint: when a later attempt begins there, they do not count any more.
-    for key, value in left:
-        ctx.result(key, value)
-    all_verdicts = [unfinished.get(at, found or "") for at, found in enumerate(verdicts)]
+    verdicts = await resumable.do(rounds, play, parallelism=config.parallelism)
     by_prompt = [
-        [all_verdicts[one.index] for one in rounds if one.prompt == prompt]
-        for prompt in range(1, len(config.prompts) + 1)
+        [verdicts[one.index] for one in rounds if one.prompt == prompt] for prompt in range(1, len(config.prompts) + 1)
     ]
 
     def between(resample: int) -> None:
@@ -123,12 +94,10 @@ async def compare_all(ctx: RunContext[Config], models: Models) -> None:
         between=between,
     )
     ctx.progress(len(rounds), len(rounds))
-    method = "perplexity" if config.provider == "local" else "verdict"
-    made = {"seed": ctx.seed, "provider": config.provider, "method": method, "judge_model": config.judge_model}
-    ctx.result("ranking", made | ranking)
+    ctx.result("ranking", made_by(ctx, models) | {"judge_model": config.judge_model} | ranking)
     ctx.info(describe(ranking))
-    if errors and not any(map(any, ranking["wins"])):
-        end_without_answers(ctx, "no two answers could be compared", errors)
+    if resumable.errors and not any(map(any, ranking["wins"])):
+        end_without_answers(ctx, "no two answers could be compared", resumable.errors)
 
 
 async def answer_all(ctx: RunContext[Config], models: Models, one: Round) -> list[Reply | ModelError]:

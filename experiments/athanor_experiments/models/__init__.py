@@ -5,7 +5,7 @@
 experiment must not cost an HTTP library.
 """
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -105,6 +105,14 @@ class Reply:
 
 class Models(Protocol):
     """Some models by name. Conversations that go on at the same time share one of these, and its limits."""
+
+    @property
+    def texts(self) -> Mapping[str, str] | None:
+        """The texts that they were trained on, each with its SHA-256 in hex; None when they are not made here.
+
+        Local texts are those of the Python at hand: with another version of it a seed may give other numbers.
+        """
+        ...
 
     async def reply(self, model: str, messages: Sequence[Message], *, seed: int, max_tokens: int) -> Reply:
         """Ask a model for the message that follows.

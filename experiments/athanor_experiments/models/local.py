@@ -6,6 +6,7 @@ manner of its text; what can be studied with it is how the text of different mod
 """
 
 import asyncio
+import hashlib
 import math
 import random
 from collections.abc import Sequence
@@ -22,8 +23,12 @@ class LocalModels:
     """Some local models, trained when this is made; see `Models`. They share a processor, whatever the parallelism."""
 
     def __init__(self, names: Sequence[str]) -> None:
-        """Train each of the models once. Raises ModelSetupError for a name that there is none for."""
-        self._models = {name: _train(name) for name in dict.fromkeys(names)}
+        """Train each of the models once, whatever it is called. Raises ModelSetupError for one that there is not."""
+        kinds = {name: _kind(name) for name in names}
+        texts = {text: _read(text) for text, _ in kinds.values()}
+        trained = {kind: NgramModel(texts[kind[0]], kind[1]) for kind in dict.fromkeys(kinds.values())}
+        self._models = {name: trained[kind] for name, kind in kinds.items()}
+        self.texts = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
 
     async def reply(self, model: str, messages: Sequence[Message], *, seed: int, max_tokens: int) -> Reply:
         """Draw `max_tokens` characters; see `Models.reply`. The same seed and last message give the same reply."""
@@ -46,7 +51,8 @@ class LocalModels:
             raise ModelError("unknown_model", f"the model {name!r} was not trained") from None
 
 
-def _train(name: str) -> NgramModel:
+def _kind(name: str) -> tuple[str, int]:
+    """The text and the order of the model of a name. Raises ModelSetupError."""
     text, _, order = name.partition("/")
     if text not in shipped.TEXTS or not (
         name == text or (order.isascii() and order.isdigit() and 1 <= int(order) <= HIGHEST_ORDER)
@@ -55,8 +61,12 @@ def _train(name: str) -> NgramModel:
             f"there is no local model {name!r}. A name is that of a text ({', '.join(shipped.TEXTS)}), "
             f"and the order of the model if wanted, from 1 to {HIGHEST_ORDER}, as in 'reference/4'"
         )
+    return text, int(order or DEFAULT_ORDER)
+
+
+def _read(text: str) -> str:
     try:
-        return NgramModel(shipped.read(text), int(order or DEFAULT_ORDER))
+        return shipped.read(text)
     except OSError as error:
         raise ModelSetupError(str(error)) from None
 

@@ -67,6 +67,8 @@ def read_key(api: Api) -> SecretStr | None:
 class OpenAICompatible:
     """Models behind a chat API; see `Models`. One for all conversations of a run, as the limits are theirs together."""
 
+    texts = None  # they are not made here
+
     def __init__(self, api: Api, key: SecretStr | None, parallelism: int) -> None:
         self._api = api
         self._redacted = Redaction(key)

@@ -40,7 +40,8 @@ def _forms(key: str) -> Iterator[str]:
 def _escaped(character: str) -> str:
     """A pattern of a character, and of what is written in its place."""
     code = ord(character)
+    # Each bounded, so that no text takes longer than its length.
     return (
-        rf"(?:\\*{re.escape(character)}|(?i:%(?:25)*{code:02x}|\\+u00{code:02x}|\\+x{code:02x}|&#0*{code};"
-        rf"|&#x0*{code:x};))"
+        rf"(?:\\{{0,8}}{re.escape(character)}|(?i:%(?:25){{0,4}}{code:02x}|\\{{1,8}}u00{code:02x}"
+        rf"|\\{{1,8}}x{code:02x}|&#0{{0,8}}{code};|&#x0{{0,8}}{code:x};))"
     )

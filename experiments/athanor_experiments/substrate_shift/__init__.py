@@ -23,9 +23,9 @@ from typing import Any
 
 from athanor.experiment import RunContext, experiment
 
-from athanor_experiments.models import ModelError, Models, ModelSetupError, open_models
-from athanor_experiments.models.outage import end_without_answers
-from athanor_experiments.parallel import work_through
+from athanor_experiments.models import Models
+from athanor_experiments.models.experiment import end_without_answers, made_by, models_of
+from athanor_experiments.resumable import Done, Resumable
 from athanor_experiments.seeds import derive
 from athanor_experiments.substrate_shift import detection
 from athanor_experiments.substrate_shift.configuration import Config
@@ -39,40 +39,27 @@ from athanor_experiments.substrate_shift.design import Condition, conditions, sh
     description="Does a language model notice that it was replaced in mid-conversation?",
 )
 async def substrate_shift(ctx: RunContext[Config]) -> None:
-    config = ctx.config
-    names = [name for pair in config.pairs for name in (pair.model_a, pair.model_b)]
-    try:
-        async with open_models(config.provider, config.api, names, config.parallelism) as models:
-            await converse(ctx, models)
-    except ModelSetupError as error:
-        ctx.fail(str(error))  # without its traceback: it is the configuration that has to change
+    pairs = ctx.config.pairs
+    async with models_of(ctx, [name for pair in pairs for name in (pair.model_a, pair.model_b)]) as models:
+        await converse(ctx, models)
 
 
 async def converse(ctx: RunContext[Config], models: Models) -> None:
     """Hold all conversations that an earlier attempt has not, and sum up."""
     config = ctx.config
+    asked = config.provider != "local"
     all_conditions = conditions(config.pairs, config.runs_per_pair)
-
-    # What came of each, in the order of the design; None for what is still to do. All that a later attempt has to know.
-    outcomes: list[Outcome | None] = ctx.restored["outcomes"] if ctx.restored else [None] * len(all_conditions)
-    todo = [condition for condition in shuffled(all_conditions, ctx.rng) if outcomes[condition.index] is None]
-    done = len(all_conditions) - len(todo)
-    before = f", {done} of them held by an earlier attempt" if done else ""
+    resumable = Resumable[Outcome](ctx, len(all_conditions))
+    before = f", {resumable.done_before} of them held by an earlier attempt" if resumable.done_before else ""
     pairs = "1 pair" if len(config.pairs) == 1 else f"{len(config.pairs)} pairs"
     ctx.info(f"{len(all_conditions)} conversations of {pairs} of models{before}")
-
-    asked = config.provider != "local"
     for number, model in without_own_controls(config.pairs) if asked else ():
         ctx.warn(
             f"pair_{number}: {model} answers at the end of each switch and of no control. "
             f"How often it says CHANGED where nothing has changed, a pair of {model} twice would show"
         )
 
-    # Those that a later attempt, should there be one, holds again.
-    unfinished: dict[int, Conversation] = {}
-    errors: list[ModelError] = []
-
-    async def converse_once(condition: Condition) -> None:
+    async def converse_once(condition: Condition) -> Done[Outcome]:
         held = await hold(
             condition,
             models,
@@ -87,43 +74,28 @@ async def converse(ctx: RunContext[Config], models: Models) -> None:
             ctx.info(describe_conversation(held, change))
         else:
             ctx.warn(f"{condition.key} failed at turn {len(held.turns) + 1}: {held.error}", held.error.to_result())
-            errors.append(held.error)
-            if held.error.passing:
-                unfinished[condition.index] = held
-                return
-        outcomes[condition.index] = outcome
-        ctx.result(condition.key, held.to_result(change))
-        # Behind the result that belongs to it. No other conversation can come between: nothing is awaited.
-        ctx.checkpoint({"outcomes": outcomes})
+        errors = [] if held.error is None else [held.error]
+        return Done(outcome, [(condition.key, held.to_result(change))], errors)
 
-    await work_through(ctx, todo, converse_once, parallelism=config.parallelism, done=done)
-    # Behind the last checkpoint: when a later attempt begins there, they do not count any more.
-    for held in unfinished.values():
-        ctx.result(held.condition.key, held.to_result(None))
-    came_of: list[Outcome | None] = ["failed" if at in unfinished else one for at, one in enumerate(outcomes)]
+    queue = shuffled(all_conditions, ctx.rng)
+    outcomes = await resumable.do(queue, converse_once, parallelism=config.parallelism)
 
     summaries: dict[str, dict[str, Any]] = {}
     for number in range(1, len(config.pairs) + 1):
         ctx.raise_if_cancelled()
-        of_pair: list[tuple[Condition, Outcome]] = [
-            (one, outcome)
-            for one in all_conditions
-            if one.pair == number and (outcome := came_of[one.index]) is not None
-        ]
         summaries[f"pair_{number}"] = detection.summarize(
-            of_pair,
+            [(one, outcomes[one.index]) for one in all_conditions if one.pair == number],
             asked=asked,
             false_alarm_rate=config.false_alarm_rate,
             confidence=config.confidence,
             rng=random.Random(derive(ctx.seed, "threshold", number)),
         )
-    method = "verdict" if asked else "perplexity"
-    ctx.result("summary", {"seed": ctx.seed, "provider": config.provider, "method": method, "pairs": summaries})
+    ctx.result("summary", made_by(ctx, models) | {"pairs": summaries})
     for key, pair in summaries.items():
         say = ctx.warn if pair["failed"] else ctx.info
         say(f"{key}: {describe(pair)}")
-    if all(outcome == "failed" for outcome in came_of):
-        end_without_answers(ctx, f"all {len(came_of)} conversations failed", errors)
+    if all(outcome == "failed" for outcome in outcomes):
+        end_without_answers(ctx, f"all {len(outcomes)} conversations failed", resumable.errors)
 
 
 def describe_conversation(held: Conversation, change: float | None) -> str:

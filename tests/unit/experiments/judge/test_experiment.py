@@ -23,6 +23,7 @@ def test_who_writes_in_the_manner_of_the_judge_comes_first() -> None:
     assert run.outcome == "completed"
     (ranking,) = run.results["ranking"]
     assert [entry["model"] for entry in ranking["ranking"]] == ["zen", "zen/1"]
+    assert list(ranking["texts"]) == ["zen"]
     assert ranking["first_position"]["rate"] == 0.5, "the statistic does not depend on the position"
 
 

@@ -1,11 +1,13 @@
 """Local models behind the protocol that experiments use."""
 
+import hashlib
 import math
 
 import pytest
-from athanor_experiments.models import Message, ModelError, ModelSetupError, open_models
+from athanor_experiments.models import Message, ModelError, ModelSetupError, local, open_models, texts
 from athanor_experiments.models.configuration import Api
 from athanor_experiments.models.local import LocalModels
+from athanor_experiments.models.ngram import NgramModel
 
 ASKED = [Message("system", "Be brief."), Message("user", "What is beautiful?")]
 
@@ -30,8 +32,23 @@ async def test_replies_go_by_the_seed() -> None:
     assert first.text != other.text
 
 
-async def test_the_order_is_part_of_the_name_and_an_equal_model_is_trained_once() -> None:
-    models = LocalModels(["zen/2", "zen", "zen"])
+async def test_an_equal_model_is_trained_once_by_whatever_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    trained: list[int] = []
+
+    class Counted(NgramModel):
+        def __init__(self, text: str, order: int) -> None:
+            trained.append(order)
+            super().__init__(text, order)
+
+    monkeypatch.setattr(local, "NgramModel", Counted)
+    models = LocalModels(["zen/2", "zen", "zen", "zen/5", "zen/05"])
+    assert trained == [2, 5]
+    by_name = [await models.reply(name, ASKED, seed=1, max_tokens=40) for name in ("zen", "zen/5", "zen/05")]
+    assert by_name[0] == by_name[1] == by_name[2]
+
+
+async def test_the_order_is_part_of_the_name() -> None:
+    models = LocalModels(["zen/2", "zen"])
     assert models.log_perplexity("zen/2", ASKED, "Beautiful") > models.log_perplexity("zen", ASKED, "Beautiful")
     assert models.log_perplexity("zen", ASKED, "") is None
 
@@ -46,6 +63,12 @@ async def test_a_model_that_was_not_named_at_the_beginning_does_not_answer() -> 
     with pytest.raises(ModelError, match="'source' was not trained") as caught:
         await LocalModels(["zen"]).reply("source", ASKED, seed=1, max_tokens=10)
     assert caught.value.to_result()["kind"] == "unknown_model"
+
+
+def test_the_texts_that_they_were_trained_on_are_told_by_their_digests() -> None:
+    """They come from the Python at hand, and another version of it may have others."""
+    told = LocalModels(["zen", "zen/2", "opcodes"]).texts
+    assert told == {name: hashlib.sha256(texts.read(name).encode()).hexdigest() for name in ("zen", "opcodes")}
 
 
 async def test_they_are_opened_by_the_name_of_their_provider() -> None:

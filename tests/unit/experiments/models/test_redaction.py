@@ -52,6 +52,13 @@ def test_without_a_key_and_with_a_placeholder_nothing_is_taken_out(key: SecretSt
     assert Redaction(key)("The EMPTY set has xxxxxxxxxxx, too.") == "The EMPTY set has xxxxxxxxxxx, too."
 
 
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("part", ["\\", "%", "%25", "&#0", "s", "s\\", KEY[:-1]])
+def test_no_text_takes_longer_than_its_length(part: str) -> None:
+    text = part * (500_000 // len(part))
+    assert redacted(text) == text
+
+
 def test_a_part_of_it_and_something_like_it_stay() -> None:
     text = f"{KEY[:-1]} {KEY[1:]} {KEY.upper()}"
     assert redacted(text) == text

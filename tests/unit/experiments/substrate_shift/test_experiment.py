@@ -22,6 +22,7 @@ def test_two_different_models_are_told_apart_and_two_equal_ones_are_not() -> Non
     assert run.outcome == "completed"
     (summary,) = run.results["summary"]
     assert (summary["seed"], summary["provider"], summary["method"]) == (7, "local", "perplexity")
+    assert {name: len(digest) for name, digest in summary["texts"].items()} == {"reference": 64, "source": 64}
     different, equal = summary["pairs"]["pair_1"], summary["pairs"]["pair_2"]
 
     assert different["detection"]["rate"] >= 0.9
@@ -31,6 +32,15 @@ def test_two_different_models_are_told_apart_and_two_equal_ones_are_not() -> Non
     assert equal["detection"]["rate"] <= 0.3
     assert equal["false_alarm"]["rate"] <= 0.3
     assert equal["detection"]["interval"][0] < equal["false_alarm"]["interval"][1]
+
+
+def test_a_model_that_knows_less_is_told_from_one_that_knows_more_and_hardly_the_other_way_round() -> None:
+    """As the page about the examples says, with figures of many seeds."""
+    pairs = [{"model_a": "reference/5", "model_b": "reference/4"}, {"model_a": "reference/4", "model_b": "reference/5"}]
+    run = run_experiment(substrate_shift, {"pairs": pairs}, seed=7)
+    down, up = run.results["summary"][0]["pairs"].values()
+    assert down["detection"]["rate"] >= 0.95
+    assert 0.1 <= up["detection"]["rate"] <= 0.5
 
 
 def test_each_conversation_is_one_result_with_all_that_was_said() -> None:
