@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from athanor.client import AsyncClient
 
 _REFRESH = 0.1  # seconds
+_SPINNER = 2  # columns, in front of the status
 
 
 def watch(
@@ -145,14 +146,18 @@ class _Footer:
 
         from athanor.cli import live
 
-        console = output.console()
+        console = self._console = output.console()
         self.scroll = live.Scroll(console)
         self._status = Status("", console=console)
         self._status.start()
 
     def draw(self, states: "Sequence[str]") -> None:
         self.scroll.flush()
-        self._status.update(f"{states.count('RUNNING')} running, {states.count('PENDING')} pending; Ctrl-C ends this")
+        text = f"{states.count('RUNNING')} running, {states.count('PENDING')} pending"
+        hint = "; Ctrl-C ends this"
+        # On two lines it would leave one of them behind each time that it is drawn.
+        room = self._console.width - _SPINNER
+        self._status.update((text + hint if len(text + hint) <= room else text)[:room])
 
     def close(self) -> None:
         self.scroll.flush()
