@@ -35,11 +35,12 @@ def watch(
         import asyncio
 
         view = _View(json)
-        ticker = asyncio.create_task(view.keep_drawn(), name="draw the status line")
         try:
-            await follow(client, view)
+            async with asyncio.TaskGroup() as tasks:
+                ticker = tasks.create_task(view.keep_drawn(), name="draw the status line")
+                await follow(client, view)
+                ticker.cancel()
         finally:
-            ticker.cancel()
             view.close()
 
     async def follow(client: "AsyncClient", view: "_View") -> None:
@@ -83,11 +84,14 @@ class _View:
         self._footer = None if json or not output.is_terminal() else _Footer()
 
     async def keep_drawn(self) -> None:
-        """Draw what is gathered, for as long as it is watched."""
+        """Draw what is gathered, for as long as it is watched; in a pipe, for as long as somebody reads it."""
         import asyncio
 
-        while self._footer:
-            self._footer.draw(list(self._live.values()))
+        while True:
+            if self._footer:
+                self._footer.draw(list(self._live.values()))
+            else:
+                output.check_reader()
             await asyncio.sleep(_REFRESH)
 
     def close(self) -> None:
