@@ -63,6 +63,7 @@ def offered(target: str, line: str, **more: str) -> list[str]:
         ("athanor export 019a", [RUN]),
         (f"athanor export {RUN} 019b", [OTHER]),
         ("athanor doctor 019b", [OTHER]),
+        ("athanor doctor ", ["last", OTHER, RUN, "digits", "hello"]),
         (f"athanor compare {RUN} 019b", [OTHER]),
         ("athanor compare --experiment d", ["digits"]),
         ("athanor logs --level w", ["warn"]),

@@ -1,7 +1,9 @@
 """`athanor doctor` against real systems, cause by cause."""
 
+import json
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import pytest
 from athanor.v1 import run_pb2
 
+from tests.support.reader import free_port
 from tests.support.screen import draw
 from tests.support.system import BIN, System, wait_until
 
@@ -48,8 +51,6 @@ def system(tmp_path: Path) -> Iterator[System]:
 
 def doctor(system: System, *arguments: str) -> tuple[int, dict[str, dict[str, Any]]]:
     """The exit status, and the findings by subject."""
-    import json
-
     done = system.cli("doctor", *arguments, "--json", check=False)
     document = json.loads(done.stdout)
     assert document["ok"] is (done.returncode == 0)
@@ -231,4 +232,57 @@ def test_a_run_waits_for_its_next_attempt(system: System, folder: Path) -> None:
 def test_there_is_no_such_run(system: System) -> None:
     done = system.cli("doctor", "zz", check=False)
     assert done.returncode == 5
-    assert done.stderr.startswith("athanor: there is no run whose id begins with 'zz'")
+    assert done.stderr.startswith("athanor: there is no run whose id begins with 'zz', and no experiment of that name")
+
+
+def test_it_waits_until_the_orchestrator_is_there_and_a_runner_has_the_experiment(tmp_path: Path, folder: Path) -> None:
+    with System(tmp_path / "system") as system:
+        system.use(f"127.0.0.1:{free_port()}")
+        waiting = threading.Thread(
+            target=lambda: said.append(system.cli("doctor", "sleeper", "--wait", "60s", "--json", check=False))
+        )
+        said: list[Any] = []
+        waiting.start()
+        time.sleep(1.5)
+        system.start_orchestrator()
+        time.sleep(1.0)
+        assert waiting.is_alive(), said
+        system.start_runner("lab", "--path", str(folder))
+        waiting.join(60)
+        [done] = said
+        assert (done.returncode, done.stderr) == (0, "")
+        found = {one["subject"]: one for one in json.loads(done.stdout)["findings"]}
+        assert found["experiment sleeper"]["mark"] == "ok"
+        assert found["experiment sleeper"]["text"].startswith("the runner lab has it, and ")
+        assert "runs" not in found, "what others wait for is not asked"
+
+        # A run that waits for what nobody has keeps nobody waiting but who names it.
+        system.runners["lab"].stop()
+        run = start(system, "sleeper")
+        system.start_runner("other")
+        system.wait_for_experiment("hello")
+        assert system.cli("doctor", "--wait", "30s").returncode == 0
+        done = system.cli("doctor", run, "--wait", "1s", check=False)
+        assert done.returncode == 1
+        assert "waits: no connected runner has the experiment 'sleeper'" in done.stdout
+        assert done.stderr.splitlines()[-1] == "athanor: not ready after 1.0s"
+
+
+def test_it_does_not_wait_for_ever(tmp_path: Path) -> None:
+    with System(tmp_path) as system:
+        system.use("127.0.0.1:9")
+        began = time.monotonic()
+        done = system.cli("doctor", "--wait", "2s", check=False)
+        assert 2 <= time.monotonic() - began < 15
+        assert done.returncode == 1
+        assert "127.0.0.1:9 is not available: connection refused" in done.stdout
+        assert done.stderr == "1 fail.\nathanor: not ready after 2.0s\n"
+
+
+def test_it_waits_for_an_experiment_that_was_never_there_and_says_what_is_broken(system: System, folder: Path) -> None:
+    (folder / "broken.py").write_text("def broken(:\n")
+    system.start_runner("lab", "--path", str(folder))
+    system.wait_for_experiment("sleeper")
+    status, found = doctor(system, "broken", "--wait", "1s")
+    assert (status, found["experiment broken"]["mark"]) == (1, "fail")
+    assert found["module broken"]["text"].startswith("could not be loaded: SyntaxError")

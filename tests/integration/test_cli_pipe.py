@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
+from athanor.v1 import run_service_pb2
 
 from tests.support.fake_thread import FakeThread
 from tests.support.system import BIN, clean_environment
@@ -47,6 +48,35 @@ def test_a_reader_that_goes_away_ends_it_without_a_word(server, follow):
     assert child.wait(30) == 141
     assert child.stderr.read() == b""
     child.stderr.close()
+
+
+@pytest.mark.parametrize("command", [["logs", "last", "-f"], ["runs", "watch"], ["runs", "watch", "--json"]])
+def test_a_reader_that_goes_away_is_noticed_while_nothing_is_written(server, command):
+    def make() -> None:
+        run = server.fake.add_run()
+        server.fake.begin(run)
+        server.fake.log(run, "the only line")
+        server.fake.send("WatchRuns", run_service_pb2.WatchRunsResponse(run=run.run))
+
+    server.do(make)
+    child = subprocess.Popen(
+        [str(BIN / "athanor"), *command],
+        env=environment(server),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+    )
+    assert child.stdout
+    assert child.stderr
+    try:
+        assert child.stdout.readline()
+        child.stdout.close()
+        assert child.wait(30) == 141
+        assert child.stderr.read() == b""
+    finally:
+        child.kill()
+        child.wait()
+        child.stderr.close()
 
 
 @pytest.mark.parametrize(

@@ -300,6 +300,38 @@ def test_runs_that_are_watched_scroll_above_how_many_there_are(server, terminal)
     assert "\x1b[?25h" in shown.screen, "the cursor is back"
 
 
+def test_on_a_narrow_terminal_the_status_keeps_to_one_line(server, terminal):
+    shown = terminal("runs", "watch", columns=30)
+    shown.wait_for("0 running, 0 pending")
+    shown.type("\x03")
+    assert shown.wait() == 130
+    assert "Ctrl-C" not in shown.text
+
+
+def test_ctrl_c_ends_the_waiting_for_a_cancellation_and_says_that_it_goes_on(server, terminal):
+    run = server.do(server.fake.add_run)
+    server.do(server.fake.begin, run)
+    shown = terminal("runs", "cancel", run.run.id, "--wait")
+    deadline = time.monotonic() + 20
+    while not server.fake.called("WatchRun"):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    shown.type("\x03")
+    assert shown.wait() == 130
+    assert f"the cancellation goes on; `athanor runs show {run.run.id}` shows how the run ends" in shown.text
+
+
+def test_ctrl_c_while_a_log_is_followed_says_that_the_run_goes_on(server, terminal):
+    run = server.do(server.fake.add_run)
+    server.do(server.fake.begin, run)
+    server.do(server.fake.log, run, "working")
+    shown = terminal("logs", run.run.id, "-f")
+    shown.wait_for("working")
+    shown.type("\x03")
+    assert shown.wait() == 130
+    assert "athanor: interrupted; the run goes on" in shown.text
+
+
 def test_a_deletion_is_asked_about(server, terminal):
     run = server.do(server.fake.add_run)
     shown = terminal("runs", "delete", run.run.id)

@@ -90,6 +90,8 @@ WRONG = (
     "new a-b",
     "new",
     "doctor 0",
+    "doctor nothing",
+    "doctor --wait soon",
     f"doctor --target {AWAY}",
     f"runs list --target {AWAY}",
     f"top --target {AWAY}",

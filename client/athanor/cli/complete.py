@@ -22,11 +22,7 @@ _MOST = 200  # ids
 
 def experiments(ctx: typer.Context, incomplete: str) -> list[Offer]:
     """Names of experiments."""
-
-    async def ask(client: "AsyncClient") -> list[Offer]:
-        return [(item.name, item.title) for item in await client.experiments.list().all()]
-
-    return _ask(ctx, incomplete, ask)
+    return _ask(ctx, incomplete, _experiments)
 
 
 def runs(ctx: typer.Context, incomplete: str) -> list[Offer]:
@@ -49,6 +45,15 @@ def runs_and_instances(ctx: typer.Context, incomplete: str) -> list[Offer]:
 
     async def ask(client: "AsyncClient") -> list[Offer]:
         return [*await _runs(client), *await _instances(client)]
+
+    return _ask(ctx, incomplete, ask)
+
+
+def runs_and_experiments(ctx: typer.Context, incomplete: str) -> list[Offer]:
+    """Ids of the newest runs, and names of experiments."""
+
+    async def ask(client: "AsyncClient") -> list[Offer]:
+        return [*await _runs(client), *await _experiments(client)]
 
     return _ask(ctx, incomplete, ask)
 
@@ -80,6 +85,10 @@ def settings(ctx: typer.Context, incomplete: str) -> list[Offer]:
         ]
 
     return _ask(ctx, incomplete, ask)
+
+
+async def _experiments(client: "AsyncClient") -> list[Offer]:
+    return [(item.name, item.title) for item in await client.experiments.list().all()]
 
 
 async def _runs(client: "AsyncClient") -> list[Offer]:

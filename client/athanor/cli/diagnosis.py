@@ -115,6 +115,27 @@ def experiments(fleet: Fleet) -> list[Finding]:
     return found
 
 
+def experiment(name: str, fleet: Fleet) -> Finding:
+    """Whether a run of an experiment would be executed."""
+    subject = f"experiment {name}"
+    judgement = pending.judge_experiment(name, fleet.runners)
+    some = judgement.runners
+    match judgement.cause:
+        case Cause.NO_RUNNER:
+            return Finding(Mark.FAIL, subject, f"no runner is connected{_was_on(name, fleet)}", "athanor up")
+        case Cause.NO_EXPERIMENT:
+            return _nobody_has(name, fleet, subject, waits="")
+        case Cause.DRAINING:
+            text = f"{_with(some, 'that has', 'that have')} it {_verb(some, 'takes', 'take')} no new runs (draining)"
+            return Finding(Mark.FAIL, subject, text, f"athanor runners undrain {some[0].id}")
+        case Cause.NO_SLOT:
+            text = f"{_with(some, 'that has', 'that have')} it {_verb(some, 'has', 'have')} no free slot: a run waits"
+            return Finding(Mark.WARN, subject, text, "athanor runs list --state running")
+        case _:
+            free, slots = sum(max(0, one.slots - len(one.run_ids)) for one in some), sum(one.slots for one in some)
+            return Finding(Mark.OK, subject, f"{_with(some, 'has', 'have')} it, and {free} of {slots} slots free")
+
+
 def run(item: "RunRecord", fleet: Fleet) -> Finding:
     """Where one run stands; of one that waits, what it waits for."""
     subject = f"run {item.id}"
@@ -177,14 +198,15 @@ def _waiting(item: "RunRecord", fleet: Fleet, subject: str) -> Finding:
             return Finding(Mark.WARN, subject, f"{text}. {why}", "athanor runners list")
 
 
-def _nobody_has(name: str, fleet: Fleet, subject: str) -> Finding:
+def _nobody_has(name: str, fleet: Fleet, subject: str, *, waits: str = "waits: ") -> Finding:
     """Of the connected runners none has the experiment."""
     definition = next((one for one in fleet.experiments if one.name == name), None)
     module = definition.code.module.partition(":")[0] if definition else ""
-    text = f"waits: no connected runner has the experiment {name!r}"
+    text = f"{waits}no connected runner has the experiment {name!r}"
     error = broken.of(definition, fleet.broken) if definition else None
     if error is not None:
-        text += f": its module {module} could not be loaded ({broken.raised(error.error)}). Mend it, and the run starts"
+        then = "Mend it, and the run starts" if waits else "Mend it, and it is there"
+        text += f": its module {module} could not be loaded ({broken.raised(error.error)}). {then}"
         return Finding(Mark.FAIL, subject, text, "athanor experiments list --json")
     where = f" ({module})" if module else ""
     text += f"{_was_on(name, fleet)}. Start a runner with the folder, or the environment, that has it{where}"

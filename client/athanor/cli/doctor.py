@@ -3,13 +3,13 @@
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from athanor.cli import complete, diagnosis, exits, ids, machine, options, output, session, words
+from athanor.cli import arguments, complete, diagnosis, exits, ids, machine, options, output, session, words
 from athanor.cli.diagnosis import Finding, Fleet, Mark
 
 if TYPE_CHECKING:
@@ -19,16 +19,27 @@ _STYLES = {Mark.OK: "green", Mark.WARN: "yellow", Mark.FAIL: "bold red"}
 _MOST = 1000  # runs that wait, looked at in one go
 _WHOLE, _BEGINNING = 36, 13  # characters of an id, and of what nearly always tells it from others
 _PATIENCE = 5.0  # seconds for an answer
+_AGAIN = 0.5  # seconds between two looks
 _RETRY_FOR = 1.0  # seconds: who looks wants to know how it is now
 
 
 def doctor(
-    run: Annotated[
+    what: Annotated[
         str | None,
         typer.Argument(
-            metavar="RUN",
-            help="Id of a run, or the beginning of it; `last`: the newest run. [default: all that wait]",
-            autocompletion=complete.runs,
+            metavar="RUN|EXPERIMENT",
+            help="Id of a run, or the beginning of it; `last`: the newest run. Or an experiment: would a run of it be "
+            "executed? [default: all runs that wait]",
+            autocompletion=complete.runs_and_experiments,
+        ),
+    ] = None,
+    wait: Annotated[
+        str | None,
+        typer.Option(
+            "--wait",
+            metavar="DURATION",
+            help="Look again until nothing fails, for at most this long, for example 30s. Runs that wait are left out, "
+            "but for RUN.",
         ),
     ] = None,
     target: options.Target = None,
@@ -43,10 +54,15 @@ def doctor(
     For example:
       athanor doctor
       athanor doctor 0198c5
+      athanor doctor hello --wait 30s
     """
+    patience = arguments.duration(wait, "--wait")
 
     async def work(client: "AsyncClient") -> list[Finding]:
-        return await _examine(client, run)
+        if patience is None:
+            return await _examine(client, what)
+        with output.busy("waiting until nothing fails"):
+            return await _wait(client, what, patience)
 
     findings = session.run(target, work)
     good = all(one.mark is not Mark.FAIL for one in findings)
@@ -54,10 +70,30 @@ def doctor(
         output.document({"ok": good, "findings": [_document(one) for one in findings]})
     else:
         _print(findings)
+    if patience is not None and not good:
+        session.fail(f"not ready after {words.duration(patience)}", exits.FAILED)
     raise typer.Exit(exits.OK if good else exits.FAILED)
 
 
-async def _examine(client: "AsyncClient", text: str | None) -> list[Finding]:
+async def _wait(client: "AsyncClient", text: str | None, patience: timedelta) -> list[Finding]:
+    """Examine until nothing fails, or `patience` is over; return what was found at last."""
+    import asyncio
+
+    from athanor.client import DeadlineExceededError, UnavailableError
+
+    end = asyncio.get_running_loop().time() + patience.total_seconds()
+    while True:
+        try:
+            findings = await _examine(client, text, patient=True)
+        except (DeadlineExceededError, UnavailableError) as error:  # it went away meanwhile
+            findings = [Finding(Mark.FAIL, "orchestrator", str(error))]
+        left = end - asyncio.get_running_loop().time()
+        if left <= 0 or all(one.mark is not Mark.FAIL for one in findings):
+            return findings
+        await asyncio.sleep(min(left, _AGAIN))
+
+
+async def _examine(client: "AsyncClient", text: str | None, *, patient: bool = False) -> list[Finding]:
     addresses = client.target.split(",")
     asked = [await _orchestrator(address) for address in addresses]
     told = [finding for _, finding in asked]
@@ -79,9 +115,25 @@ async def _examine(client: "AsyncClient", text: str | None) -> list[Finding]:
     )
     findings += [*diagnosis.runners(fleet), *diagnosis.experiments(fleet)]
     if text is not None:
-        one = await client.runs.get(await ids.run(client, text))
-        return [*findings, diagnosis.run(one, fleet)]
-    return findings + _of_waiting(await _waiting(client), fleet)
+        findings.append(await _named(client, text, fleet, patient))
+    elif not patient:
+        findings += _of_waiting(await _waiting(client), fleet)
+    return findings
+
+
+async def _named(client: "AsyncClient", text: str, fleet: Fleet, patient: bool) -> Finding:
+    """What is to be said of an experiment, or else a run; to who is `patient` what is neither may be one that comes."""
+    from athanor.client import NotFoundError
+
+    if any(one.name == text for one in fleet.experiments):
+        return diagnosis.experiment(text, fleet)
+    try:
+        return diagnosis.run(await client.runs.get(await ids.run(client, text)), fleet)
+    except NotFoundError as error:
+        if patient:
+            return diagnosis.experiment(text, fleet)
+        said = f"{error}, and no experiment of that name"
+        raise NotFoundError(said, code=error.code, metadata=error.metadata) from None
 
 
 async def _orchestrator(address: str) -> tuple[bool, Finding]:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -71,7 +71,12 @@ def logs(
         ran = await (_follow(client, run_id, wanted, show, shown) if follow else client.runs.get(run_id))
         output.caution(words.incomplete(ran))
 
-    session.run(target, work)
+    session.run(target, work, on_interrupt=_stop_following if follow else session.interrupted)
+
+
+def _stop_following() -> NoReturn:
+    output.note("athanor: interrupted; the run goes on")
+    session.left()
 
 
 def client_level(level: Level) -> "client.LogLevel":

@@ -69,6 +69,20 @@ def more(shown: int, limit: int, noun: str) -> None:
         caution(f"there are more {noun}s than these {limit}; --limit N shows N of them")
 
 
+def check_reader() -> None:
+    """Raise BrokenPipeError when whoever read the output has gone: nothing else tells while nothing is written."""
+    import select
+
+    try:
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), 0)  # what is reported unasked: errors
+        events = poll.poll(0)
+    except (OSError, ValueError):  # it is no file
+        return
+    if any(event & select.POLLERR for _, event in events):
+        raise BrokenPipeError
+
+
 def unread() -> None:
     """Whoever read the output has gone (`| head`): write nothing more, also not what is still to be flushed."""
     with open(os.devnull, "w") as nowhere:

@@ -35,10 +35,15 @@ def judge(run: "RunRecord", runners: "Iterable[RunnerRecord]", now: datetime) ->
     """Say what a run that is PENDING waits for."""
     if run.next_attempt_time is not None and run.next_attempt_time > now:
         return Judgement(Cause.NEXT_ATTEMPT)
+    return judge_experiment(run.experiment, runners)
+
+
+def judge_experiment(name: str, runners: "Iterable[RunnerRecord]") -> Judgement:
+    """Say what a new run of an experiment would wait for."""
     connected = [runner for runner in runners if runner.connected]
     if not connected:
         return Judgement(Cause.NO_RUNNER)
-    having = tuple(runner for runner in connected if run.experiment in runner.experiments)
+    having = tuple(runner for runner in connected if name in runner.experiments)
     if not having:
         return Judgement(Cause.NO_EXPERIMENT)
     taking = tuple(runner for runner in having if not runner.draining)

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -128,11 +128,20 @@ def cancel(
     With --wait the exit status is 0 when the run was CANCELLED, and 5 when it ended otherwise: too late.
     """
 
+    asked = list[str]()
+
     async def work(client: "AsyncClient") -> "RunRecord":
         item = await client.runs.cancel(await ids.run(client, run), reason=reason)
+        asked.append(item.id)
         return await client.runs.wait(item.id) if wait and not item.ended else item
 
-    item = session.run(target, work)
+    def stop_waiting() -> NoReturn:
+        if asked:
+            output.note(f"athanor: the cancellation goes on; `athanor runs show {asked[0]}` shows how the run ends")
+            session.left()
+        session.interrupted()
+
+    item = session.run(target, work, on_interrupt=stop_waiting)
     if json:
         output.document(shapes.run(item))
     else:

@@ -43,6 +43,7 @@ class Written:
 
     def refresh(self) -> None:
         sys.stdout.flush()
+        output.check_reader()
 
     def close(self) -> None:
         sys.stdout.flush()

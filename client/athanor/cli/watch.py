@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from athanor.client import AsyncClient
 
 _REFRESH = 0.1  # seconds
+_SPINNER = 2  # columns, in front of the status
 
 
 def watch(
@@ -34,11 +35,12 @@ def watch(
         import asyncio
 
         view = _View(json)
-        ticker = asyncio.create_task(view.keep_drawn(), name="draw the status line")
         try:
-            await follow(client, view)
+            async with asyncio.TaskGroup() as tasks:
+                ticker = tasks.create_task(view.keep_drawn(), name="draw the status line")
+                await follow(client, view)
+                ticker.cancel()
         finally:
-            ticker.cancel()
             view.close()
 
     async def follow(client: "AsyncClient", view: "_View") -> None:
@@ -82,11 +84,14 @@ class _View:
         self._footer = None if json or not output.is_terminal() else _Footer()
 
     async def keep_drawn(self) -> None:
-        """Draw what is gathered, for as long as it is watched."""
+        """Draw what is gathered, for as long as it is watched; in a pipe, for as long as somebody reads it."""
         import asyncio
 
-        while self._footer:
-            self._footer.draw(list(self._live.values()))
+        while True:
+            if self._footer:
+                self._footer.draw(list(self._live.values()))
+            else:
+                output.check_reader()
             await asyncio.sleep(_REFRESH)
 
     def close(self) -> None:
@@ -145,14 +150,18 @@ class _Footer:
 
         from athanor.cli import live
 
-        console = output.console()
+        console = self._console = output.console()
         self.scroll = live.Scroll(console)
         self._status = Status("", console=console)
         self._status.start()
 
     def draw(self, states: "Sequence[str]") -> None:
         self.scroll.flush()
-        self._status.update(f"{states.count('RUNNING')} running, {states.count('PENDING')} pending; Ctrl-C ends this")
+        text = f"{states.count('RUNNING')} running, {states.count('PENDING')} pending"
+        hint = "; Ctrl-C ends this"
+        # On two lines it would leave one of them behind each time that it is drawn.
+        room = self._console.width - _SPINNER
+        self._status.update((text + hint if len(text + hint) <= room else text)[:room])
 
     def close(self) -> None:
         self.scroll.flush()

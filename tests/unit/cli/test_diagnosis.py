@@ -232,6 +232,32 @@ def test_this_machine(tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("runners", "mark", "text"),
+    [
+        ([], "fail", "no runner is connected"),
+        ([replace(RUNNER, experiments=("other",))], "fail", "no connected runner has the experiment 'hello'. Start a"),
+        ([replace(RUNNER, draining=True)], "fail", "the runner lab that has it takes no new runs (draining)"),
+        ([replace(RUNNER, run_ids=("a", "b"))], "warn", "the runner lab that has it has no free slot: a run waits"),
+        ([replace(RUNNER, run_ids=("a",))], "ok", "the runner lab has it, and 1 of 2 slots free"),
+        ([RUNNER, replace(RUNNER, run_ids=("a", "b"))], "ok", "all 2 runners have it, and 2 of 4 slots free"),
+    ],
+)
+def test_whether_a_run_of_an_experiment_would_be_executed(runners, mark, text):
+    found = diagnosis.experiment("hello", fleet(*runners))
+    assert (found.subject, found.mark.value) == ("experiment hello", mark)
+    assert found.text.startswith(text)
+
+
+def test_an_experiment_whose_module_is_broken_is_not_there_until_it_is_mended():
+    definition = ExperimentRecord("hello", "", "", code=CodeVersion(module="greetings:hello"))
+    error = DiscoveryError("1234", "greetings", "SyntaxError: no")
+    there = fleet(replace(RUNNER, experiments=()), experiments=[definition], broken=[error])
+    text = diagnosis.experiment("hello", there).text
+    assert text.startswith("no connected runner has the experiment 'hello': its module greetings could not be loaded")
+    assert text.endswith("Mend it, and it is there")
+
+
 def test_a_default_folder_that_is_full_harms_no_orchestrator_that_may_be_elsewhere(tmp_path):
     full = machine.data_folder(tmp_path, free=1 << 20)
     assert full.subject == "default data folder"

@@ -46,8 +46,15 @@ def test_the_pages_have_commands_and_snippets() -> None:
 
 def test_every_block_says_what_it_is() -> None:
     assert [str(block) for block in blocks() if not block.language] == []
-    known = {"console", "python", "toml", "text", "sql", "json", "yaml"}
+    known = {"console", "python", "toml", "text", "sql", "json", "yaml", "bash"}
     assert {block.language for block in blocks()} <= known
+
+
+def test_every_script_is_a_file_that_its_page_runs() -> None:
+    typed = {(command.where.partition(":")[0], *command.words) for command in commands()}
+    scripts = [block for block in blocks() if block.language == "bash"]
+    assert scripts
+    assert [str(block) for block in scripts if (block.page, "bash", block.title) not in typed] == []
 
 
 def test_what_is_not_run_says_why() -> None:
@@ -125,6 +132,8 @@ def test_every_command_exists(command: Command) -> None:
             )
         case "pip":
             assert arguments[0] == "install"
+        case "bash":
+            assert arguments[0] in {block.title for block in blocks()}
         case _:
             assert program in EXTERNAL or (ROOT / program).exists()
 
