@@ -87,6 +87,13 @@ async def test_objects_do_where_ids_are_asked_for(client, fake):
     assert fake.called("CancelRun")[0].id == run.id
 
 
+async def test_numbers_of_any_size_go_to_the_orchestrator_and_back(client, fake):
+    instance = await client.instances.create("hello", {"n": 10**5000})
+    again = await client.instances.create("hello", instance.configuration)
+    assert again.configuration == {"n": 10**5000}
+    assert (await again.update(configuration={"n": -(10**5000)})).configuration == {"n": -(10**5000)}
+
+
 async def test_an_instance_is_changed_only_as_it_was_read(client, fake):
     instance = await client.instances.create("hello")
     assert (await instance.update(labels={"a": "b"})) is instance

@@ -1,6 +1,5 @@
 """What people write on the command line, read: `--set a.b=3`, `--label k=v`, `--timeout 1h30m`."""
 
-import json
 import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -108,11 +107,13 @@ def _assign(document: dict[str, Any], assignment: str) -> None:
             here = _place(cast("list[Any]", here), name, new, last, path)
         else:
             taken = ".".join(names[:depth])
-            raise typer.BadParameter(f"{path}: {taken} is {json.dumps(here)}, it has no members", param_hint="--set")
+            raise typer.BadParameter(
+                f"{path}: {taken} is {jsontext.dumps(here)}, it has no members", param_hint="--set"
+            )
 
 
 def _place(items: list[Any], name: str, new: Any, last: bool, path: str) -> Any:
-    if not name.isdecimal() or int(name) > len(items):
+    if not name.isdecimal() or jsontext.integer(name) > len(items):
         raise typer.BadParameter(f"{path}: {name!r} is no place in a list of {len(items)}", param_hint="--set")
     index = int(name)
     if index == len(items):
