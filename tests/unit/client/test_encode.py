@@ -7,9 +7,12 @@ import pytest
 from athanor.client import (
     EventFilter,
     EventKind,
+    ExperimentRecord,
+    InstanceRecord,
     InvalidArgumentError,
     LogLevel,
     RunPolicy,
+    RunRecord,
     RunState,
     _channel,
     _encode,
@@ -97,6 +100,11 @@ def test_states_are_given_as_one_or_as_several_by_name(states):
     assert _encode.run_states(states) == [run_pb2.RUN_STATE_RUNNING]
 
 
+@pytest.mark.parametrize("states", [None, (), []])
+def test_no_states_are_no_filter(states):
+    assert _encode.run_states(states) == []
+
+
 def test_no_state_has_another_name():
     with pytest.raises(ValueError, match="there is no state 'done': it is pending, running, completed, failed or can"):
         _encode.run_states("done")
@@ -116,7 +124,12 @@ def test_no_state_has_another_name():
         (lambda: _encode.text(7, "name"), "name is a text, not 7"),
         (lambda: _encode.text("\ud800", "name"), "name has half of a character in it"),
         (lambda: _channel.resolve_target(7400), "the target is a text, for example '127.0.0.1:7400', not 7400"),
-        (lambda: id_of(None), "an id is asked for, or what has one, not None"),
+        (lambda: id_of(None, RunRecord), "a run, or its id, is asked for, not None"),
+        (lambda: id_of(7, ExperimentRecord), "an experiment, or its name, is asked for, not 7"),
+        (
+            lambda: id_of(InstanceRecord("i", "hello", "n"), RunRecord),
+            "an instance is given where a run is asked for: Inst",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_in_words(wrong, text):
