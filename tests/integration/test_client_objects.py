@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -87,6 +88,13 @@ async def test_objects_do_where_ids_are_asked_for(client, fake):
     assert fake.called("CancelRun")[0].id == run.id
 
 
+async def test_numbers_of_any_size_go_to_the_orchestrator_and_back(client, fake):
+    instance = await client.instances.create("hello", {"n": 10**5000})
+    again = await client.instances.create("hello", instance.configuration)
+    assert again.configuration == {"n": 10**5000}
+    assert (await again.update(configuration={"n": -(10**5000)})).configuration == {"n": -(10**5000)}
+
+
 async def test_an_instance_is_changed_only_as_it_was_read(client, fake):
     instance = await client.instances.create("hello")
     assert (await instance.update(labels={"a": "b"})) is instance
@@ -103,6 +111,46 @@ async def test_waiting_ends_when_the_time_is_over_and_leaves_the_run_alone(clien
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(run.wait(), 0.1)
     assert fake.called("CancelRun") == []
+
+
+@pytest.mark.parametrize("timeout", [0, 1e-9])
+async def test_a_run_that_has_ended_is_no_timeout_however_short_the_wait(client, fake, timeout):
+    run = await running(client, fake)
+    fake.end(fake.runs[run.id])
+    assert (await run.wait(timeout)).state is RunState.COMPLETED
+
+
+async def test_when_the_time_is_over_nobody_waits_for_an_orchestrator_that_is_away(client, fake):
+    run = await running(client, fake)
+    await fake.kill()
+    begun = time.monotonic()
+    with pytest.raises(WaitTimeoutError):
+        await run.wait(0)
+    assert time.monotonic() - begun < 5
+    await fake.start()
+
+
+async def test_waiting_for_a_run_that_is_gone_says_so(client, fake):
+    run = await running(client, fake)
+    del fake.runs[run.id]
+    with pytest.raises(NotFoundError):
+        await run.wait(0)
+
+
+async def test_one_run_is_compared_by_itself_and_an_instance_is_none(client, fake):
+    instance = await client.instances.create("hello")
+    run = await instance.start()
+    assert [row.run.id for row in (await client.runs.compare(run)).rows] == [run.id]
+    for ask in (client.runs.compare([instance]), client.runs.compare(instance), client.runs.get(instance)):
+        with pytest.raises(TypeError, match="an instance is given where a run is asked for"):
+            await ask
+
+
+async def test_none_is_no_filter(client, fake):
+    run = await (await client.instances.create("hello")).start()
+    listed = client.runs.list(experiment=None, instance_id=None, states=None, labels=None)
+    assert [one.id async for one in listed] == [run.id]
+    assert len(await client.instances.list(experiment=None).all()) == 1
 
 
 async def test_cancelling_can_wait_for_the_end(client, fake):

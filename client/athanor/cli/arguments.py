@@ -154,7 +154,7 @@ def _assign(document: dict[str, Any], assignment: str) -> None:
             here = _place(cast("list[Any]", here), name, new, last, path)
         else:
             taken = ".".join(names[:depth])
-            raise _wrong(f"{path}: {taken} is {json.dumps(here)}, it has no members")
+            raise _wrong(f"{path}: {taken} is {jsontext.dumps(here)}, it has no members")
 
 
 def _place(items: list[Any], name: str, new: Any, last: bool, path: str) -> Any:

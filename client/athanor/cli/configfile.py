@@ -127,7 +127,7 @@ def _scalar(node: Any, name: str) -> Any:
     if _NOT_FINITE.fullmatch(text):
         raise _at(node, name, f"{text} is no number in JSON")
     if _INTEGER.fullmatch(text):
-        return int(text)
+        return jsontext.integer(text)
     if _OTHER_BASE.fullmatch(text):
         return int(text, 0)
     return float(text) if _NUMBER.fullmatch(text) else text

@@ -13,13 +13,28 @@ class Raw:
     text: str
 
 
+# Less than this many Python turns into a number and back, whatever it is told. More the client does, which is not
+# loaded for less.
+_DIGITS = 600
+_BITS = 1900
+
+
 class RepeatedKeyError(ValueError):
     """An object has a key twice."""
 
 
 def loads(text: str) -> Any:
     """Return the document that `text` is. Raises ValueError when it is not JSON, RepeatedKeyError for a key twice."""
-    return json.loads(text, parse_constant=_refuse, object_pairs_hook=_once)
+    return json.loads(text, parse_int=integer, parse_constant=_refuse, object_pairs_hook=_once)
+
+
+def integer(text: str) -> int:
+    """Return the whole number that decimal digits are, however many."""
+    if len(text) <= _DIGITS:
+        return int(text)
+    from athanor.client import _digits
+
+    return _digits.number(text)
 
 
 def dumps(value: Any) -> str:
@@ -31,6 +46,10 @@ def dumps(value: Any) -> str:
         case Mapping():
             members = cast("Mapping[str, Any]", value)
             return "{" + ", ".join(f"{json.dumps(key)}: {dumps(item)}" for key, item in members.items()) + "}"
+        case int() if value.bit_length() > _BITS:
+            from athanor.client import _digits
+
+            return _digits.text(value)
         case str() | int() | float() | bool() | None:
             return json.dumps(value, ensure_ascii=False)
         case Sequence():

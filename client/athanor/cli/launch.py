@@ -42,9 +42,17 @@ class Start:
     detach: bool
     json: bool
 
+    def __post_init__(self) -> None:
+        if self.seed is not None and self.seed + self.repeat > _SEEDS:
+            raise typer.BadParameter(
+                f"the seeds of {self.repeat} runs would go up to {self.seed + self.repeat - 1}, and the last there is "
+                f"is {_SEEDS - 1}",
+                param_hint="--seed",
+            )
+
     def seed_of(self, index: int) -> int | None:
         """The seed of the run that is started as number `index`, from 0: each has one of its own."""
-        return None if self.seed is None else (self.seed + index) % _SEEDS
+        return None if self.seed is None else self.seed + index
 
 
 def run(

@@ -17,21 +17,37 @@ InstanceRef: TypeAlias = str | InstanceRecord
 ExperimentRef: TypeAlias = str | ExperimentRecord
 RunnerRef: TypeAlias = str | RunnerRecord
 
+_KINDS: Mapping[type[Any], str] = {
+    RunRecord: "a run",
+    InstanceRecord: "an instance",
+    ExperimentRecord: "an experiment",
+    RunnerRecord: "a runner",
+}
+_KEYS: Mapping[type[Any], str] = {ExperimentRecord: "name"}
+
 # Where a bound object keeps its client, beside its fields.
 _CLIENT = "_bound_to"
 
 
-def id_of(what: RunRef | InstanceRef | ExperimentRef | RunnerRef) -> str:
-    """Return the id of what is given as its id or as itself; an experiment's is its name. Raises TypeError."""
-    match what:
-        case str():
-            return what
-        case ExperimentRecord():
-            return what.name
-        case RunRecord() | InstanceRecord() | RunnerRecord():
-            return what.id
-        case _:  # of a caller who does not check types, mostly None
-            raise TypeError(f"an id is asked for, or what has one, not {what!r}")
+def id_of(what: Any, kind: type[Any]) -> str:
+    """Return the id of what is given as its id or as itself; an experiment's is its name. `kind` is its record's class.
+
+    Raises TypeError for anything else, and for something of another kind.
+    """
+    if isinstance(what, str):
+        return what
+    if isinstance(what, kind):
+        return getattr(what, _KEYS.get(kind, "id"))
+    for other, name in _KINDS.items():
+        if isinstance(what, other):
+            raise TypeError(f"{name} is given where {_KINDS[kind]} is asked for: {what!r}")
+    # Of a caller who does not check types, mostly None.
+    raise TypeError(f"{_KINDS[kind]}, or its {_KEYS.get(kind, 'id')}, is asked for, not {what!r}")
+
+
+def filter_id(what: Any, kind: type[Any]) -> str:
+    """Return the id to filter by, empty for any: None and the empty text ask for no filter."""
+    return "" if what is None else id_of(what, kind)
 
 
 class Part:

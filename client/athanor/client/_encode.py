@@ -12,9 +12,9 @@ from athanor.client.resources import RunPolicy
 from athanor.v1 import run_event_pb2, run_pb2, run_policy_pb2, run_service_pb2
 
 
-def run_states(states: Iterable[RunState | str] | str) -> list[run_pb2.RunState.ValueType]:
-    """States to filter by: one, or several."""
-    chosen = [states] if isinstance(states, str) else states
+def run_states(states: Iterable[RunState | str] | str | None) -> list[run_pb2.RunState.ValueType]:
+    """States to filter by: one, or several; none of them for any."""
+    chosen = [states] if isinstance(states, str) else states or ()
     return [run_pb2.RunState.Value(f"RUN_STATE_{RunState(state)}") for state in chosen]
 
 

@@ -5,6 +5,7 @@ import math
 from datetime import timedelta
 from typing import Any
 
+from athanor.client import _json
 from athanor.client._statistics import Summary
 
 # What would not be seen, or would move the cursor of a terminal, is written out.
@@ -19,8 +20,8 @@ def value(value: Any, longest: int = 60) -> str:
         return number(value)
     try:
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    except ValueError:  # Python writes no number of thousands of digits
-        return "…"
+    except ValueError:  # a number of thousands of digits is in it
+        text = _json.written(value)
     if len(text) <= longest:
         return text
     end = (longest - 1) // 2 if isinstance(value, str) else 0

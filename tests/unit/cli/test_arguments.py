@@ -18,6 +18,7 @@ from athanor.client import paths
         (["name=Ada"], {"name": "Ada"}),
         (['name="3"'], {"name": "3"}),
         (["n=12345678901234567890123"], {"n": 12345678901234567890123}),
+        pytest.param([f"n=1{'0' * 5000}"], {"n": 10**5000}, id="many digits"),
         (["a=true", "b=null", "c=0.5"], {"a": True, "b": None, "c": 0.5}),
         (["l=[1, 2]"], {"l": [1, 2]}),
         (["a.b.c=3", "a.b.d=x"], {"a": {"b": {"c": 3, "d": "x"}}}),
@@ -54,6 +55,8 @@ def test_assignments_make_a_configuration(assignments, expected):
         (["l=[1]", f"l.{'9' * 5000}=2"], "is no place in a list of 1"),
         (["a=1", "a.b=2"], "a.b: a is 1, it has no members"),
         (["l=[1]", "l.x=2"], "'x' is no place in a list of 1"),
+        pytest.param(["l=[1]", f"l.1{'0' * 5000}=2"], "is no place in a list of 1", id="many digits"),
+        pytest.param([f"a=1{'0' * 5000}", "a.b=2"], "a.b: a is 1000", id="many digits of what has no members"),
         (["l=[1]", "l.2=2"], "'2' is no place in a list of 1"),
     ],
 )

@@ -15,6 +15,10 @@ def read(tmp_path: Path, text: str, name: str = "c.yaml"):
     return configfile.read(file)
 
 
+def test_json_has_whole_numbers_of_any_size(tmp_path: Path):
+    assert read(tmp_path, f'{{"n": 1{"0" * 5000}}}', "c.json") == {"n": 10**5000}
+
+
 @pytest.mark.parametrize(
     ("text", "value"),
     [
@@ -26,6 +30,8 @@ def read(tmp_path: Path, text: str, name: str = "c.yaml"):
         ("~", None),
         ("", None),
         ("12345678901234567890123", 12345678901234567890123),
+        pytest.param("1" + "0" * 5000, 10**5000, id="many digits"),
+        pytest.param("-1" + "0" * 5000, -(10**5000), id="many digits below 0"),
         ("0o14", 12),
         ("0x1F", 31),
         ("007", 7),

@@ -17,6 +17,12 @@ def test_what_is_gone_what_is_new_and_what_changed():
     ]
 
 
+def test_numbers_of_any_size_are_told():
+    digits = "1" + "0" * 5000
+    [found] = paths.diff({"n": 10**5000}, {"n": 1})
+    assert diff.line(found) == f"~ n: {digits} → 1"
+
+
 def test_the_document_is_pinned():
     found = paths.diff(BEFORE.configuration, AFTER.configuration)
     assert diff.document(BEFORE, AFTER, found) == {

@@ -24,3 +24,9 @@ def test_everything_else_is_ordinary_json(value):
 def test_what_has_no_json_is_refused():
     with pytest.raises(TypeError):
         jsontext.dumps({"a": object()})
+
+
+def test_numbers_have_no_limit_of_digits():
+    digits = "9" * 5000
+    assert jsontext.loads(f"[{digits}, -{digits}]") == [10**5000 - 1, 1 - 10**5000]
+    assert jsontext.dumps({"n": [10**5000 - 1, 1 - 10**5000]}) == f'{{"n": [{digits}, -{digits}]}}'

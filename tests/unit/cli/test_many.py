@@ -5,6 +5,7 @@ from io import StringIO
 from typing import Any, cast
 
 import pytest
+import typer
 from athanor import client
 from athanor.cli import exits, launch, many, output
 from athanor.client import RunRecord, RunState
@@ -50,8 +51,13 @@ def test_where_there_is_no_room_for_all_those_that_go_on_are_shown_in_their_orde
 def test_each_run_has_a_seed_of_its_own():
     start = launch.Start(7, {}, {}, 3, False, False)
     assert [start.seed_of(index) for index in range(3)] == [7, 8, 9]
-    assert launch.Start(2**64 - 1, {}, {}, 2, False, False).seed_of(1) == 0
+    assert launch.Start(2**64 - 2, {}, {}, 2, False, False).seed_of(1) == 2**64 - 1
     assert launch.Start(None, {}, {}, 2, False, False).seed_of(1) is None
+
+
+def test_a_last_seed_that_there_is_not_is_refused():
+    with pytest.raises(typer.BadParameter, match=r"of 3 runs would go up to 18446744073709551617, and the last there"):
+        launch.Start(2**64 - 1, {}, {}, 3, False, False)
 
 
 def test_a_line_for_each_run_below_what_is_to_be_read(monkeypatch):

@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime
 
 import pytest
-from athanor.cli import output, sidebyside
+from athanor.cli import compare, jsontext, output, sidebyside
 from athanor.client import Result, RunRecord, RunState
 from athanor.client.compare import compare as side_by_side
 
@@ -45,6 +45,15 @@ def test_numbers_are_exact_in_a_pipe_and_short_on_a_terminal(monkeypatch):
     assert sidebyside.table(found)[-1].cells == ("3.141592653589793",)
     monkeypatch.setattr(output, "is_terminal", lambda: True)
     assert sidebyside.table(found)[-1].cells == ("3.14159",)
+
+
+def test_a_configuration_may_have_numbers_of_any_size(monkeypatch):
+    digits = "1" + "0" * 5000
+    found = side_by_side([run("a", f'{{"n": {digits}}}'), run("b", '{"n": 1}')], {})
+    assert sidebyside.table(found)[-1].cells == (digits, "1")
+    assert digits in jsontext.dumps(compare.document(found))
+    monkeypatch.setattr(output, "is_terminal", lambda: True)
+    assert "00…0" in sidebyside.table(found)[-1].cells[0]
 
 
 def test_the_experiment_is_told_where_there_are_several():

@@ -21,7 +21,7 @@ from athanor.client import (
     RunRecord,
     RunState,
 )
-from athanor.client._bound import id_of, renew
+from athanor.client._bound import filter_id, id_of, renew
 
 RECORD = RunRecord("r", "i", "digits", RunState.RUNNING, configuration_json='{"a":1}', labels={"k": "v"})
 LATER = dataclasses.replace(RECORD, state=RunState.COMPLETED, configuration_json='{"a":2}')
@@ -119,11 +119,12 @@ def test_one_made_by_hand_says_the_same():
 
 
 def test_ids_are_taken_as_such_or_from_what_has_them():
-    assert id_of("x") == "x"
-    assert id_of(RECORD) == id_of(Run.bind(RECORD, CLIENT)) == "r"
-    assert id_of(ExperimentRecord("hello", "", "")) == "hello"
-    assert id_of(InstanceRecord("i", "hello", "n")) == "i"
-    assert id_of(RunnerRecord("x")) == "x"
+    assert id_of("x", RunnerRecord) == "x"
+    assert id_of(RECORD, RunRecord) == id_of(Run.bind(RECORD, CLIENT), RunRecord) == "r"
+    assert id_of(ExperimentRecord("hello", "", ""), ExperimentRecord) == "hello"
+    assert id_of(InstanceRecord("i", "hello", "n"), InstanceRecord) == "i"
+    assert id_of(RunnerRecord("x"), RunnerRecord) == "x"
+    assert filter_id(None, RunRecord) == filter_id("", RunRecord) == ""
 
 
 @pytest.mark.parametrize("name", ["Run", "Instance", "Experiment", "Runner"])

@@ -1,14 +1,18 @@
 """From what callers pass to messages."""
 
+import json
 from datetime import timedelta
 
 import pytest
 from athanor.client import (
     EventFilter,
     EventKind,
+    ExperimentRecord,
+    InstanceRecord,
     InvalidArgumentError,
     LogLevel,
     RunPolicy,
+    RunRecord,
     RunState,
     _channel,
     _encode,
@@ -16,6 +20,9 @@ from athanor.client import (
 )
 from athanor.client._bound import id_of
 from athanor.v1 import run_event_pb2, run_pb2, run_service_pb2
+from hypothesis import given
+
+from tests.support.jsonvalues import documents
 
 
 def test_a_policy_says_only_what_was_set():
@@ -46,7 +53,9 @@ def test_states():
     ]
 
 
-@pytest.mark.parametrize("value", [{"a": 2**80}, [1, "ä\x00", None, True, 0.1], "x"])
+@pytest.mark.parametrize(
+    "value", [{"a": 2**80}, [1, "ä\x00", None, True, 0.1], "x", {"n": [10**5000, -(10**5000), 7**9000]}, {}, [[], {}]]
+)
 def test_json_comes_back_as_it_was(value):
     assert _json.parse(_json.encode(value, "f")) == value
 
@@ -58,16 +67,42 @@ def test_what_is_not_json_is_refused_here_with_the_name_of_the_field(value):
     assert caught.value.violations[0].field == "instance.configuration_json"
 
 
+@given(documents)
+def test_json_is_written_as_python_writes_it(value):
+    assert _json.encode(value, "f") == json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def test_a_tuple_a_number_of_a_set_and_what_is_there_twice_are_written():
+    twice = [1]
+    assert _json.encode({"a": (LogLevel.WARN, True), "b": twice, "c": twice}, "f") == (
+        f'{{"a":[{int(LogLevel.WARN)},true],"b":[1],"c":[1]}}'
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [({1: 2}, "a key has to be a text, and 1 is none"), ({"a": [{None: 2}]}, "and None is none")],
+)
+def test_a_key_that_is_no_text_is_refused_and_not_made_one(value, text):
+    with pytest.raises(InvalidArgumentError, match=f"^configuration is not JSON: .*{text}$"):
+        _json.encode(value, "configuration")
+
+
 def test_what_contains_itself_is_refused():
     loop: list[object] = []
     loop.append(loop)
-    with pytest.raises(InvalidArgumentError):
+    with pytest.raises(InvalidArgumentError, match="f is not JSON: it contains itself"):
         _json.encode(loop, "f")
 
 
 @pytest.mark.parametrize("states", [RunState.RUNNING, "running", ["RUNNING"], (RunState.RUNNING,)])
 def test_states_are_given_as_one_or_as_several_by_name(states):
     assert _encode.run_states(states) == [run_pb2.RUN_STATE_RUNNING]
+
+
+@pytest.mark.parametrize("states", [None, (), []])
+def test_no_states_are_no_filter(states):
+    assert _encode.run_states(states) == []
 
 
 def test_no_state_has_another_name():
@@ -89,7 +124,12 @@ def test_no_state_has_another_name():
         (lambda: _encode.text(7, "name"), "name is a text, not 7"),
         (lambda: _encode.text("\ud800", "name"), "name has half of a character in it"),
         (lambda: _channel.resolve_target(7400), "the target is a text, for example '127.0.0.1:7400', not 7400"),
-        (lambda: id_of(None), "an id is asked for, or what has one, not None"),
+        (lambda: id_of(None, RunRecord), "a run, or its id, is asked for, not None"),
+        (lambda: id_of(7, ExperimentRecord), "an experiment, or its name, is asked for, not 7"),
+        (
+            lambda: id_of(InstanceRecord("i", "hello", "n"), RunRecord),
+            "an instance is given where a run is asked for: Inst",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_in_words(wrong, text):

@@ -184,6 +184,7 @@ def test_waiting_no_longer_than_that_leaves_the_run_alone(stage):
     run = get_run(stage)
     waiting = stage.do(lambda: run.wait(0.05))
     _, rpc = stage.stream("WatchRun", run_item())
+    stage.answer("GetRun", run_service_pb2.GetRunResponse(run=RUN))
     with pytest.raises(WaitTimeoutError, match=r"run r has not ended within 0\.05 s; it goes on"):
         waiting.result(10)
     rpc.cancelled()  # blocks until it is

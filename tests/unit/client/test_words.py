@@ -28,7 +28,8 @@ from athanor.client._statistics import summarize
         ("x" * 60, "x" * 60),
         ("a" * 40 + "b" * 40, f"{'a' * 30}…{'b' * 29}"),
         (["a" * 100], f'["{"a" * 57}…'),
-        (10**5000, "…"),
+        pytest.param(10**5000, f"1{'0' * 58}…", id="many digits"),
+        pytest.param([10**5000], f"[1{'0' * 57}…", id="many digits in a list"),
     ],
     ids=lambda value: str(value)[:20] if not isinstance(value, int) else "",
 )

@@ -64,7 +64,7 @@ class AsyncExperiment(Bound["AsyncClient"], ExperimentRecord):
     def runs(
         self,
         *,
-        states: Collection[RunState | str] | str = (),
+        states: Collection[RunState | str] | str | None = None,
         labels: Mapping[str, str] | None = None,
         since: When | None = None,
         until: When | None = None,

@@ -45,7 +45,7 @@ class AsyncInstance(Bound["AsyncClient"], InstanceRecord):
     def runs(
         self,
         *,
-        states: Collection[RunState | str] | str = (),
+        states: Collection[RunState | str] | str | None = None,
         labels: Mapping[str, str] | None = None,
         since: When | None = None,
         until: When | None = None,

@@ -8,6 +8,7 @@ from athanor.client._async.listing import AsyncListing
 from athanor.client._async.runner import AsyncRunner
 from athanor.client._bound import Part, RunnerRef, id_of
 from athanor.client._page import Page
+from athanor.client.resources import RunnerRecord
 from athanor.v1 import runner_service_pb2 as pb
 
 if TYPE_CHECKING:
@@ -25,7 +26,9 @@ class AsyncRunners(Part):
 
     async def get(self, id: RunnerRef, *, timeout: float | None = None) -> AsyncRunner:
         """Return one runner. Raises NotFoundError when there is none."""
-        response = await self._caller.call(self._stub.GetRunner, pb.GetRunnerRequest(id=id_of(id)), timeout=timeout)
+        response = await self._caller.call(
+            self._stub.GetRunner, pb.GetRunnerRequest(id=id_of(id, RunnerRecord)), timeout=timeout
+        )
         return AsyncRunner.bind(_decode.runner(response.runner), self._client)
 
     def list(self, *, page_size: int = 0, timeout: float | None = None) -> AsyncListing[AsyncRunner]:
@@ -41,12 +44,14 @@ class AsyncRunners(Part):
 
     async def drain(self, id: RunnerRef, *, timeout: float | None = None) -> AsyncRunner:
         """Let a runner take no more runs, also after it restarts; those it holds finish. Raises NotFoundError."""
-        response = await self._caller.call(self._stub.DrainRunner, pb.DrainRunnerRequest(id=id_of(id)), timeout=timeout)
+        response = await self._caller.call(
+            self._stub.DrainRunner, pb.DrainRunnerRequest(id=id_of(id, RunnerRecord)), timeout=timeout
+        )
         return AsyncRunner.bind(_decode.runner(response.runner), self._client)
 
     async def undrain(self, id: RunnerRef, *, timeout: float | None = None) -> AsyncRunner:
         """Take `drain` back. Raises NotFoundError."""
-        request = pb.UndrainRunnerRequest(id=id_of(id))
+        request = pb.UndrainRunnerRequest(id=id_of(id, RunnerRecord))
         response = await self._caller.call(self._stub.UndrainRunner, request, timeout=timeout)
         return AsyncRunner.bind(_decode.runner(response.runner), self._client)
 
@@ -56,6 +61,6 @@ class AsyncRunners(Part):
         It is not made again when its answer is lost: that would answer with fewer runs. Raises NotFoundError, and
         RunnerConnectedError while the runner is connected.
         """
-        request = pb.ForgetRunnerRequest(id=id_of(id))
+        request = pb.ForgetRunnerRequest(id=id_of(id, RunnerRecord))
         response = await self._caller.call(self._stub.ForgetRunner, request, timeout=timeout, repeatable=False)
         return tuple(response.run_ids)

@@ -64,7 +64,7 @@ class Experiment(Bound["Client"], ExperimentRecord):
     def runs(
         self,
         *,
-        states: Collection[RunState | str] | str = (),
+        states: Collection[RunState | str] | str | None = None,
         labels: Mapping[str, str] | None = None,
         since: When | None = None,
         until: When | None = None,

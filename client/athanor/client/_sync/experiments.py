@@ -10,7 +10,7 @@ from athanor.client._page import Page
 from athanor.client._sync.calls import Caller
 from athanor.client._sync.experiment import Experiment
 from athanor.client._sync.listing import Listing
-from athanor.client.resources import DiscoveryError, Validation
+from athanor.client.resources import DiscoveryError, ExperimentRecord, Validation
 from athanor.v1 import experiment_service_pb2 as pb
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Experiments(Part):
 
     def get(self, name: ExperimentRef, *, timeout: float | None = None) -> Experiment:
         """Return one experiment. Raises NotFoundError when no runner has ever reported it."""
-        request = pb.GetExperimentRequest(name=id_of(name))
+        request = pb.GetExperimentRequest(name=id_of(name, ExperimentRecord))
         response = self._caller.call(self._stub.GetExperiment, request, timeout=timeout)
         return Experiment.bind(_decode.experiment(response.experiment), self._client)
 
@@ -58,6 +58,6 @@ class Experiments(Part):
         Raises NotFoundError when there is no such experiment.
         """
         text = _json.encode({} if configuration is None else configuration, "configuration_json")
-        request = pb.ValidateConfigurationRequest(experiment=id_of(name), configuration_json=text)
+        request = pb.ValidateConfigurationRequest(experiment=id_of(name, ExperimentRecord), configuration_json=text)
         response = self._caller.call(self._stub.ValidateConfiguration, request, timeout=timeout)
         return _decode.validation(response)

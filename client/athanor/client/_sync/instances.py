@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from athanor.client import _decode, _encode, _json
-from athanor.client._bound import ExperimentRef, InstanceRef, Part, id_of
+from athanor.client._bound import ExperimentRef, InstanceRef, Part, filter_id, id_of
 from athanor.client._outage import Interruption
 from athanor.client._page import Page
 from athanor.client._sync.calls import Caller
@@ -18,6 +18,7 @@ from athanor.client._sync.listing import Listing
 from athanor.client._sync.transport import WatchCall
 from athanor.client._sync.watch_all import ChangeWatch, instances_item
 from athanor.client.changes import InstancesItem
+from athanor.client.resources import ExperimentRecord, InstanceRecord
 from athanor.v1 import instance_pb2
 from athanor.v1 import instance_service_pb2 as pb
 
@@ -61,8 +62,8 @@ class Instances(Part):
         """
         request = pb.CreateInstanceRequest(
             instance=instance_pb2.Instance(
-                experiment=id_of(experiment),
-                name=id_of(experiment) if name is None else _encode.text(name, "name"),
+                experiment=id_of(experiment, ExperimentRecord),
+                name=id_of(experiment, ExperimentRecord) if name is None else _encode.text(name, "name"),
                 description=_encode.text(description, "description"),
                 configuration_json=_json.encode({} if configuration is None else configuration, _CONFIGURATION),
                 labels=_encode.labels(labels),
@@ -74,13 +75,15 @@ class Instances(Part):
 
     def get(self, id: InstanceRef, *, timeout: float | None = None) -> Instance:
         """Return one instance. Raises NotFoundError when there is none."""
-        response = self._caller.call(self._stub.GetInstance, pb.GetInstanceRequest(id=id_of(id)), timeout=timeout)
+        response = self._caller.call(
+            self._stub.GetInstance, pb.GetInstanceRequest(id=id_of(id, InstanceRecord)), timeout=timeout
+        )
         return Instance.bind(_decode.instance(response.instance), self._client)
 
     def list(
         self,
         *,
-        experiment: ExperimentRef = "",
+        experiment: ExperimentRef | None = None,
         labels: Mapping[str, str] | None = None,
         limit: int | None = None,
         page_size: int = 0,
@@ -90,7 +93,10 @@ class Instances(Part):
 
         def fetch(token: str) -> Page[Instance]:
             request = pb.ListInstancesRequest(
-                experiment=id_of(experiment), labels=_encode.labels(labels), page_size=page_size, page_token=token
+                experiment=filter_id(experiment, ExperimentRecord),
+                labels=_encode.labels(labels),
+                page_size=page_size,
+                page_token=token,
             )
             response = self._caller.call(self._stub.ListInstances, request, timeout=timeout)
             items = (Instance.bind(_decode.instance(item), self._client) for item in response.instances)
@@ -113,7 +119,7 @@ class Instances(Part):
 
         With `etag` the change is made only to what was read: ConflictError when the instance has changed since.
         """
-        instance = instance_pb2.Instance(id=id_of(id), etag=etag, labels=_encode.labels(labels))
+        instance = instance_pb2.Instance(id=id_of(id, InstanceRecord), etag=etag, labels=_encode.labels(labels))
         paths = list[str]()
         if name is not None:
             instance.name = _encode.text(name, "name")
@@ -139,13 +145,13 @@ class Instances(Part):
         Raises RunLiveError while one of its runs is live, NotFoundError when there is none (unless `allow_missing`),
         ConflictError when it no longer has that `etag`.
         """
-        request = pb.DeleteInstanceRequest(id=id_of(id), etag=etag, allow_missing=allow_missing)
+        request = pb.DeleteInstanceRequest(id=id_of(id, InstanceRecord), etag=etag, allow_missing=allow_missing)
         self._caller.call(self._stub.DeleteInstance, request, timeout=timeout, repeatable=allow_missing)
 
     def watch_all(
         self,
         *,
-        experiment: ExperimentRef = "",
+        experiment: ExperimentRef | None = None,
         labels: Mapping[str, str] | None = None,
         give_up_after: float | None = None,
         on_interruption: Callable[[Interruption], None] | None = None,
@@ -157,7 +163,9 @@ class Instances(Part):
         (UnavailableError); `on_interruption` is told of each time. One that has never answered is given up after the
         client's `retry_for`.
         """
-        request = pb.WatchInstancesRequest(experiment=id_of(experiment), labels=_encode.labels(labels))
+        request = pb.WatchInstancesRequest(
+            experiment=filter_id(experiment, ExperimentRecord), labels=_encode.labels(labels)
+        )
 
         def open_call() -> WatchCall:
             call: Any = self._stub.WatchInstances(request)

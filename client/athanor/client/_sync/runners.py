@@ -10,6 +10,7 @@ from athanor.client._page import Page
 from athanor.client._sync.calls import Caller
 from athanor.client._sync.listing import Listing
 from athanor.client._sync.runner import Runner
+from athanor.client.resources import RunnerRecord
 from athanor.v1 import runner_service_pb2 as pb
 
 if TYPE_CHECKING:
@@ -27,7 +28,9 @@ class Runners(Part):
 
     def get(self, id: RunnerRef, *, timeout: float | None = None) -> Runner:
         """Return one runner. Raises NotFoundError when there is none."""
-        response = self._caller.call(self._stub.GetRunner, pb.GetRunnerRequest(id=id_of(id)), timeout=timeout)
+        response = self._caller.call(
+            self._stub.GetRunner, pb.GetRunnerRequest(id=id_of(id, RunnerRecord)), timeout=timeout
+        )
         return Runner.bind(_decode.runner(response.runner), self._client)
 
     def list(self, *, page_size: int = 0, timeout: float | None = None) -> Listing[Runner]:
@@ -43,12 +46,14 @@ class Runners(Part):
 
     def drain(self, id: RunnerRef, *, timeout: float | None = None) -> Runner:
         """Let a runner take no more runs, also after it restarts; those it holds finish. Raises NotFoundError."""
-        response = self._caller.call(self._stub.DrainRunner, pb.DrainRunnerRequest(id=id_of(id)), timeout=timeout)
+        response = self._caller.call(
+            self._stub.DrainRunner, pb.DrainRunnerRequest(id=id_of(id, RunnerRecord)), timeout=timeout
+        )
         return Runner.bind(_decode.runner(response.runner), self._client)
 
     def undrain(self, id: RunnerRef, *, timeout: float | None = None) -> Runner:
         """Take `drain` back. Raises NotFoundError."""
-        request = pb.UndrainRunnerRequest(id=id_of(id))
+        request = pb.UndrainRunnerRequest(id=id_of(id, RunnerRecord))
         response = self._caller.call(self._stub.UndrainRunner, request, timeout=timeout)
         return Runner.bind(_decode.runner(response.runner), self._client)
 
@@ -58,6 +63,6 @@ class Runners(Part):
         It is not made again when its answer is lost: that would answer with fewer runs. Raises NotFoundError, and
         RunnerConnectedError while the runner is connected.
         """
-        request = pb.ForgetRunnerRequest(id=id_of(id))
+        request = pb.ForgetRunnerRequest(id=id_of(id, RunnerRecord))
         response = self._caller.call(self._stub.ForgetRunner, request, timeout=timeout, repeatable=False)
         return tuple(response.run_ids)

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
 from athanor.client import _decode, _encode
-from athanor.client._bound import ExperimentRef, InstanceRef, Part, RunRef, id_of, renew
+from athanor.client._bound import ExperimentRef, InstanceRef, Part, RunRef, filter_id, id_of, renew
 from athanor.client._outage import Interruption
 from athanor.client._page import Page
 from athanor.client._period import Period, When
@@ -21,9 +21,9 @@ from athanor.client._sync.watch import BatchWatch
 from athanor.client._sync.watch_all import ChangeWatch, runs_item
 from athanor.client.changes import RunsItem
 from athanor.client.enums import EventKind, LogLevel, RunState
-from athanor.client.errors import ProtocolError
+from athanor.client.errors import DeadlineExceededError, ProtocolError, UnavailableError, WaitTimeoutError
 from athanor.client.events import Event, EventFilter, LogEntry, Result
-from athanor.client.resources import RunPolicy, Verification
+from athanor.client.resources import ExperimentRecord, InstanceRecord, RunPolicy, RunRecord, Verification
 from athanor.v1 import run_service_pb2 as pb
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 # A long log takes long to read, and an orchestrator that is gone is noticed without a deadline.
 _VERIFY_TIMEOUT = 3600.0  # seconds
+_LAST_LOOK = 2.0  # seconds, when the time to wait is over
 
 
 class Runs(Part):
@@ -73,7 +74,7 @@ class Runs(Part):
         Raises NotFoundError when there is no such instance.
         """
         request = pb.StartRunRequest(
-            instance_id=id_of(instance_id),
+            instance_id=id_of(instance_id, InstanceRecord),
             policy=_encode.policy(policy),
             seed=_encode.seed(seed),
             labels=_encode.labels(labels),
@@ -84,15 +85,15 @@ class Runs(Part):
 
     def get(self, id: RunRef, *, timeout: float | None = None) -> Run:
         """Return one run. Raises NotFoundError when there is none."""
-        response = self._caller.call(self._stub.GetRun, pb.GetRunRequest(id=id_of(id)), timeout=timeout)
+        response = self._caller.call(self._stub.GetRun, pb.GetRunRequest(id=id_of(id, RunRecord)), timeout=timeout)
         return Run.bind(_decode.run(response.run), self._client)
 
     def list(
         self,
         *,
-        instance_id: InstanceRef = "",
-        experiment: ExperimentRef = "",
-        states: Collection[RunState | str] | str = (),
+        instance_id: InstanceRef | None = None,
+        experiment: ExperimentRef | None = None,
+        states: Collection[RunState | str] | str | None = None,
         labels: Mapping[str, str] | None = None,
         since: When | None = None,
         until: When | None = None,
@@ -122,8 +123,8 @@ class Runs(Part):
 
         def fetch(token: str) -> Page[Run]:
             request = pb.ListRunsRequest(
-                instance_id=id_of(instance_id),
-                experiment=id_of(experiment),
+                instance_id=filter_id(instance_id, InstanceRecord),
+                experiment=filter_id(experiment, ExperimentRecord),
                 states=_encode.run_states(states),
                 labels=_encode.labels(labels),
                 view=view,
@@ -141,7 +142,7 @@ class Runs(Part):
 
         Cancelling again is harmless. Raises RunTerminalError when it has completed or failed.
         """
-        request = pb.CancelRunRequest(id=id_of(id), reason=_encode.text(reason, "reason"))
+        request = pb.CancelRunRequest(id=id_of(id, RunRecord), reason=_encode.text(reason, "reason"))
         response = self._caller.call(self._stub.CancelRun, request, timeout=timeout)
         return Run.bind(_decode.run(response.run), self._client)
 
@@ -150,7 +151,7 @@ class Runs(Part):
 
         Raises RunLiveError while it is live, NotFoundError when there is none (unless `allow_missing`).
         """
-        request = pb.DeleteRunRequest(id=id_of(id), allow_missing=allow_missing)
+        request = pb.DeleteRunRequest(id=id_of(id, RunRecord), allow_missing=allow_missing)
         self._caller.call(self._stub.DeleteRun, request, timeout=timeout, repeatable=allow_missing)
 
     def verify(self, run_id: RunRef, *, timeout: float | None = None) -> Verification:
@@ -159,10 +160,10 @@ class Runs(Part):
         A million events take some ten seconds; `timeout` is an hour unless given. Of a live run what is there by now is
         checked. What is wrong is in the answer, not raised. Raises NotFoundError when there is no such run.
         """
-        request = pb.VerifyRunRequest(id=id_of(run_id))
+        request = pb.VerifyRunRequest(id=id_of(run_id, RunRecord))
         seconds = _VERIFY_TIMEOUT if timeout is None else timeout
         response = self._caller.call(self._stub.VerifyRun, request, timeout=seconds)
-        return _decode.verification(id_of(run_id), response)
+        return _decode.verification(id_of(run_id, RunRecord), response)
 
     def events(
         self,
@@ -180,7 +181,7 @@ class Runs(Part):
 
         def fetch(token: str) -> Page[Event]:
             request = pb.ListRunEventsRequest(
-                run_id=id_of(run_id),
+                run_id=id_of(run_id, RunRecord),
                 filter=selected,
                 after_sequence=after_sequence,
                 descending=descending,
@@ -268,7 +269,7 @@ class Runs(Part):
 
         def fetch(token: str) -> Page[Result]:
             request = pb.ListResultsRequest(
-                run_id=id_of(run_id),
+                run_id=id_of(run_id, RunRecord),
                 key=key,
                 include_superseded=include_superseded,
                 page_size=page_size,
@@ -325,7 +326,7 @@ class Runs(Part):
         opened: bool = False,
         time_limit: float | None = None,
     ) -> BatchWatch:
-        id = id_of(run_id)
+        id = id_of(run_id, RunRecord)
         selected = _encode.event_filter(filter)
 
         def open_call(position: int) -> transport.WatchCall:
@@ -348,8 +349,8 @@ class Runs(Part):
     def watch_all(
         self,
         *,
-        instance_id: InstanceRef = "",
-        experiment: ExperimentRef = "",
+        instance_id: InstanceRef | None = None,
+        experiment: ExperimentRef | None = None,
         labels: Mapping[str, str] | None = None,
         active_only: bool = False,
         full: bool = False,
@@ -362,8 +363,8 @@ class Runs(Part):
         A lost orchestrator is waited for as in `watch`.
         """
         request = pb.WatchRunsRequest(
-            instance_id=id_of(instance_id),
-            experiment=id_of(experiment),
+            instance_id=filter_id(instance_id, InstanceRecord),
+            experiment=filter_id(experiment, ExperimentRecord),
             labels=_encode.labels(labels),
             active_only=active_only,
             view=pb.RUN_VIEW_FULL if full else pb.RUN_VIEW_BASIC,
@@ -389,17 +390,27 @@ class Runs(Part):
         waited for as in `watch`.
         """
         only_lifecycle = EventFilter(kinds=(EventKind.LIFECYCLE,))
-        with self._batches(run_id, 0, only_lifecycle, give_up_after, None, time_limit=timeout) as watch:
-            for _ in watch:
-                pass
-            if watch.run is None:
-                raise ProtocolError(f"the watch of run {id_of(run_id)} ended without the run")
-            return Run.bind(watch.run, self._client)
+        try:
+            with self._batches(run_id, 0, only_lifecycle, give_up_after, None, time_limit=timeout) as watch:
+                for _ in watch:
+                    pass
+                if watch.run is None:
+                    raise ProtocolError(f"the watch of run {id_of(run_id, RunRecord)} ended without the run")
+                return Run.bind(watch.run, self._client)
+        except WaitTimeoutError:
+            # So short a time may be over before anything was heard: what is said of the run has to be so.
+            try:
+                run = self.get(run_id, timeout=_LAST_LOOK)
+            except (UnavailableError, DeadlineExceededError):
+                run = None
+            if run is None or not run.ended:
+                raise
+            return run
 
     def compare(
-        self, runs: Iterable[RunRef], *, metrics: Iterable[str] | None = None, confidence: float = 0.95
+        self, runs: RunRef | Iterable[RunRef], *, metrics: Iterable[str] | None = None, confidence: float = 0.95
     ) -> "Comparison":
-        """Compare runs: the configuration paths that differ, and their results; see `athanor.client.compare`.
+        """Compare runs, or show one: the configuration paths that differ, and results; see `athanor.client.compare`.
 
         Runs that are under way are compared by what they have recorded so far. `metrics` keeps these results alone, by
         key or by name. `confidence` is that of the intervals over repeats. Raises NotFoundError when a run does not
@@ -411,7 +422,7 @@ class Runs(Part):
         """
         from athanor.client.compare import compare
 
-        given = [runs] if isinstance(runs, str) else runs
+        given = [runs] if isinstance(runs, str | RunRecord | InstanceRecord) else runs
         chosen = {run.id: run for run in [self.get(run) for run in given]}  # with their configurations
         instances = dict.fromkeys(run.instance_id for run in chosen.values())
         names = {id: (self._client.instances.get(id)).name for id in instances}
