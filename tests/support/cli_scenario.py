@@ -240,8 +240,12 @@ def _begun(server: FakeThread) -> FakeRun:
 
 def _repeat(server: FakeThread) -> str:
     """A run that has completed, one of those of an instance with another configuration, and its id."""
+    configuration = '{"times": 4}'
+    server.fake.instances["repeated"] = instance_pb2.Instance(
+        id="repeated", experiment="hello", configuration_json=configuration
+    )
     run = server.fake.add_run("hello", instance_id="repeated")
-    run.run.configuration_json = '{"times": 4}'
+    run.run.configuration_json = configuration
     _play(server, run)
     return run.run.id
 
