@@ -20,6 +20,7 @@ from athanor.cli.__main__ import main
 from athanor.v1 import (
     experiment_pb2,
     experiment_service_pb2,
+    instance_pb2,
     run_event_pb2,
     run_pb2,
     run_policy_pb2,
@@ -487,6 +488,13 @@ def test_runs_of_a_period(athanor, server):
     assert (wrong.status, "Invalid value for --until: write how long ago" in wrong.err) == (2, True)
 
 
+def of_one_instance(server: FakeThread) -> None:
+    """Give all runs an instance that there is: comparing asks for its name."""
+    server.fake.instances["i"] = instance_pb2.Instance(id="i", experiment="hello")
+    for fake in server.fake.runs.values():
+        fake.run.instance_id = "i"
+
+
 def test_the_last_run_is_the_one_that_was_created_last(athanor, server):
     make_run(server, id="019a0000-0000-7000-8000-000000000001")
     newest = make_run(server, None, id="019a0001-0000-7000-8000-000000000002").run.id
@@ -495,6 +503,7 @@ def test_the_last_run_is_the_one_that_was_created_last(athanor, server):
     assert athanor("results", "last", "--json").json["run_id"] == newest
     assert "two" in athanor("logs", "LAST").out
     assert newest in athanor("export", "last", "--what", "events", "--format", "csv").err
+    of_one_instance(server)
     assert athanor("compare", "last", "019a0000", "--json").json["runs"][0]["id"] == newest
     refused = athanor("runs", "delete", "last", "--yes")
     assert refused.status == 2

@@ -113,6 +113,8 @@ class AsyncRuns(Part):
         Raises ValueError for a datetime without a time zone.
 
         Example:
+            from datetime import timedelta
+
             async for run in client.runs.list(states="failed", since=timedelta(hours=1), limit=20):
                 print(run.id, run.failure)
         """
