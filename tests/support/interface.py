@@ -23,6 +23,7 @@ MODULES = (
     *("athanor.client.resources", "athanor.client.events", "athanor.client.changes", "athanor.client.enums"),
     *("athanor.client.errors", "athanor.client.results", "athanor.client.compare", "athanor.client.export"),
     *("athanor.client.notebook", "athanor.client.paths"),
+    *("athanor.experiment", "athanor.experiment.testing"),
 )
 _WIDTH = 110
 # Only the client makes what is defined there.
