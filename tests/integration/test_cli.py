@@ -495,6 +495,16 @@ def of_one_instance(server: FakeThread) -> None:
         fake.run.instance_id = "i"
 
 
+def test_runs_that_are_left_out_of_a_comparison_are_said_to_be(athanor, server):
+    for n in range(3):
+        make_run(server, id=f"019a000{n}-0000-7000-8000-000000000000")
+    of_one_instance(server)
+    assert "newest" not in athanor("compare", "--experiment", "hello", "-n", "3").err
+    some = athanor("compare", "--experiment", "hello", "-n", "2", "--json")
+    assert len(some.json["runs"]) == 2
+    assert "the newest 2 runs of hello; older ones" in some.err
+
+
 def test_the_last_run_is_the_one_that_was_created_last(athanor, server):
     make_run(server, id="019a0000-0000-7000-8000-000000000001")
     newest = make_run(server, None, id="019a0001-0000-7000-8000-000000000002").run.id

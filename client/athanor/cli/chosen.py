@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from athanor.cli import ids
+from athanor.cli import ids, output
 
 if TYPE_CHECKING:
     from athanor.client import AsyncClient, RunRecord
@@ -23,8 +23,13 @@ async def runs(client: "AsyncClient", texts: Sequence[str], experiment: str, lim
         found |= {run.id: run for run in await _meant(client, text)}
     if experiment:
         await client.experiments.get(experiment)  # an experiment that is not there is not one without runs
-        newest = await client.runs.list(experiment=experiment, limit=limit).all()
-        found |= {run.id: run for run in reversed(newest)}
+        newest = await client.runs.list(experiment=experiment, limit=limit + 1).all()
+        if len(newest) > limit:
+            output.note(
+                f"These are the newest {limit} runs of {experiment}; older ones, of which some may be "
+                f"repeats of these, are left out: `--limit {10 * limit}` reads more."
+            )
+        found |= {run.id: run for run in reversed(newest[:limit])}
     return list(found.values())
 
 

@@ -30,7 +30,7 @@ def compare(
             autocompletion=complete.experiments,
         ),
     ] = "",
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, metavar="N", help="How many of these.")] = 20,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, metavar="N", help="How many of these.")] = 100,
     result: Annotated[
         list[str] | None,
         typer.Option("--result", metavar="KEY", help="Only this result, or this number in one. May be repeated."),
@@ -95,6 +95,7 @@ def _row_document(row: "Row") -> Mapping[str, Any]:
         "instance_id": row.run.instance_id,
         "experiment": row.run.experiment,
         "state": row.run.state.value,
+        "code_digest": row.code,
         "configuration": {path: value for path, value in row.configuration.items() if value is not MISSING},
         "results": dict(row.metrics),
     }

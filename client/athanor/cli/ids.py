@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 LAST = "last"  # the run that was created last; no id begins like that, they are hexadecimal
 
 _FULL = 36  # characters of a UUID
-_SHORT = 13  # of a UUIDv7: the milliseconds, which nearly always differ
 _SHOWN = 5  # candidates in a message
 _COUNTED = 1000  # candidates; there may be millions
 
@@ -68,10 +67,9 @@ def about_runner(item: "RunnerRecord") -> str:
 
 def shortened(ids: Collection[str]) -> dict[str, str]:
     """Return for each id the shortest beginning, of at least 13 characters, that no other of them shares."""
-    length = _SHORT
-    while length < _FULL and len({id[:length] for id in ids}) < len(set(ids)):
-        length += 1
-    return {id: id[:length] for id in ids}
+    from athanor.client import _words
+
+    return _words.short_ids(ids)
 
 
 async def _resolve(

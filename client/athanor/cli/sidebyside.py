@@ -27,6 +27,9 @@ def show(comparison: "Comparison", *, asked: bool) -> None:
         output.note("These runs have no numbers among their results.")
     elif not comparison.paths and len(comparison.rows) > 1:
         output.note("Their configurations are the same.")
+    for group in comparison.groups:
+        if len(group.codes) > 1:
+            output.note(_other_code(group))
     missing = [place for place in range(len(every)) if place not in shown]
     if missing:
         output.note(_left_out(comparison, missing, first))
@@ -130,6 +133,11 @@ def repeats_in(
 
 def _print(shown: Sequence[Column]) -> None:
     output.table([column.name for column in shown], list(zip(*(column.cells for column in shown), strict=True)))
+
+
+def _other_code(group: "Group") -> str:
+    versions = words.count(len(group.codes), "version")
+    return f"The repeats of {group.label} were made by {versions} of the code: --json has `code_digest` of each run."
 
 
 def _left_out(comparison: "Comparison", missing: Sequence[int], first: int) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 
@@ -10,6 +11,17 @@ from athanor.client._statistics import Summary
 
 # What would not be seen, or would move the cursor of a terminal, is written out.
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} | {9: "\\t", 10: "\\n", 13: "\\r"}
+
+
+_ID, _SHORT_ID = 36, 13  # characters of a UUID; of a UUIDv7, its milliseconds, which nearly always differ
+
+
+def short_ids(ids: Collection[str]) -> dict[str, str]:
+    """Return for each id the shortest beginning, of at least 13 characters, that no other of them shares."""
+    length = _SHORT_ID
+    while length < _ID and len({id[:length] for id in ids}) < len(set(ids)):
+        length += 1
+    return {id: id[:length] for id in ids}
 
 
 def value(value: Any, longest: int = 60) -> str:

@@ -15,6 +15,7 @@ measurement. Only those that have completed enter mean and interval; where a run
 to is in its row, and is not a repeat of the same measurement.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -47,6 +48,11 @@ class Row:
     configuration: Mapping[str, Any]  # what stands at each path that differs; `paths.MISSING` where it has nothing
     metrics: Mapping[str, Number]  # those that it has
 
+    @property
+    def code(self) -> str:
+        """Digest of the code that made its last attempt; empty when it has had none."""
+        return self.run.attempts[-1].code.digest if self.run.attempts else ""
+
 
 @dataclass(frozen=True)
 class Group:
@@ -56,6 +62,11 @@ class Group:
     label: str  # tells it from the other groups: what differs, or the instance
     rows: tuple[Row, ...]
     summaries: Mapping[str, Summary]  # of each metric that a completed run of it has
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """Digests of the code of its completed runs, each once. Several: it was changed between repeats."""
+        return tuple(dict.fromkeys(row.code for row in self.rows if _completed(row) and row.code))
 
 
 @dataclass(frozen=True)
@@ -94,11 +105,11 @@ class Comparison:
     def to_pandas(self, by: By = "run") -> "pandas.DataFrame":
         """Return a pandas frame with a row for each run, or for each group.
 
-        Of a run: `id`, `instance`, `group` (the label of its group), `experiment`, `state`, `duration`, `seed`;
-        `configuration.PATH` for each path that differs; and for each metric `result.METRIC`, its own number, and over
-        its repeats `count.METRIC`, `mean.METRIC`, `std.METRIC` (n - 1), `low.METRIC` and `high.METRIC` (the interval's
-        ends), missing where there are too few. Of a group: `instance`, `group`, `experiment`, `runs` (how many there
-        are), configuration, and the same of each metric but for `result`.
+        Of a run: `id`, `instance`, `group` (the label of its group), `experiment`, `state`, `duration`, `seed`, `code`
+        (the digest of what was executed); `configuration.PATH` for each path that differs; and for each metric
+        `result.METRIC`, its own number, and over its repeats `count.METRIC`, `mean.METRIC`, `std.METRIC` (n - 1),
+        `low.METRIC` and `high.METRIC` (the interval's ends), missing where there are too few. Of a group: `instance`,
+        `group`, `experiment`, `runs` (how many there are), configuration, and the same of each metric but for `result`.
 
         Numbers are exact, as in `Results.to_pandas`. Raises MissingExtraError without pandas.
         """
@@ -154,6 +165,7 @@ class Comparison:
             yield _frames.column("state", [row.run.state.value for row in rows], Kind.TEXT)
             yield _frames.column("duration", [row.run.duration for row in rows], Kind.DURATION)
             yield _frames.column("seed", [row.run.seed for row in rows], Kind.UINT64)
+            yield _frames.column("code", [row.code for row in rows], Kind.TEXT)
         for path in self.paths:
             yield _frames.column(f"configuration.{path}", [row.configuration[path] for row in rows])
         for metric in self.metrics:
@@ -228,17 +240,25 @@ def _groups(rows: Sequence[Row], confidence: float, names: Mapping[str, str]) ->
 
 
 def _labels(firsts: Sequence[Row], names: Mapping[str, str]) -> list[str]:
-    """Return the shortest words that tell groups apart: names of the instances, what differs, both; else their ids."""
+    """Return the shortest words that tell groups apart: names of the instances, what differs, both.
+
+    Groups that are alike in all of this, instances of the same name and configuration, have their ids as well.
+    """
     ids = [row.run.instance_id for row in firsts]
     called = [names.get(id, "") for id in ids]
     if len({row.run.experiment for row in firsts}) > 1:
         differing = [_joined(row.run.experiment, _differing(row, missing=False)) for row in firsts]
     else:
         differing = [_differing(row, missing=True) for row in firsts]
-    for labels in (called, differing, list(map(_joined, called, differing))):
-        if all(labels) and len(set(labels)) == len(labels):
-            return labels
-    return list(map(_joined, ids, differing))
+    both = list(map(_joined, called, differing))
+    choices = [labels for labels in (called, differing) if all(labels) and len(set(labels)) == len(set(both))]
+    labels = (choices or [both])[0]
+    alike = Counter(labels)
+    short = _words.short_ids(ids)
+    return [
+        id if not label else label if alike[label] == 1 else f"{label} ({short[id]})"
+        for label, id in zip(labels, ids, strict=True)
+    ]
 
 
 def _differing(row: Row, *, missing: bool) -> str:

@@ -14,6 +14,7 @@ def test_the_document_is_pinned():
         "instance_id": 'of {"m": "x"}',
         "experiment": "hello",
         "state": "COMPLETED",
+        "code_digest": "",
         "configuration": {"m": "x"},
         "results": {"loss": 0.5},
     }

@@ -1,11 +1,12 @@
 """Comparisons as tables."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 from athanor.cli import compare, jsontext, output, sidebyside
-from athanor.client import Result, RunRecord, RunState
+from athanor.client import Attempt, CodeVersion, Result, RunRecord, RunState
 from athanor.client.compare import compare as side_by_side
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -66,6 +67,16 @@ def test_repeats_have_mean_deviation_and_interval():
     found = comparison()
     rows = sidebyside.repeats(found, ["loss"], [group.label for group in found.groups])
     assert rows == [("m=x, k=(none)", "loss", "2", "1", "±0.7071", "-5.353 … 7.353")]
+
+
+def test_repeats_of_code_that_was_changed_are_said_to_be(capsys):
+    def executed(id: str, digest: str) -> RunRecord:
+        return replace(run(id, "{}"), attempts=(Attempt(1, "", code=CodeVersion(digest)),))
+
+    sidebyside.show(side_by_side([executed("a", "x"), executed("b", "x")], {}), asked=False)
+    assert "code" not in capsys.readouterr().err
+    sidebyside.show(side_by_side([executed("a", "x"), executed("b", "y")], {}), asked=False)
+    assert "The repeats of of {} were made by 2 versions of the code" in capsys.readouterr().err
 
 
 def test_without_repeats_there_is_nothing_to_say_about_them():

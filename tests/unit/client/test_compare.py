@@ -5,7 +5,7 @@ from typing import Any
 
 import polars
 import pytest
-from athanor.client import Result, Results, RunRecord, RunState, Summary
+from athanor.client import Attempt, CodeVersion, Result, Results, RunRecord, RunState, Summary
 from athanor.client._metrics import metrics_of
 from athanor.client._statistics import summarize
 from athanor.client.compare import compare
@@ -23,7 +23,7 @@ RESULTS = {
     "r-2": [result("loss", 2.0, 1)],
     "r-3": [result("loss", 3, 1), result("note", "fine", 2)],
 }
-FIXED = ["id", "instance", "group", "experiment", "state", "duration", "seed"]
+FIXED = ["id", "instance", "group", "experiment", "state", "duration", "seed", "code"]
 
 
 def test_only_what_differs_is_told_of_the_configurations():
@@ -115,7 +115,7 @@ def test_a_run_that_was_listed_without_its_configuration_is_refused():
         (RUNS, {"i-1": "slow", "i-2": "fast"}, ["slow", "fast"]),
         (RUNS, {"i-1": "slow"}, ["lr=0.1, model.layers.1=32", "lr=0.2, model.layers.1=(none)"]),
         (RUNS, {"i-1": "", "i-2": "i-2"}, ["lr=0.1, model.layers.1=32", "lr=0.2, model.layers.1=(none)"]),
-        ([run("r-1"), run("r-2", instance="i-2")], {"i-1": "one"}, ["i-1", "i-2"]),
+        ([run("r-1"), run("r-2", instance="i-2")], {"i-1": "one"}, ["one", "i-2"]),
         (RUNS, {"i-1": "one", "i-2": "one"}, ["lr=0.1, model.layers.1=32", "lr=0.2, model.layers.1=(none)"]),
         (
             [run("r-1", {"n": 1}), run("r-2", {"n": 2}), run("r-3", {"n": 1}, instance="i-2")],
@@ -123,7 +123,12 @@ def test_a_run_that_was_listed_without_its_configuration_is_refused():
             ["one: n=1", "one: n=2", "two: n=1"],
         ),
         ([run("r-1", {"t": "x" * 30 + "1"}), run("r-2", {"t": "short"})], {}, [f"t={'x' * 10}…{'x' * 8}1", "t=short"]),
-        ([run("r-1"), run("r-2", instance="i-2")], {"i-1": "same", "i-2": "same"}, ["i-1", "i-2"]),
+        ([run("r-1"), run("r-2", instance="i-2")], {"i-1": "same", "i-2": "same"}, ["same (i-1)", "same (i-2)"]),
+        (
+            [run(f"r-{n}", {"n": n // 2}, instance=f"i-{n}") for n in range(3)],
+            {"i-0": "same", "i-1": "same", "i-2": "other"},
+            ["same (i-0)", "same (i-1)", "other"],
+        ),
         ([run("r-1"), run("r-2", instance="i-2")], {}, ["i-1", "i-2"]),
     ],
 )
@@ -131,6 +136,19 @@ def test_groups_are_called_by_the_shortest_words_that_tell_them_apart(
     runs: list[RunRecord], names: dict[str, str], labels: list[str]
 ):
     assert [group.label for group in compare(runs, {}, names=names).groups] == labels
+
+
+def test_repeats_of_code_that_was_changed_say_so():
+    def executed(id: str, *digests: str, state: RunState = RunState.COMPLETED) -> RunRecord:
+        return run(
+            id, state=state, attempts=tuple(Attempt(n, "", code=CodeVersion(d)) for n, d in enumerate(digests, 1))
+        )
+
+    same = compare([executed("r-1", "a", "b"), executed("r-2", "b"), executed("r-3", "c", state=RunState.FAILED)], {})
+    assert same.groups[0].codes == ("b",), "that of the attempt that counts, of the runs that count"
+    changed = compare([executed("r-1", "a"), executed("r-2", "b"), executed("r-3")], {})
+    assert changed.groups[0].codes == ("a", "b")
+    assert changed.to_pandas()["code"].tolist() == ["a", "b", ""]
 
 
 def test_a_row_for_each_run():
