@@ -7,11 +7,14 @@ def test_it_scores():
     assert run.results["score"] == [0.9]
 """
 
+import inspect
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import nullcontext, suppress
+from contextvars import copy_context
 from copy import deepcopy
 from dataclasses import dataclass
+from threading import Thread
 from typing import TYPE_CHECKING, Any, Literal
 
 from athanor.experiment import configuration, jsontext, wire
@@ -147,6 +150,9 @@ def run_experiment(
 ) -> RecordedRun:
     """Run an experiment to its end, one attempt at it, and hand back what it recorded.
 
+    It runs in the calling thread. Where an event loop runs already, as in a notebook, one that is `async def` is
+    awaited in a thread of its own, with the caller's context variables, while that loop waits.
+
     Args:
         experiment: a function that is decorated with `experiment`. config: its configuration as a model or a dict; None
         for the defaults. seed: the run's seed. attempt: number of the attempt. restored: what `ctx.restored` is to be.
@@ -197,7 +203,7 @@ def run_experiment(
             restored=restored,
         )
         with recorded_output(record, definition.log_level) if capture else nullcontext():
-            ending = run_to_end(definition.function, context)
+            ending = run_to_end(_beside_a_loop(definition.function), context)
         record.end()
         seen = context.cancellation_seen
     if spool.killed:
@@ -208,6 +214,60 @@ def run_experiment(
     return RecordedRun(
         outcome, failure, fitted.plain, events, control.progress, attempt, restored_sequence, earlier=after
     )
+
+
+def _beside_a_loop(function: Callable[..., Any]) -> Callable[[RunContext[Any]], Any]:
+    """Have what it returns awaited elsewhere when the calling thread has a loop that runs: it cannot have two."""
+
+    def call(context: RunContext[Any]) -> Any:
+        returned = function(context)
+        if not inspect.isawaitable(returned):
+            return returned
+        import asyncio  # many experiments do without
+
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return returned
+        return _await_in_a_thread(returned)
+
+    return call
+
+
+def _await_in_a_thread(returned: Awaitable[Any]) -> None:
+    """Await it in a thread of its own. An interrupt cancels it and is raised once it has ended, as by `asyncio.run`."""
+    import asyncio
+    from concurrent.futures import Future
+
+    ended: Future[None] = Future()
+    task: asyncio.Task[Any] | None = None
+    interrupted = False
+
+    async def awaited() -> None:
+        nonlocal task
+        task = asyncio.current_task()
+        if interrupted and task is not None:
+            task.cancel()
+        await returned
+
+    def run() -> None:
+        try:
+            asyncio.run(awaited())
+        except BaseException as error:  # noqa: BLE001 - raised by `result`
+            ended.set_exception(error)
+        else:
+            ended.set_result(None)
+
+    try:
+        Thread(target=copy_context().run, args=(run,), daemon=True).start()
+        ended.result()
+    except KeyboardInterrupt:
+        interrupted = True
+        if task is not None:
+            with suppress(RuntimeError):  # its loop is closed: it has ended, maybe by raising this itself
+                task.get_loop().call_soon_threadsafe(task.cancel)
+        ended.exception()
+        raise
 
 
 def _by_key(events: Iterable[RecordedEvent]) -> dict[str, list[Any]]:

@@ -46,7 +46,9 @@ class Experiment(_message.Message):
     description: _builtins.str
     """What the experiment does, in the words of its author."""
     configuration_schema_json: _builtins.str
-    """JSON Schema (draft 2020-12), as JSON text, that every configuration of this experiment satisfies."""
+    """JSON Schema (draft 2020-12), as JSON text, that every configuration of this experiment satisfies. A value that it
+    says is `writeOnly` is not repeated when it is refused; once accepted it is stored and shown like any other.
+    """
     default_configuration_json: _builtins.str
     """The configuration made of defaults alone, as JSON text, as the author's own code makes it; values without a default
     are left out.

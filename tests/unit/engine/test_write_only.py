@@ -105,6 +105,92 @@ def test_a_fault_of_what_it_is_within_does_not_have_it_among_the_rest(part: Any,
     assert told(schema | {"$defs": {"more": more}}, {"a": [KEY, KEY]}) == [fault]
 
 
+@pytest.mark.parametrize(
+    ("schema", "value", "where"),
+    [
+        (
+            {
+                "$ref": "#/$defs/tree",
+                "$defs": {
+                    "tree": {"properties": {"a": {"$dynamicRef": "#node"}}},
+                    "node": {"$dynamicAnchor": "node", **FAULTY, **HIDDEN},
+                },
+            },
+            {"a": KEY},
+            "/a",
+        ),
+        (
+            {
+                "properties": {
+                    "part": {
+                        "$id": "https://example.org/part",
+                        "properties": {"a": {"$ref": "#/$defs/k"}},
+                        "$defs": {"k": FAULTY | HIDDEN},
+                    }
+                },
+                "$defs": {"k": FAULTY},
+            },
+            {"part": {"a": KEY}},
+            "/part/a",
+        ),
+        ({"propertyNames": FAULTY | HIDDEN}, {KEY: 1}, ""),
+    ],
+    ids=["$dynamicRef", "$id", "propertyNames"],
+)
+def test_nothing_is_shown_where_what_applies_is_not_followed(schema: dict[str, Any], value: object, where: str) -> None:
+    assert told(schema, value) == [(where, "must match '^X'; its value is not repeated")]
+    # For want of the word there is nothing to hide.
+    ((_, description),) = told(json.loads(json.dumps(schema).replace('"writeOnly": true', '"title": "k"')), value)
+    assert KEY in description
+
+
+def test_the_id_of_the_whole_document_is_in_nobodys_way() -> None:
+    schema = {"$id": "https://example.org/all", "properties": {"key": FAULTY | HIDDEN, "other": {"$ref": "#/$defs/o"}}}
+    assert told(schema | {"$defs": {"o": FAULTY}}, {"key": KEY, "other": "Y"}) == [
+        ("/key", "must match '^X'; its value is not repeated"),
+        ("/other", "must match '^X'; is \"Y\""),
+    ]
+
+
+@pytest.mark.parametrize("word", ["$dynamicRef", "$id", "propertyNames"])
+def test_a_field_of_such_a_name_is_no_keyword(word: str) -> None:
+    schema = {"properties": {word: FAULTY, "key": HIDDEN}}
+    assert told(schema, {word: "Y"}) == [(f"/{word}", "must match '^X'; is \"Y\"")]
+
+
+UNIQUE: dict[str, Any] = {"properties": {"a": {"uniqueItems": True}}}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [{"default": HIDDEN}, {"examples": [HIDDEN]}, {"enum": [HIDDEN]}, {"const": HIDDEN}],
+    ids=lambda data: next(iter(data)),
+)
+def test_the_word_in_data_says_nothing(data: dict[str, Any]) -> None:
+    schema = {"properties": {"a": {"uniqueItems": True}, "b": data}}
+    assert told(schema, {"a": [1, 1]}) == told(UNIQUE, {"a": [1, 1]}) == [("/a", "[1, 1] has non-unique elements")]
+
+
+@pytest.mark.parametrize("name", ["default", "examples", "enum", "const", "properties"])
+def test_a_field_may_have_the_name_of_what_holds_data(name: str) -> None:
+    schema = {"properties": {name: FAULTY | HIDDEN}}
+    assert told(schema, {name: KEY}) == [(f"/{name}", "must match '^X'; its value is not repeated")]
+
+
+def test_a_default_may_be_as_deep_as_it_likes() -> None:
+    deep: object = 1
+    for _ in range(600):
+        deep = [deep]
+    schema = {"properties": {"b": {"default": deep}, "a": FAULTY | HIDDEN}}
+    assert told(schema, {"a": KEY}) == [("/a", "must match '^X'; its value is not repeated")]
+
+
+def test_the_word_below_one_that_is_not_json_schemas_own_counts() -> None:
+    # "default" is a name there.
+    schema = {"x-parts": {"default": FAULTY | HIDDEN}, "properties": {"a": {"$ref": "#/x-parts/default"}}}
+    assert told(schema, {"a": KEY}) == [("/a", "must match '^X'; its value is not repeated")]
+
+
 def test_what_is_beside_it_is_shown() -> None:
     schema = {"properties": {"key": FAULTY | HIDDEN, "other": FAULTY, "list": {"items": FAULTY}}}
     assert told(schema, {"other": "Y", "list": ["Z"]}) == [

@@ -2,11 +2,14 @@
 
 import asyncio
 import logging
+import signal
+import threading
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
 from athanor.experiment import DefinitionError, RunContext, experiment
-from athanor.experiment.testing import ConfigurationError, RecordedLog, RecordedProgress, run_experiment
+from athanor.experiment.testing import ConfigurationError, RecordedLog, RecordedProgress, RecordedRun, run_experiment
 from athanor.v1 import run_event_pb2
 from pydantic import BaseModel
 
@@ -121,6 +124,77 @@ def test_failures_are_handed_back(n: int, kind: str, message: str) -> None:
     assert (run.failure.kind, run.failure.message) == (kind, message)
     assert ("in fails" in run.failure.detail) == (kind != "reported")
     assert run_experiment(fails, {"n": n}, cancel_after=0).outcome == "cancelled"
+
+
+def where_a_loop_runs(*arguments: Any, **named: Any) -> RecordedRun:
+    """As a cell of a notebook does it; without what `asyncio.run` makes of an interrupt."""
+
+    async def cell() -> RecordedRun:
+        return run_experiment(*arguments, **named)
+
+    with asyncio.Runner() as runner:
+        return runner.get_loop().run_until_complete(cell())
+
+
+VARIABLE = ContextVar("VARIABLE", default="lost")
+
+
+@experiment
+async def says_where_it_is(ctx: RunContext[Any]) -> None:
+    await asyncio.sleep(0)
+    ctx.result("variable", VARIABLE.get())
+    ctx.result("thread", threading.get_ident())
+
+
+def test_a_coroutine_runs_also_where_a_loop_runs_already() -> None:
+    before = VARIABLE.set("carried over")
+    try:
+        run, plain = where_a_loop_runs(says_where_it_is), run_experiment(says_where_it_is)
+    finally:
+        VARIABLE.reset(before)
+
+    assert (run.outcome, run.failure) == ("completed", None)
+    assert run.results["variable"] == plain.results["variable"] == ["carried over"]
+    assert run.results["thread"] != plain.results["thread"] == [threading.get_ident()]
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_where_a_loop_runs_it_ends_as_it_does_elsewhere(n: int) -> None:
+    run, plain = where_a_loop_runs(fails, {"n": n}), run_experiment(fails, {"n": n})
+
+    assert run.failure is not None
+    assert plain.failure is not None
+    assert (run.failure.kind, run.failure.message) == (plain.failure.kind, plain.failure.message)
+    assert ("in fails" in run.failure.detail) == ("in fails" in plain.failure.detail)
+    assert where_a_loop_runs(fails, {"n": n}, cancel_after=0).outcome == "cancelled"
+    assert where_a_loop_runs(fails, {"n": n}, kill_after=0).failure == run_experiment(fails, kill_after=0).failure
+
+
+@experiment
+async def is_interrupted(ctx: RunContext[Any]) -> None:
+    try:
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        await asyncio.Event().wait()
+    finally:
+        ctx.result("cleaned", "up")
+
+
+def test_an_interrupt_ends_it_also_where_a_loop_runs() -> None:
+    run, plain = where_a_loop_runs(is_interrupted), run_experiment(is_interrupted)
+
+    assert run.results == plain.results == {"cleaned": ["up"]}
+    assert run.failure is not None
+    assert plain.failure is not None
+    assert run.failure.message == plain.failure.message == "KeyboardInterrupt"
+
+
+@experiment
+def says_its_thread(ctx: RunContext[Any]) -> None:
+    ctx.result("thread", threading.get_ident())
+
+
+def test_what_is_no_coroutine_stays_in_the_callers_thread() -> None:
+    assert where_a_loop_runs(says_its_thread).results["thread"] == [threading.get_ident()]
 
 
 @experiment

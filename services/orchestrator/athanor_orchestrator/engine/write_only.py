@@ -17,30 +17,58 @@ _SAME_NAMED = ("dependentSchemas",)
 _WITHIN_ONE = ("additionalProperties", "unevaluatedProperties", "items", "contains", "unevaluatedItems")
 _WITHIN_LIST = ("prefixItems",)
 
+# What applies by these is not followed here; nor is a `$ref` inside a part with an `$id` of its own, which is its base.
+_NOT_FOLLOWED = ("$dynamicRef", "propertyNames")
 
-def mentioned(part: JsonValue) -> bool:
-    """Tell whether a schema says `writeOnly` anywhere at all. Most do not, and then there is nothing to look for."""
-    if isinstance(part, dict):
-        return part.get("writeOnly") is True or any(map(mentioned, part.values()))
-    return isinstance(part, list) and any(map(mentioned, part))
+# Which keywords hold schemas by name, which hold schemas, and which hold data, in which no word means anything.
+_NAMED = {*_SAME_NAMED, "properties", "patternProperties", "$defs", "definitions"}
+_SCHEMAS = {*_SAME_ONE, *_SAME_LIST, *_WITHIN_ONE, *_WITHIN_LIST, "propertyNames"}
+_DATA = {"default", "examples", "enum", "const"}
+
+
+def _schemas(document: JsonValue) -> Iterator[dict[str, JsonValue]]:
+    """Every part of a document that may be a schema. They may lie deeper than functions can call each other.
+
+    What stands below a word that is none of JSON Schema's may be schemas that a `$ref` names, all of it.
+    """
+    waiting = [(document, True)]
+    while waiting:
+        part, known = waiting.pop()
+        if isinstance(part, list):
+            waiting += [(item, known) for item in part]
+        elif isinstance(part, dict):
+            yield part
+            for keyword, value in part.items():
+                if known and keyword in _NAMED and isinstance(value, dict):
+                    waiting += [(member, True) for member in value.values()]
+                elif not (known and keyword in _DATA):
+                    waiting.append((value, known and keyword in _SCHEMAS))
 
 
 class WriteOnly:
     """The places of one document that are not to be repeated.
 
-    Whether an alternative of the schema is the one that applies is not asked: what one of them hides is hidden.
+    Whether an alternative of the schema is the one that applies is not asked: what one of them hides is hidden. Where
+    it cannot be told what applies, everything is.
     """
 
     def __init__(self, document: JsonValue, lookup: Callable[[str], JsonValue]) -> None:
         """`lookup` returns the part of the document that a `$ref` names; None for one that leads nowhere."""
         self._lookup = lookup
         self._found: dict[tuple[str | int, ...], _Parts] = {(): self._applying([document])}
-        self.any = mentioned(document)
+        parts = list(_schemas(document))
+        self.any = any(part.get("writeOnly") is True for part in parts)
+        self._all = self.any and any(
+            any(keyword in part for keyword in _NOT_FOLLOWED) or ("$id" in part and part is not document)
+            for part in parts
+        )
 
     def hides(self, path: Iterable[str | int]) -> bool:
         """Tell whether the value at `path`, or one that it is a part of, is not to be shown."""
         names = tuple(path)
-        return self.any and any(
+        if self._all or not self.any:
+            return self._all
+        return any(
             part.get("writeOnly") is True for depth in range(len(names) + 1) for part in self._parts(names[:depth])
         )
 
