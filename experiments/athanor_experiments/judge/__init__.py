@@ -97,7 +97,7 @@ async def compare_all(ctx: RunContext[Config], models: Models) -> None:
     ctx.progress(len(rounds), len(rounds))
     ctx.result("ranking", made_by(ctx, models) | {"judge_model": config.judge_model} | ranking)
     ctx.info(describe(ranking))
-    if resumable.errors and not any(map(any, ranking["wins"])):
+    if not any(map(any, ranking["wins"])):
         end_without_answers(ctx, "no two answers could be compared", resumable.errors)
 
 
