@@ -228,3 +228,14 @@ def test_when_all_conversations_failed_so_did_the_run(status: int, kind: str) ->
     said = f"all 5 conversations failed; the last one: the server answered {status}: not now"
     assert run.failure.message.endswith(said)
     assert len([key for key in run.results if key.startswith("pair_1/")]) == 5
+
+
+def test_a_wrong_key_costs_no_request_for_each_conversation() -> None:
+    with ChatServer(lambda _: Answer(401, "wrong key")) as server:
+        run = run_experiment(substrate_shift, shift(server, runs=10), seed=7)
+    assert run.outcome == "failed"
+    failed = [value for key, (value,) in run.results.items() if key.startswith("pair_1/")]
+    assert [one["error"] for one in failed] == [
+        {"kind": "http_401", "message": "the server answered 401: wrong key"}
+    ] * 50
+    assert len(server.requests) <= 3, "those that were under way at once"
