@@ -9,9 +9,10 @@ Results: `answer/<prompt>/<number>/<model>` for each answer, and `comparison/<pr
 pair of them, with both verdicts, where prompts, numbers and models count from 1; at the end one `ranking`. An answer or
 a verdict that was not to be had says why, and does not end the run.
 
-A checkpoint after each number of each prompt: a run that may have several attempts repeats none that was finished.
-Where something failed for a reason that may pass, such as an outage, it is not finished: its results come last, and a
-later attempt repeats it. When nothing could be compared, the run failed.
+Each number of each prompt is a round. A run that may have several attempts goes on behind its last checkpoint; see
+`resumable` for how many there are. Where something failed for a reason that may pass, such as an outage, a round is not
+finished: its results come last, and while the run has attempts left it fails, and the next one repeats the round. When
+nothing could be compared, the run failed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -96,7 +97,7 @@ async def compare_all(ctx: RunContext[Config], models: Models) -> None:
     ctx.progress(len(rounds), len(rounds))
     ctx.result("ranking", made_by(ctx, models) | {"judge_model": config.judge_model} | ranking)
     ctx.info(describe(ranking))
-    if resumable.errors and not any(map(any, ranking["wins"])):
+    if not any(map(any, ranking["wins"])):
         end_without_answers(ctx, "no two answers could be compared", resumable.errors)
 
 

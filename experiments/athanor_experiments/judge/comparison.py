@@ -65,12 +65,28 @@ def measure(models: Models, judge: str, prompt: str, first: str, second: str, *,
 
 
 # Ties first: "a tie" begins with what would be an answer's letter. A small one is that only where no word follows, as
-# in "a draw", and none is where both are named.
+# in "a toss-up", and none is where both are named as equals on the same line.
 _VERDICT = re.compile(
-    r"VERDICT\W{0,10}"
-    r"(?:(?P<tie>(?:AN?\s+)?TIE|NEITHER)"
-    r"|(?:ANSWER\W{1,5})?(?P<answer>(?-i:[AB])|[AB](?!\s+\w))(?!\s*[/&]|\W+(?:AND|OR)\b))\b",
-    re.IGNORECASE,
+    r"""
+    VERDICT\W{0,10}
+    (?:
+        (?P<tie>
+            (?:AN?\s+)?(?:(?:VERY|CLOSE|CLEAR|NEAR|DEAD|EVEN|FAIR|VIRTUAL|COMPLETE|PERFECT)[\s-]+){0,2}(?:TIE|DRAW)
+            | NEITHER
+        )
+        | (?:ANSWER\W{1,5})?
+        (?P<answer> (?-i:[AB]) | [AB](?!\s+\w) )
+        (?!
+            [ \t]*[/&]
+            | [^\w\n]*[=\u2248~][^\w\n]*(?:ANSWER\W+)?[AB]\b
+            | [^\w\n]+(?:AND|OR)\b
+            | [^\w\n]+(?:ANSWER\W+)?[AB][^\w\n]+(?:ARE|BOTH|EQUAL\w*|TIED?)\b
+            | [^\w\n]+(?:IS[^\w\n]+)?(?:AS[ ]GOOD|EQUAL\w*|TIE[SD]?)\b
+            | (?:[ \t-]+\w+){1,3}[ \t-]+(?:TIE|DRAW)\b  # "A is not a tie", and ties in other words than those above
+        )
+    )\b
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
 
 

@@ -44,7 +44,7 @@ class ModelError(Exception):
 
 
 class NoAnswersError(Exception):
-    """Nothing at all came of a run, for a reason that may pass: a later attempt may have more luck."""
+    """Nothing came of a run, or not all, for a reason that may pass: a later attempt may have more luck."""
 
 
 class ModelSetupError(Exception):

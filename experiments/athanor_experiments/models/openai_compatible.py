@@ -29,6 +29,8 @@ _log = logging.getLogger(__name__)
 
 # What may be otherwise the next time. A request to complete a text changes nothing, so it may be sent again.
 PASSING_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
+# Of the key and what it may: it stays so for the whole run.
+REFUSED_KINDS = frozenset({"http_401", "http_403"})
 SHOWN_CHARACTERS = 300  # of what a server says to an error
 # As JSON. Not all servers keep to the longest reply that is asked for, and eleven replies must fit into one result.
 MOST_ANSWER_BYTES = 32 << 10
@@ -75,6 +77,7 @@ class OpenAICompatible:
         self._url = api.base_url.rstrip("/") + "/chat/completions"
         self._limit = RateLimit(api.requests_per_minute, api.tokens_per_minute)
         self._under_way = asyncio.Semaphore(parallelism)
+        self._refused: dict[str, tuple[str, str]] = {}  # kind and message of the refusal, by the model's name
         self._backoff = wait_random_exponential(multiplier=0.5, max=api.max_backoff_s)
         headers = {} if key is None else {"Authorization": f"Bearer {key.get_secret_value()}"}
         # A redirect is not followed: it would take the key to another server.
@@ -92,7 +95,12 @@ class OpenAICompatible:
         await self._client.aclose()
 
     async def reply(self, model: str, messages: Sequence[Message], *, seed: int, max_tokens: int) -> Reply:
-        """Ask a model for the message that follows; see `Models.reply`. What fails in passing is tried again."""
+        """Ask a model for the message that follows; see `Models.reply`. What fails in passing is tried again.
+
+        A model that the server has refused to this key is asked no more: each further reply fails at once, as the first
+        did.
+        """
+        self._check_refused(model)
         body = self._body(model, messages, seed, max_tokens)
         tokens = max_tokens + sum(len(message.content) for message in messages) // CHARACTERS_PER_TOKEN
         retrying = AsyncRetrying(
@@ -102,7 +110,7 @@ class OpenAICompatible:
             before_sleep=self._tell,
             reraise=True,
         )
-        return await retrying(self._try, body, tokens)
+        return await retrying(self._try, model, body, tokens)
 
     def log_perplexity(self, model: str, messages: Sequence[Message], text: str) -> float | None:
         """A chat API does not tell the probability of a given text."""
@@ -120,13 +128,25 @@ class OpenAICompatible:
             body["logprobs"] = True
         return body
 
-    async def _try(self, body: dict[str, Any], tokens: int) -> Reply:
+    async def _try(self, model: str, body: dict[str, Any], tokens: int) -> Reply:
         async with self._under_way:
+            self._check_refused(model)
             started = await self._limit.start(tokens)
-            reply = self._read(await self._post(body))
+            self._check_refused(model)
+            try:
+                reply = self._read(await self._post(body))
+            except ModelError as error:
+                if error.kind in REFUSED_KINDS:
+                    self._refused[model] = (error.kind, str(error))
+                raise
         if reply.usage is not None:
             self._limit.settle(started, reply.usage.prompt_tokens + reply.usage.completion_tokens)
         return reply
+
+    def _check_refused(self, model: str) -> None:
+        """Raise the refusal of this model, if there was one: an error of its own, as each is raised once."""
+        if model in self._refused:
+            raise ModelError(*self._refused[model])
 
     async def _post(self, body: dict[str, Any]) -> str:
         """Send a request and answer the body of what comes back. Raises ModelError."""

@@ -13,9 +13,9 @@ each turn; those that failed are results as well, say why, and do not end the ru
 rates of detection and false alarm of each pair, by its key `pair_I`, and their Wilson intervals.
 
 The order of questions goes by run number through a cyclic Latin square, the queue of conversations is shuffled by the
-run's seed. A checkpoint after each conversation: a run that may have several attempts repeats none that was finished.
-What failed for a reason that may pass, such as an outage, is not finished: its result comes last, and a later attempt
-repeats it. When all conversations failed, so did the run.
+run's seed. A run that may have several attempts goes on behind its last checkpoint; see `resumable` for how many there
+are. What failed for a reason that may pass, such as an outage, is not finished: its result comes last, and while the
+run has attempts left it fails, and the next one repeats it. When all conversations failed, so did the run.
 """
 
 import random

@@ -19,13 +19,15 @@ DECIMALS = 4
 """Of log-perplexities. What is recorded is also what is computed with, so that anybody can do it again."""
 
 
-# Some number their lines, or say what comes: "1. SAME", "Answer: CHANGED".
+# Some number their lines, or say what comes: "1. SAME", "Answer: CHANGED". Some ask themselves, or "changed nothing".
 _SAID = re.compile(
-    r"[\W\d_]*(?:(?:final\s+)?(?:answer|verdict)[\W_]+)?(SAME|CHANGED)\b(?!\s*(?:/|or\b))", re.IGNORECASE
+    r"[\W\d_]*(?:(?:final\s+)?(?:answer|verdict)[\W_]+)?"
+    r"(SAME|CHANGED(?![^\w\n]+(?:nothing|none|no(?!\W*\d))\b))\b(?!\s*(?:/|or\b)|[^\w\n]*\?)",
+    re.IGNORECASE,
 )
 _FIRST_CHANGED = re.compile(
     r"[\W_]*(?:2[.)]\s+(?=\D{0,30}\d))?(?:(?:at|from|in|with|is|was|the|first|starting|beginning|answer|number|turn|no)\b[\W_]*){0,6}?"
-    r"(\d{1,2})\b(?!\s*(?:answers|of)\b)",
+    r"(\d{1,2})(?:(?:st|nd|rd|th)\b|\b(?!\s*(?:answers|of)\b))",
     re.IGNORECASE,
 )
 

@@ -112,3 +112,29 @@ def test_when_nothing_could_be_compared_the_run_failed(status: int, kind: str) -
     assert run.failure is not None
     assert run.failure.kind == kind
     assert "no two answers could be compared; the last one: the server answered" in run.failure.message
+
+
+def test_a_judge_that_gives_no_verdict_anywhere_has_compared_nothing() -> None:
+    config = {"models": ["one", "two"], "judge_model": "judge", "prompts": ["Say x."], "resamples": 50}
+    with ChatServer(lambda _: completion("dunno")) as server:
+        run = run_experiment(judge, configuration(server, **config), seed=7)
+    assert run.results["comparison/1/1/1/2"][0]["in_order"]["said"] == "dunno"
+    assert run.outcome == "failed"
+    assert run.failure is not None
+    assert run.failure.kind == "reported", "there is nothing that may pass"
+    assert run.failure.message == "no two answers could be compared"
+
+
+def test_where_an_earlier_attempt_could_compare_nothing_the_next_one_fails_too() -> None:
+    """It goes on behind the last checkpoint, and has no error of its own."""
+    config = {"models": ["one", "two"], "judge_model": "judge", "prompts": ["Say x."], "resamples": 50}
+    with ChatServer(lambda _: Answer(401, "no")) as server:
+        whole = run_experiment(judge, configuration(server, **config), seed=7)
+        (checkpoint,) = [at for at, event in enumerate(whole.events) if event.kind == "checkpoint"]
+        killed = run_experiment(judge, configuration(server, **config), seed=7, kill_after=checkpoint)
+        asked = len(server.requests)
+        again = run_experiment(judge, configuration(server, **config), seed=7, after=killed)
+        assert len(server.requests) == asked
+    assert again.outcome == "failed"
+    assert again.failure is not None
+    assert again.failure.message == "no two answers could be compared"

@@ -4,13 +4,14 @@ import asyncio
 import email.utils
 import json
 import time
+from typing import Any
 
 import pytest
 from athanor_experiments.models import ModelError, Reply, open_models
 from athanor_experiments.models.configuration import Api
 from athanor_experiments.models.openai_compatible import retry_after
 
-from tests.support.chat import ASKED, KEY, VARIABLE, ask, in_order, models_of
+from tests.support.chat import ASKED, KEY, VARIABLE, api, ask, in_order, models_of
 from tests.support.chat_server import Answer, ChatServer, Request, completion
 
 
@@ -40,7 +41,11 @@ async def test_a_request_is_what_the_api_says_and_the_key_is_in_its_header() -> 
 
 
 async def test_a_reply_that_has_come_is_not_asked_for_again_for_what_is_odd_beside_it() -> None:
-    choice = {"message": {"content": "<think>Sun?</think>Rain."}, "logprobs": [], "finish_reason": "length"}
+    choice: dict[str, Any] = {
+        "message": {"content": "<think>Sun?</think>Rain."},
+        "logprobs": [],
+        "finish_reason": "length",
+    }
     with ChatServer(in_order(Answer(200, json.dumps({"choices": [choice], "usage": {}})))) as server:
         reply = await ask(server)
     assert reply == Reply("Rain.", finish_reason="length")
@@ -121,6 +126,38 @@ async def test_where_a_redirect_leads_is_told_and_it_is_not_followed(location: s
     with ChatServer(in_order(answer)) as server, pytest.raises(ModelError, match=says):
         await ask(server)
     assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_who_is_refused_is_asked_no_more_and_the_others_are(status: int) -> None:
+    def respond(request: Request) -> Answer:
+        return completion("x") if request.body["model"] == "open" else Answer(status, "not with this key")
+
+    with ChatServer(respond) as server:
+        async with models_of(server) as models:
+            for _ in range(3):
+                with pytest.raises(ModelError, match=f"the server answered {status}: not with this key") as caught:
+                    await models.reply("shut", ASKED, seed=1, max_tokens=5)
+                assert (caught.value.kind, caught.value.passing) == (f"http_{status}", False)
+            assert (await models.reply("open", ASKED, seed=1, max_tokens=5)).text == "x"
+    assert [request.body["model"] for request in server.requests] == ["shut", "open"]
+
+
+async def test_who_is_refused_is_not_asked_by_those_that_already_waited() -> None:
+    with ChatServer(in_order(Answer(401, "no"))) as server:
+        async with open_models("openai_compatible", api(server), ["m"], 1) as models:
+            asking = [models.reply("m", ASKED, seed=seed, max_tokens=5) for seed in range(5)]
+            refused = await asyncio.gather(*asking, return_exceptions=True)
+    assert [str(error) for error in refused] == ["the server answered 401: no"] * 5
+    assert len(server.requests) == 1
+
+
+async def test_another_error_is_no_reason_not_to_ask_again() -> None:
+    with ChatServer(in_order(Answer(400, "too long"), completion("x"))) as server:
+        async with models_of(server) as models:
+            with pytest.raises(ModelError):
+                await models.reply("m", ASKED, seed=1, max_tokens=5)
+            assert (await models.reply("m", ASKED, seed=1, max_tokens=5)).text == "x"
 
 
 async def test_what_is_tried_again_is_told_without_the_key(caplog: pytest.LogCaptureFixture) -> None:

@@ -3,8 +3,10 @@
 from typing import Any
 
 import pytest
+from athanor.experiment import RunContext, experiment
 from athanor.experiment.testing import run_experiment
 from athanor_experiments.substrate_shift import substrate_shift
+from athanor_experiments.substrate_shift.configuration import Config
 from athanor_experiments.substrate_shift.questions import VERDICT
 
 from tests.support.chat import KEY, assert_the_key_is_in_none_of_it, configuration
@@ -188,6 +190,31 @@ def test_what_failed_in_an_outage_is_held_again_by_a_later_attempt_and_nothing_e
     assert again.standing_results == whole.results, "with one result for each conversation"
 
 
+@experiment(name="substrate_shift", max_attempts=2)
+async def twice(ctx: RunContext[Config]) -> None:
+    await substrate_shift(ctx)
+
+
+def test_an_outage_of_a_part_of_it_is_another_attempt_where_the_run_has_one_left() -> None:
+    def respond(request: Request) -> Answer:
+        return Answer(503, "") if request.body["model"] == "two" else notices(request)
+
+    with ChatServer(respond) as server:
+        config = shift(server)
+        config["api"]["max_tries"] = 1
+        first = run_experiment(twice, config, seed=7)
+    assert first.outcome == "failed"
+    assert first.failure is not None
+    assert first.failure.kind == "exception", "after `fail` no other attempt is made"
+    assert "4 of 5 failed for a reason that may pass, and are tried again" in first.failure.message
+    assert len(first.results) == 5, "those that failed are results too"
+    with ChatServer(notices) as server:
+        last = run_experiment(twice, shift(server), seed=7, after=first)
+        assert len(server.requests) == 4 * 11
+    assert last.outcome == "completed"
+    assert last.standing_results["summary"][0]["pairs"]["pair_1"]["failed"] == 0
+
+
 @pytest.mark.parametrize(("status", "kind"), [(401, "reported"), (503, "exception")])
 def test_when_all_conversations_failed_so_did_the_run(status: int, kind: str) -> None:
     """Where it may be otherwise at another time, another attempt is made, which is not after `fail`."""
@@ -201,3 +228,14 @@ def test_when_all_conversations_failed_so_did_the_run(status: int, kind: str) ->
     said = f"all 5 conversations failed; the last one: the server answered {status}: not now"
     assert run.failure.message.endswith(said)
     assert len([key for key in run.results if key.startswith("pair_1/")]) == 5
+
+
+def test_a_wrong_key_costs_no_request_for_each_conversation() -> None:
+    with ChatServer(lambda _: Answer(401, "wrong key")) as server:
+        run = run_experiment(substrate_shift, shift(server, runs=10), seed=7)
+    assert run.outcome == "failed"
+    failed = [value for key, (value,) in run.results.items() if key.startswith("pair_1/")]
+    assert [one["error"] for one in failed] == [
+        {"kind": "http_401", "message": "the server answered 401: wrong key"}
+    ] * 50
+    assert len(server.requests) <= 3, "those that were under way at once"
