@@ -9,6 +9,10 @@ import pytest
 import typer
 from athanor.cli import arguments
 from athanor.client import paths
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tests.support.jsonvalues import names
 
 
 @pytest.mark.parametrize(
@@ -67,24 +71,13 @@ def test_what_cannot_be_assigned_is_said(assignments, text):
     assert caught.value.param_hint == "--set"
 
 
-@pytest.mark.parametrize(
-    "document",
-    [
-        {"models": {"gpt-4.1": {"": 1}}},
-        {'a"b': {"\n\x7f\\": [{"x=y": True}]}, "0": {"=": None}},
-        {"a\\b": {"b.": "x"}, "ü": {".": 2}},
-    ],
-)
-def test_a_path_that_is_printed_can_be_set(document):
-    """What `instances diff` and `compare` write as a path; a name with = in it has to be put in quotes."""
-    made = {}
-    for path, leaf in paths.leaves(document).items():
-        names = [json.dumps(name) if "=" in str(name) else paths.dotted((name,)) for name in path]
-        before = json.dumps(["x"]) if 0 in path else None
-        if before:
-            made = arguments.configuration(None, [f"{'.'.join(names[: path.index(0)])}=[{{}}]"], made)
-        made = arguments.configuration(None, [f"{'.'.join(names)}={json.dumps(leaf)}"], made)
-    assert made == document
+@given(st.lists(names, min_size=1, max_size=4), names)
+@example(["data", "k=v"], "5")
+@example(["data", "w\\", "z"], "1")
+@example(["a\\.b", "\\"], "x=y")
+def test_a_path_that_is_printed_can_be_set(path, text):
+    """What `instances diff` and `compare` write as a path, whatever is in the names."""
+    assert arguments.setting(f"{paths.dotted(tuple(path))}={text}") == (tuple(path), text)
 
 
 def test_assignments_come_on_top_of_a_file(tmp_path):
