@@ -12,6 +12,7 @@ import typer
 from athanor.cli import jsontext
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_NUMBER = re.compile(r"\d+(\.\d+)?")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DIGITS = 9  # of a place in a list: more Python does not read when there are thousands
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
@@ -50,7 +51,7 @@ def duration(text: str | None, option: str = "--timeout") -> timedelta | None:
     """Return a duration: `90` (seconds), `90s`, `1.5h`, `1h30m`, `250ms`."""
     if text is None:
         return None
-    parts = [(text, "s")] if re.fullmatch(r"\d+(\.\d+)?", text) else _DURATION.findall(text)
+    parts = [(text, "s")] if _NUMBER.fullmatch(text) else _DURATION.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) not in (text, f"{text}s"):
         raise typer.BadParameter(f"write a duration like 90s, 5m or 1h30m, not {text!r}", param_hint=option)
     try:
@@ -65,6 +66,10 @@ def moment(text: str | None, now: datetime, option: str = "--since") -> datetime
     """
     if text is None:
         return None
+    if _NUMBER.fullmatch(text):  # seconds ago, to who thinks of `--timeout 90`; but 2026 and 20260131 are meant as dates
+        raise typer.BadParameter(
+            f"{text}: write a day like 2026-01-31, or how long ago with its unit: 30s, 2h, 3d", param_hint=option
+        )
     wrong = (
         f"write how long ago, like 90s or 1h30m, `today`, `yesterday`, or a time like 2026-01-31T12:00, not {text!r}"
     )

@@ -139,7 +139,7 @@ NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 @pytest.mark.parametrize(
     ("text", "moment"),
     [
-        ("90", NOW - timedelta(seconds=90)),
+        ("90s", NOW - timedelta(seconds=90)),
         ("1h30m", NOW - timedelta(minutes=90)),
         ("2026-01-31T11:00:00Z", NOW - timedelta(hours=1)),
         ("2026-01-31T11:00:00+01:00", NOW - timedelta(hours=2)),
@@ -190,6 +190,16 @@ def test_what_is_no_moment_is_said(text):
         match="write how long ago, like 90s or 1h30m, `today`, `yesterday`, or a time like 2026-01-31T12:00",
     ):
         arguments.moment(text, NOW)
+
+
+@pytest.mark.parametrize("text", ["20260131", "2026", "90", "1.5"])
+@pytest.mark.parametrize("option", ["--since", "--until"])
+def test_digits_without_a_unit_are_no_moment(text, option):
+    """Who writes 2026 means a year, and not what was 34 minutes ago."""
+    with pytest.raises(typer.BadParameter) as caught:
+        arguments.period(**{"since": None, "until": None, option[2:]: text}, now=NOW)
+    assert str(caught.value) == f"{text}: write a day like 2026-01-31, or how long ago with its unit: 30s, 2h, 3d"
+    assert caught.value.param_hint == option
 
 
 def test_a_duration_that_is_too_long_is_said():
