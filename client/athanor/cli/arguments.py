@@ -132,11 +132,11 @@ def period(since: str | None, until: str | None, now: datetime) -> tuple[datetim
 def value(text: str) -> Any:
     """Return the JSON value that `text` is; what is not JSON is a string as it stands.
 
-    Raises typer.BadParameter for an object that has a key twice.
+    Raises typer.BadParameter for an object that has a key twice, or a number that no float holds.
     """
     try:
         return jsontext.loads(text)
-    except jsontext.RepeatedKeyError as error:
+    except (jsontext.RepeatedKeyError, jsontext.BeyondFloatError) as error:
         raise _wrong(str(error)) from error
     except (ValueError, RecursionError):
         return text

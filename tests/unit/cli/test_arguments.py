@@ -207,6 +207,16 @@ def test_a_duration_that_is_too_long_is_said():
         arguments.duration("99999999999999h")
 
 
+@pytest.mark.parametrize(
+    ("text", "number"), [("1e999", "1e999"), ('[{"a": -2.5E+400}]', "-2.5E+400"), (f"{'9' * 400}.5", "9" * 40 + "…")]
+)
+def test_a_number_that_no_float_holds_is_refused(text, number):
+    with pytest.raises(typer.BadParameter, match="is beyond what a float holds") as caught:
+        arguments.configuration(None, [f"points={text}"])
+    assert str(caught.value).startswith(f"{number} is ")
+    assert caught.value.param_hint == "--set"
+
+
 def test_a_key_that_an_object_of_set_has_twice_is_refused():
     with pytest.raises(typer.BadParameter, match="the key 'a' is there twice"):
         arguments.configuration(None, ['models=[{"a": 1, "a": 2}]'])
