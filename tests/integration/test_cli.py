@@ -490,7 +490,11 @@ def test_runs_of_a_period(athanor, server):
 def test_the_last_run_is_the_one_that_was_created_last(athanor, server):
     make_run(server, id="019a0000-0000-7000-8000-000000000001")
     newest = make_run(server, None, id="019a0001-0000-7000-8000-000000000002").run.id
-    for command in (["runs", "show", "last"], ["runs", "cancel", "last"], ["doctor", "last"]):
+    unasked = athanor("runs", "cancel", "last")
+    assert (unasked.status, server.fake.called("CancelRun")) == (2, [])
+    assert f"nobody can be asked 'cancel run {newest} of hello, created " in unasked.err
+    assert "add --yes" in unasked.err
+    for command in (["runs", "show", "last"], ["runs", "cancel", "last", "--yes"], ["doctor", "last"]):
         assert newest in athanor(*command).out
     assert athanor("results", "last", "--json").json["run_id"] == newest
     assert "two" in athanor("logs", "LAST").out
