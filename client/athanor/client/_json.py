@@ -26,7 +26,9 @@ def encode(value: Any, field: str) -> str:
         text = written(value)
         text.encode()
     except (TypeError, ValueError, RecursionError) as error:
-        violation = Violation(field, f"is not JSON: {_halved(error) if isinstance(error, UnicodeEncodeError) else error}")
+        violation = Violation(
+            field, f"is not JSON: {_halved(error) if isinstance(error, UnicodeEncodeError) else error}"
+        )
         raise InvalidArgumentError(f"{violation.field} {violation.description}", violations=[violation]) from error
     return text
 
