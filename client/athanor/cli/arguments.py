@@ -66,9 +66,8 @@ def moment(text: str | None, now: datetime, option: str = "--since") -> datetime
     """
     if text is None:
         return None
-    if _NUMBER.fullmatch(
-        text
-    ):  # seconds ago, to who thinks of `--timeout 90`; but 2026 and 20260131 are meant as dates
+    # Seconds ago, to who thinks of `--timeout 90`; but 2026 and 20260131 are meant as dates.
+    if _NUMBER.fullmatch(text):
         raise typer.BadParameter(
             f"{text}: write a day like 2026-01-31, or how long ago with its unit: 30s, 2h, 3d", param_hint=option
         )

@@ -26,9 +26,8 @@ def encode(value: Any, field: str) -> str:
         text = written(value)
         text.encode()
     except (TypeError, ValueError, RecursionError) as error:
-        violation = Violation(
-            field, f"is not JSON: {_halved(error) if isinstance(error, UnicodeEncodeError) else error}"
-        )
+        why = _halved(error) if isinstance(error, UnicodeEncodeError) else error
+        violation = Violation(field, f"is not JSON: {why}")
         raise InvalidArgumentError(f"{violation.field} {violation.description}", violations=[violation]) from error
     return text
 

@@ -56,7 +56,7 @@ async def test_a_timeout_that_is_no_number_of_seconds_is_refused_in_words(timeou
         await make(time).call(method, "x", timeout=timeout)
     with pytest.raises(TypeError, match=f"^{re.escape(text)}$"):
         make(time, timeout=timeout)
-    with pytest.raises(TypeError, match="^retry_for is a number of seconds"):
+    with pytest.raises(TypeError, match=r"^retry_for is a number of seconds"):
         make(time, retry_for=timeout)
     assert method.timeouts == []
 
