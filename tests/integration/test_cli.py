@@ -20,6 +20,7 @@ from athanor.cli.__main__ import main
 from athanor.v1 import (
     experiment_pb2,
     experiment_service_pb2,
+    instance_pb2,
     run_event_pb2,
     run_pb2,
     run_policy_pb2,
@@ -489,7 +490,9 @@ def test_runs_of_a_period(athanor, server):
 
 def test_the_last_run_is_the_one_that_was_created_last(athanor, server):
     make_run(server, id="019a0000-0000-7000-8000-000000000001")
-    newest = make_run(server, None, id="019a0001-0000-7000-8000-000000000002").run.id
+    last = make_run(server, None, id="019a0001-0000-7000-8000-000000000002").run
+    newest, instance = last.id, last.instance_id
+    server.fake.instances[instance] = instance_pb2.Instance(id=instance, experiment="hello", configuration_json="{}")
     unasked = athanor("runs", "cancel", "last")
     assert (unasked.status, server.fake.called("CancelRun")) == (2, [])
     assert f"nobody can be asked 'cancel run {newest} of hello, created " in unasked.err
