@@ -507,8 +507,14 @@ def test_runs_that_are_left_out_of_a_comparison_are_said_to_be(athanor, server):
 
 def test_the_last_run_is_the_one_that_was_created_last(athanor, server):
     make_run(server, id="019a0000-0000-7000-8000-000000000001")
-    newest = make_run(server, None, id="019a0001-0000-7000-8000-000000000002").run.id
-    for command in (["runs", "show", "last"], ["runs", "cancel", "last"], ["doctor", "last"]):
+    last = make_run(server, None, id="019a0001-0000-7000-8000-000000000002").run
+    newest, instance = last.id, last.instance_id
+    server.fake.instances[instance] = instance_pb2.Instance(id=instance, experiment="hello", configuration_json="{}")
+    unasked = athanor("runs", "cancel", "last")
+    assert (unasked.status, server.fake.called("CancelRun")) == (2, [])
+    assert f"nobody can be asked 'cancel run {newest} of hello, created " in unasked.err
+    assert "add --yes" in unasked.err
+    for command in (["runs", "show", "last"], ["runs", "cancel", "last", "--yes"], ["doctor", "last"]):
         assert newest in athanor(*command).out
     assert athanor("results", "last", "--json").json["run_id"] == newest
     assert "two" in athanor("logs", "LAST").out

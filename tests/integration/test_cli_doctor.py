@@ -231,8 +231,23 @@ def test_a_run_waits_for_its_next_attempt(system: System, folder: Path) -> None:
 
 def test_there_is_no_such_run(system: System) -> None:
     done = system.cli("doctor", "zz", check=False)
-    assert done.returncode == 5
-    assert done.stderr.startswith("athanor: there is no run whose id begins with 'zz', and no experiment of that name")
+    assert (done.returncode, done.stdout) == (5, "")
+    assert done.stderr == (
+        "athanor: there is no run and no experiment of the name 'zz'; "
+        "`athanor runs list` and `athanor experiments list` show those there are\n"
+    )
+
+
+@pytest.mark.parametrize("text", ["last", "0198c5", "0198C5F1-0000-7", "019a0000-0000-7000-8000-00000000dead"])
+def test_a_run_that_is_not_there_is_not_waited_for_as_an_experiment_that_may_come(system: System, text: str) -> None:
+    system.start_runner("lab")
+    system.wait_for_experiment("hello")
+    began = time.monotonic()
+    done = system.cli("doctor", text, "--wait", "30s", check=False)
+    assert time.monotonic() - began < 15
+    assert (done.returncode, done.stdout) == (5, "")
+    assert done.stderr.startswith(f"athanor: there is no run and no experiment of the name '{text}'; ")
+    assert "athanor up" not in done.stderr
 
 
 def test_it_waits_until_the_orchestrator_is_there_and_a_runner_has_the_experiment(tmp_path: Path, folder: Path) -> None:

@@ -321,6 +321,19 @@ def test_ctrl_c_ends_the_waiting_for_a_cancellation_and_says_that_it_goes_on(ser
     assert f"the cancellation goes on; `athanor runs show {run.run.id}` shows how the run ends" in shown.text
 
 
+def test_the_last_run_may_be_anothers_and_is_cancelled_when_somebody_has_said_yes(server, terminal):
+    run = server.do(server.fake.add_run)
+    server.do(server.fake.begin, run)
+    for answer, status in (("n\r", 5), ("y\r", 0)):
+        shown = terminal("runs", "cancel", "last", columns=200)
+        shown.wait_for("[y/N]")
+        assert f"cancel run {run.run.id} of {run.run.experiment}, created " in shown.text
+        assert server.fake.called("CancelRun") == []
+        shown.type(answer)
+        assert shown.wait() == status
+    assert len(server.fake.called("CancelRun")) == 1
+
+
 def test_ctrl_c_while_a_log_is_followed_says_that_the_run_goes_on(server, terminal):
     run = server.do(server.fake.add_run)
     server.do(server.fake.begin, run)

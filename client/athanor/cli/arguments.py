@@ -12,6 +12,7 @@ import typer
 from athanor.cli import jsontext
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_NUMBER = re.compile(r"\d+(\.\d+)?")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DIGITS = 9  # of a place in a list: more Python does not read when there are thousands
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
@@ -50,7 +51,7 @@ def duration(text: str | None, option: str = "--timeout") -> timedelta | None:
     """Return a duration: `90` (seconds), `90s`, `1.5h`, `1h30m`, `250ms`."""
     if text is None:
         return None
-    parts = [(text, "s")] if re.fullmatch(r"\d+(\.\d+)?", text) else _DURATION.findall(text)
+    parts = [(text, "s")] if _NUMBER.fullmatch(text) else _DURATION.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) not in (text, f"{text}s"):
         raise typer.BadParameter(f"write a duration like 90s, 5m or 1h30m, not {text!r}", param_hint=option)
     try:
@@ -65,6 +66,11 @@ def moment(text: str | None, now: datetime, option: str = "--since") -> datetime
     """
     if text is None:
         return None
+    # Seconds ago, to who thinks of `--timeout 90`; but 2026 and 20260131 are meant as dates.
+    if _NUMBER.fullmatch(text):
+        raise typer.BadParameter(
+            f"{text}: write a day like 2026-01-31, or how long ago with its unit: 30s, 2h, 3d", param_hint=option
+        )
     wrong = (
         f"write how long ago, like 90s or 1h30m, `today`, `yesterday`, or a time like 2026-01-31T12:00, not {text!r}"
     )
@@ -127,11 +133,11 @@ def period(since: str | None, until: str | None, now: datetime) -> tuple[datetim
 def value(text: str) -> Any:
     """Return the JSON value that `text` is; what is not JSON is a string as it stands.
 
-    Raises typer.BadParameter for an object that has a key twice.
+    Raises typer.BadParameter for an object that has a key twice, or a number that no float holds.
     """
     try:
         return jsontext.loads(text)
-    except jsontext.RepeatedKeyError as error:
+    except (jsontext.RepeatedKeyError, jsontext.BeyondFloatError) as error:
         raise _wrong(str(error)) from error
     except (ValueError, RecursionError):
         return text

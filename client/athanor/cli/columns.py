@@ -73,6 +73,11 @@ def fitting(columns: Sequence[Column], always: Collection[int], wanted: Iterable
     return {place: columns[place].narrowed(wide) for place, wide in widths.items()}
 
 
+def taken(columns: Iterable[Column]) -> int:
+    """How much of a terminal they take side by side."""
+    return sum(column.width + _GAP for column in columns) - _GAP
+
+
 def cut(text: str, width: int) -> str:
     """Return `text` in `width` columns, without its middle when it is longer: names differ at either end."""
     if words.width(text) <= width:

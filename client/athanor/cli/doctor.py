@@ -122,7 +122,10 @@ async def _examine(client: "AsyncClient", text: str | None, *, patient: bool = F
 
 
 async def _named(client: "AsyncClient", text: str, fleet: Fleet, patient: bool) -> Finding:
-    """What is to be said of an experiment, or else a run; to who is `patient` what is neither may be one that comes."""
+    """What is to be said of an experiment, or else a run; to who is `patient` what is neither may be one that comes.
+
+    An experiment, that is: what looks like a run is one that is mistyped or deleted, and will not come.
+    """
     from athanor.client import NotFoundError
 
     if any(one.name == text for one in fleet.experiments):
@@ -130,10 +133,13 @@ async def _named(client: "AsyncClient", text: str, fleet: Fleet, patient: bool) 
     try:
         return diagnosis.run(await client.runs.get(await ids.run(client, text)), fleet)
     except NotFoundError as error:
-        if patient:
+        if patient and not ids.like_a_run(text):
             return diagnosis.experiment(text, fleet)
-        said = f"{error}, and no experiment of that name"
-        raise NotFoundError(said, code=error.code, metadata=error.metadata) from None
+        said = (
+            f"there is no run and no experiment of the name {text!r}; "
+            "`athanor runs list` and `athanor experiments list` show those there are"
+        )
+        raise NotFoundError(said, code=error.code) from None
 
 
 async def _orchestrator(address: str) -> tuple[bool, Finding]:

@@ -1,5 +1,6 @@
 """Ids as people give them: whole, or as much of the beginning as is unique; of runs also a word for the newest."""
 
+import re
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -48,6 +49,13 @@ async def runner(client: "AsyncClient", text: str) -> str:
 def is_last(text: str) -> bool:
     """Whether it is the word for the newest run."""
     return text.strip().lower() == LAST
+
+
+def like_a_run(text: str) -> bool:
+    """Whether it can be meant for a run: the word for the newest, or hexadecimal with a digit, which a word (`add`,
+    `face`) that may as well be an experiment does not have.
+    """
+    return is_last(text) or re.fullmatch(r"(?=.*\d)[0-9a-f-]+", text.strip().lower()) is not None
 
 
 def about_run(item: "RunRecord") -> str:

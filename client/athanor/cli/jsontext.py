@@ -1,6 +1,7 @@
 """JSON text that contains other JSON text as it is, so that numbers of any size and precision stay what they are."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn, cast
@@ -18,14 +19,23 @@ class Raw:
 _DIGITS = 600
 _BITS = 1900
 
+_SHOWN = 40  # characters of a number that is refused
+
 
 class RepeatedKeyError(ValueError):
     """An object has a key twice."""
 
 
+class BeyondFloatError(ValueError):
+    """A number is larger than any float."""
+
+
 def loads(text: str) -> Any:
-    """Return the document that `text` is. Raises ValueError when it is not JSON, RepeatedKeyError for a key twice."""
-    return json.loads(text, parse_int=integer, parse_constant=_refuse, object_pairs_hook=_once)
+    """Return the document that `text` is.
+
+    Raises ValueError when it is not JSON: RepeatedKeyError for a key twice, BeyondFloatError for 1e999.
+    """
+    return json.loads(text, parse_int=integer, parse_float=_float, parse_constant=_refuse, object_pairs_hook=_once)
 
 
 def integer(text: str) -> int:
@@ -65,6 +75,14 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             raise RepeatedKeyError(f"the key {key!r} is there twice")
         found[key] = value
     return found
+
+
+def _float(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+        raise BeyondFloatError(f"{shown} is beyond what a float holds (1.8e308 at most)")
+    return number
 
 
 def _refuse(constant: str) -> NoReturn:

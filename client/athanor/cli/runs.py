@@ -120,18 +120,23 @@ def cancel(
         str, typer.Option("--reason", metavar="TEXT", help="Shown to the experiment and kept on the run.")
     ] = "",
     wait: Annotated[bool, typer.Option("--wait", help="Wait until the run has ended.")] = False,
+    yes: Annotated[
+        bool,
+        typer.Option("--yes", "-y", help="Do not ask whether `last` is the run: needed where there is no terminal."),
+    ] = False,
     target: options.Target = None,
     json: options.Json = False,
 ) -> None:
-    """Ask for a run to be cancelled.
+    """Ask for a run to be cancelled. That cannot be undone, and `last` may be another's run: there you are asked.
 
     With --wait the exit status is 0 when the run was CANCELLED, and 5 when it ended otherwise: too late.
     """
 
+    run_id = run if yes or not ids.is_last(run) else _surely_last(target)
     asked = list[str]()
 
     async def work(client: "AsyncClient") -> "RunRecord":
-        item = await client.runs.cancel(await ids.run(client, run), reason=reason)
+        item = await client.runs.cancel(await ids.run(client, run_id), reason=reason)
         asked.append(item.id)
         return await client.runs.wait(item.id) if wait and not item.ended else item
 
@@ -174,6 +179,19 @@ def delete(
         output.document({"deleted": run_id})
     else:
         output.line(f"deleted run {run_id}")
+
+
+def _surely_last(target: str | None) -> str:
+    """The id of the newest run, when somebody has said that it is the one."""
+
+    async def find(client: "AsyncClient") -> "RunRecord":
+        return await client.runs.get(await ids.run(client, ids.LAST))
+
+    item = session.run(target, find)
+    question = f"cancel run {item.id} of {item.experiment}, created {words.ago(item.create_time)}?"
+    if not output.confirmed(question, yes=False):
+        raise typer.Exit(exits.REFUSED)
+    return item.id
 
 
 def _show(item: "RunRecord", steps: "attempts.Steps") -> None:

@@ -132,6 +132,13 @@ def repeats_in(
 
 
 def _print(shown: Sequence[Column]) -> None:
+    if output.is_terminal() and columns.taken(shown) > output.console().width:
+        # A table would be cut, and half of a number is another: each row by itself, one cell below another.
+        for place, cells in enumerate(zip(*(column.cells for column in shown), strict=True)):
+            if place:
+                output.line()
+            output.fields([(column.name, cell) for column, cell in zip(shown, cells, strict=True)])
+        return
     output.table([column.name for column in shown], list(zip(*(column.cells for column in shown), strict=True)))
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
+from numbers import Real
 from typing import Any, cast
 
 from google.protobuf.duration_pb2 import Duration
@@ -71,6 +72,15 @@ def seed(value: int | None) -> int | None:
         raise TypeError(f"a seed is a whole number, not {value!r}")
     if value is not None and not 0 <= value < 2**64:
         raise ValueError(f"a seed is a whole number from 0 to 2**64 - 1, not {value}")
+    return value
+
+
+def seconds(value: float, field: str) -> float:
+    """A number of seconds; what is none is refused in words."""
+    if isinstance(value, bool) or not isinstance(value, Real):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(
+            f"{field} is a number of seconds, for example 3600 or timedelta(hours=1).total_seconds(), not {value!r}"
+        )
     return value
 
 

@@ -1,11 +1,13 @@
 """JSON text to Python objects and back, exactly where Python can: whole numbers have no limit of size."""
 
 import json
+import math
 from typing import Any, cast
 
 from athanor.client import _digits
 from athanor.client.errors import InvalidArgumentError, Violation
 
+_AROUND = 20  # characters of a document on either side of what is wrong in it
 _scalar = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
@@ -24,7 +26,8 @@ def encode(value: Any, field: str) -> str:
         text = written(value)
         text.encode()
     except (TypeError, ValueError, RecursionError) as error:
-        violation = Violation(field, f"is not JSON: {error}")
+        why = _halved(error) if isinstance(error, UnicodeEncodeError) else error
+        violation = Violation(field, f"is not JSON: {why}")
         raise InvalidArgumentError(f"{violation.field} {violation.description}", violations=[violation]) from error
     return text
 
@@ -41,6 +44,8 @@ def _write(value: Any, add: Any, inside: set[int]) -> None:
     if isinstance(value, int) and not isinstance(value, bool):
         add(_digits.text(value))
         return
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(_not_finite(value))
     if not isinstance(value, dict | list | tuple):
         add(_scalar(value))
         return
@@ -65,3 +70,15 @@ def _write(value: Any, add: Any, inside: set[int]) -> None:
             comma = ","
         add("]")
     inside.discard(id(cast("Any", value)))
+
+
+def _not_finite(value: float) -> str:
+    if math.isnan(value):
+        return "NaN is no JSON number"
+    sign = "-" if value < 0 else ""
+    return f"{sign}Infinity is no JSON number, and beyond what a float holds (1.8e308 at most)"
+
+
+def _halved(error: UnicodeEncodeError) -> str:
+    around = error.object[max(0, error.start - _AROUND) : error.end + _AROUND]
+    return f"has half of a character in it (a lone surrogate): {around!r}"

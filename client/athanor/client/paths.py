@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias, cast
 
 Path: TypeAlias = tuple[str | int, ...]
 
-_PLAIN = re.compile(r'(?!\d+\Z)[^."\x00-\x1f]+')  # a name that is written as it is
+_PLAIN = re.compile(r'(?!\d+\Z)[^.="\\\x00-\x1f]+')  # a name that is written as it is
 
 
 class Missing(Enum):
@@ -51,8 +51,8 @@ class Difference:
 def dotted(path: Path) -> str:
     """Return a path as people write it: `optimizer.betas.0`.
 
-    A name that is empty, a number, or has a dot, a quote or a control character in it is written as a JSON string,
-    `score."gpt-4.1"`, so that two paths never look alike.
+    A name that is empty, a number, or has a dot, an equals sign, a quote, a backslash or a control character in it is
+    written as a JSON string, `score."gpt-4.1"`: two paths never look alike, and `--set PATH=VALUE` takes each of them.
     """
     return ".".join(map(_written, path))
 

@@ -9,6 +9,10 @@ import pytest
 import typer
 from athanor.cli import arguments
 from athanor.client import paths
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tests.support.jsonvalues import names
 
 
 @pytest.mark.parametrize(
@@ -67,24 +71,13 @@ def test_what_cannot_be_assigned_is_said(assignments, text):
     assert caught.value.param_hint == "--set"
 
 
-@pytest.mark.parametrize(
-    "document",
-    [
-        {"models": {"gpt-4.1": {"": 1}}},
-        {'a"b': {"\n\x7f\\": [{"x=y": True}]}, "0": {"=": None}},
-        {"a\\b": {"b.": "x"}, "ü": {".": 2}},
-    ],
-)
-def test_a_path_that_is_printed_can_be_set(document):
-    """What `instances diff` and `compare` write as a path; a name with = in it has to be put in quotes."""
-    made = {}
-    for path, leaf in paths.leaves(document).items():
-        names = [json.dumps(name) if "=" in str(name) else paths.dotted((name,)) for name in path]
-        before = json.dumps(["x"]) if 0 in path else None
-        if before:
-            made = arguments.configuration(None, [f"{'.'.join(names[: path.index(0)])}=[{{}}]"], made)
-        made = arguments.configuration(None, [f"{'.'.join(names)}={json.dumps(leaf)}"], made)
-    assert made == document
+@given(st.lists(names, min_size=1, max_size=4), names)
+@example(["data", "k=v"], "5")
+@example(["data", "w\\", "z"], "1")
+@example(["a\\.b", "\\"], "x=y")
+def test_a_path_that_is_printed_can_be_set(path, text):
+    """What `instances diff` and `compare` write as a path, whatever is in the names."""
+    assert arguments.setting(f"{paths.dotted(tuple(path))}={text}") == (tuple(path), text)
 
 
 def test_assignments_come_on_top_of_a_file(tmp_path):
@@ -146,7 +139,7 @@ NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 @pytest.mark.parametrize(
     ("text", "moment"),
     [
-        ("90", NOW - timedelta(seconds=90)),
+        ("90s", NOW - timedelta(seconds=90)),
         ("1h30m", NOW - timedelta(minutes=90)),
         ("2026-01-31T11:00:00Z", NOW - timedelta(hours=1)),
         ("2026-01-31T11:00:00+01:00", NOW - timedelta(hours=2)),
@@ -199,9 +192,29 @@ def test_what_is_no_moment_is_said(text):
         arguments.moment(text, NOW)
 
 
+@pytest.mark.parametrize("text", ["20260131", "2026", "90", "1.5"])
+@pytest.mark.parametrize("option", ["--since", "--until"])
+def test_digits_without_a_unit_are_no_moment(text, option):
+    """Who writes 2026 means a year, and not what was 34 minutes ago."""
+    with pytest.raises(typer.BadParameter) as caught:
+        arguments.period(**{"since": None, "until": None, option[2:]: text}, now=NOW)
+    assert str(caught.value) == f"{text}: write a day like 2026-01-31, or how long ago with its unit: 30s, 2h, 3d"
+    assert caught.value.param_hint == option
+
+
 def test_a_duration_that_is_too_long_is_said():
     with pytest.raises(typer.BadParameter, match="99999999999999h is too long"):
         arguments.duration("99999999999999h")
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("1e999", "1e999"), ('[{"a": -2.5E+400}]', "-2.5E+400"), (f"{'9' * 400}.5", "9" * 40 + "…")]
+)
+def test_a_number_that_no_float_holds_is_refused(text, number):
+    with pytest.raises(typer.BadParameter, match="is beyond what a float holds") as caught:
+        arguments.configuration(None, [f"points={text}"])
+    assert str(caught.value).startswith(f"{number} is ")
+    assert caught.value.param_hint == "--set"
 
 
 def test_a_key_that_an_object_of_set_has_twice_is_refused():

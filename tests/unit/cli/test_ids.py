@@ -36,6 +36,16 @@ async def test_a_whole_id_is_taken_as_it_is():
     assert client.runs.fetched == 0
 
 
+@pytest.mark.parametrize("text", ["last", " LAST", "0198c5", "0", "0198C5F1-0000-7", OLD])
+def test_what_can_be_meant_for_a_run(text):
+    assert ids.like_a_run(text)
+
+
+@pytest.mark.parametrize("text", ["hello", "add", "face", "digits2", "lasting", "", "-"])
+def test_what_may_be_the_name_of_an_experiment(text):
+    assert not ids.like_a_run(text)
+
+
 async def test_a_unique_beginning_is_enough():
     assert await ids.run(Client([NEW], [OLD]), "019a0000") == OLD
 

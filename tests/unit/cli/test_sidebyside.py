@@ -150,12 +150,37 @@ def test_numbers_that_were_asked_for_come_before_settings(monkeypatch, capsys, c
     assert ("more numbers" in said) is (numbers < 6)
 
 
-@pytest.mark.parametrize("columns", [30, 40])
-def test_however_narrow_it_is_state_and_a_number_are_there(monkeypatch, capsys, columns):
-    heading, first, *_ = drawn(monkeypatch, capsys, columns)[0]
+@pytest.mark.parametrize("columns", [20, 30])
+def test_where_even_state_and_a_number_do_not_fit_they_are_one_below_another(monkeypatch, capsys, columns):
+    lines, _ = drawn(monkeypatch, capsys, columns)
+    assert [line.split() for line in lines[:4]] == [
+        ["RUN", "0198c500-0000"],
+        ["STATE", "COMPLETED"],
+        [lines[2].split()[0], "1000.08"],
+        [],
+    ]
+    assert lines[2].split()[0].endswith("ic_5")
+    assert max(map(len, lines[:48])) <= max(columns, 26), "which is what it takes"
+    of_runs = [line.split()[-1] for line in lines[2:48:4]]
+    assert of_runs == [f"{1000 + version + repeat / 8 + 5 / 64:.6g}" for version in range(6) for repeat in range(2)]
+    below = [line.split(maxsplit=1) for line in lines[48:] if line]
+    assert ["MEAN", "1000"] in below
+    assert ["N", "2"] in below
+    assert "…" not in "".join(line for line in lines if "MEAN" in line)
+
+
+@pytest.mark.parametrize("columns", range(24, 64, 3))
+def test_no_number_is_cut_however_narrow_it_is(monkeypatch, capsys, columns):
+    told = " ".join(drawn(monkeypatch, capsys, columns)[0]).split()
+    for version in range(6):
+        of_runs = [f"{1000 + version + repeat / 8 + 5 / 64:.6g}" for repeat in range(2)]
+        assert {*of_runs, str(1000 + version)} <= {*told}
+
+
+def test_at_40_columns_there_is_a_table(monkeypatch, capsys):
+    heading, first, *_ = drawn(monkeypatch, capsys, 40)[0]
     assert heading.split()[:2] == ["RUN", "STATE"]
-    assert "COMPLETED" in first
-    assert columns == 30 or first.split()[-1] == "1000.08"
+    assert first.split()[1:] == ["COMPLETED", "1000.08"]
 
 
 def test_what_a_setting_does_not_have_is_not_in_the_label_of_repeats_on_a_terminal(monkeypatch, capsys):

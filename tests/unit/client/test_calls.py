@@ -1,5 +1,8 @@
 """Caller: deadlines, and which calls are made again."""
 
+import re
+from datetime import timedelta
+
 import grpc
 import pytest
 from athanor.client import DeadlineExceededError, InvalidArgumentError, UnavailableError
@@ -42,6 +45,20 @@ async def test_the_timeout_of_a_call_comes_before_that_of_the_client():
     method = Method(time)
     await make(time).call(method, "x", timeout=2.5)
     assert method.timeouts == [2.5]
+
+
+@pytest.mark.parametrize("timeout", ["1h", timedelta(hours=1), True])
+async def test_a_timeout_that_is_no_number_of_seconds_is_refused_in_words(timeout):
+    text = f"timeout is a number of seconds, for example 3600 or timedelta(hours=1).total_seconds(), not {timeout!r}"
+    time = FakeTime()
+    method = Method(time)
+    with pytest.raises(TypeError, match=f"^{re.escape(text)}$"):
+        await make(time).call(method, "x", timeout=timeout)
+    with pytest.raises(TypeError, match=f"^{re.escape(text)}$"):
+        make(time, timeout=timeout)
+    with pytest.raises(TypeError, match=r"^retry_for is a number of seconds"):
+        make(time, retry_for=timeout)
+    assert method.timeouts == []
 
 
 async def test_a_call_is_made_again_while_the_orchestrator_is_away_within_one_deadline():

@@ -88,6 +88,23 @@ def test_a_key_that_is_no_text_is_refused_and_not_made_one(value, text):
         _json.encode(value, "configuration")
 
 
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (float("inf"), "Infinity is no JSON number, and beyond what a float holds (1.8e308 at most)"),
+        ({"a": [-float("inf")]}, "-Infinity is no JSON number, and beyond what a float holds (1.8e308 at most)"),
+        ({"a": float("nan")}, "NaN is no JSON number"),
+        ("x\ud800", r"""has half of a character in it (a lone surrogate): '"x\ud800"'"""),
+        ({"a": [{"\udfff": 1}]}, r"""has half of a character in it (a lone surrogate): '{"a":[{"\udfff":1}]}'"""),
+    ],
+)
+def test_what_json_lacks_is_said_in_words(value, text):
+    with pytest.raises(InvalidArgumentError) as caught:
+        _json.encode(value, "configuration")
+    assert str(caught.value) == f"configuration is not JSON: {text}"
+    assert caught.value.violations[0].description == f"is not JSON: {text}"
+
+
 def test_what_contains_itself_is_refused():
     loop: list[object] = []
     loop.append(loop)

@@ -51,6 +51,8 @@ def test_a_document_may_be_nested_more_deeply_than_python_calls():
         (("a", ""), 'a.""'),
         (('say "hi"',), r'"say \"hi\""'),
         (("two\nlines",), r'"two\nlines"'),
+        (("data", "k=v"), 'data."k=v"'),
+        (("w\\", "z"), r'"w\\".z'),
         (("größe in m",), "größe in m"),
         ((), ""),
     ],

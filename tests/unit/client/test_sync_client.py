@@ -289,3 +289,9 @@ def test_a_closed_client_says_so(stage):
         run.refresh()
     with pytest.raises(RuntimeError, match="this client has been closed"):
         next(iter(run.watch()))
+
+
+@pytest.mark.parametrize("given", [{"timeout": "1h"}, {"give_up_after": "1h"}])
+def test_waiting_takes_seconds(stage, given):
+    with pytest.raises(TypeError, match=f"^{next(iter(given))} is a number of seconds"):
+        stage.client.runs.wait("r", **given)

@@ -330,6 +330,9 @@ class AsyncRuns(Part):
     ) -> AsyncBatchWatch:
         id = id_of(run_id, RunRecord)
         selected = _encode.event_filter(filter)
+        for name, value in (("give_up_after", give_up_after), ("timeout", time_limit)):
+            if value is not None:
+                _encode.seconds(value, name)
 
         def open_call(position: int) -> transport.WatchCall:
             return self._watch_run(pb.WatchRunRequest(id=id, after_sequence=position, filter=selected))

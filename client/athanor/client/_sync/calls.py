@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import grpc
 import tenacity
 
-from athanor.client import _backoff, _status
+from athanor.client import _backoff, _encode, _status
 from athanor.client._sync import transport
 
 Request = TypeVar("Request")
@@ -34,8 +34,8 @@ class Caller:
     ) -> None:
         self.target = target
         self._orchestrators = target.count(",") + 1
-        self._timeout = timeout
-        self._retry_for = retry_for
+        self._timeout = _encode.seconds(timeout, "timeout")
+        self._retry_for = _encode.seconds(retry_for, "retry_for")
         self._sleep = sleep
         self._clock = clock
 
@@ -52,7 +52,7 @@ class Caller:
         A call is `repeatable` when doing it twice does what doing it once does: it reads, or it carries a request_id,
         or the contract says that repeating is harmless. Raises an AthanorError when it fails.
         """
-        seconds = self._timeout if timeout is None else timeout
+        seconds = self._timeout if timeout is None else _encode.seconds(timeout, "timeout")
         deadline = self._clock() + seconds
         last_try = self._clock() + min(self._retry_for, seconds)
 
