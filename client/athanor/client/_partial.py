@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import stat
 from contextlib import closing
 from pathlib import Path
 from typing import IO
@@ -11,7 +12,8 @@ from typing import IO
 class Partial:
     """A file beside the one that it becomes. It is locked for as long as this is open: another export would empty it.
 
-    Where a file system has no locks it goes without.
+    Where a file system has no locks it goes without. What only some may read stays so: it has the permissions of the
+    file that it replaces, and its owner may write as long as it is under way.
     """
 
     def __init__(self, path: Path, target: Path, asked: str) -> None:
@@ -22,6 +24,11 @@ class Partial:
         self.path = path
         self._target = target
         self._locked = _locked(path, asked)
+        try:
+            self._permit(stat.S_IWUSR)
+        except BaseException:
+            self._locked.close()
+            raise
 
     def writable(self) -> IO[bytes]:
         """Return the file to write to, to be closed by the caller; the lock stays."""
@@ -30,6 +37,7 @@ class Partial:
     def complete(self) -> None:
         """Give it the name of the file that it becomes. What was written to it is closed by now."""
         with closing(self._locked):
+            self._permit()
             os.fsync(self._locked.fileno())  # a power cut must not leave an empty file under the name of a whole one
             os.replace(self.path, self._target)
 
@@ -38,6 +46,14 @@ class Partial:
         with closing(self._locked):
             if not os.fstat(self._locked.fileno()).st_size:
                 self.path.unlink(missing_ok=True)
+
+    def _permit(self, further: int = 0) -> None:
+        try:
+            mode = stat.S_IMODE(self._target.stat().st_mode) | further
+        except FileNotFoundError:
+            return
+        if stat.S_IMODE(os.fstat(self._locked.fileno()).st_mode) != mode:
+            os.fchmod(self._locked.fileno(), mode)
 
 
 def _locked(path: Path, asked: str) -> IO[bytes]:

@@ -464,6 +464,18 @@ def test_a_link_stays_a_link(tmp_path: Path):
     assert os.listdir(tmp_path / "there") == ["b.csv"]
 
 
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o400])
+def test_a_file_that_is_replaced_keeps_its_permissions(mode: int, tmp_path: Path):
+    path, partial = tmp_path / "a.csv", tmp_path / "a.partial.csv"
+    partial.write_text("left by an export of before")
+    path.touch()
+    path.chmod(mode)
+    with open_writer(path) as writer:
+        assert stat.S_IMODE(partial.stat().st_mode) == mode | stat.S_IWUSR, "already before there is something in it"
+        writer.write(RESULTS)
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+
+
 def test_a_pipe_is_written_to_directly(tmp_path: Path):
     os.mkfifo(tmp_path / "pipe")
     reader = os.open(tmp_path / "pipe", os.O_RDWR | os.O_NONBLOCK)
