@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -92,18 +92,14 @@ def export(
             _refuse_existing(paths)
         return [await _one(client, run, path, what, format, kept) for run, path in zip(found, paths, strict=True)]
 
-    def interrupted() -> NoReturn:
-        _say_kept(kept)
-        session.interrupted()
-
     try:
-        done = session.run(target, work, on_interrupt=interrupted)
+        done = session.run(target, work)
     except BrokenPipeError:
         raise  # who read along has read enough
     except OSError as error:
         _say_kept(kept)
         session.fail(f"cannot write {error.filename or to}: {error.strerror or error}", exits.FAILED)
-    except typer.Exit:
+    except typer.Exit:  # why has been said, of Ctrl-C too
         _say_kept(kept)
         raise
     if json:

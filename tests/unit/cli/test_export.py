@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 import typer
-from athanor.cli import export
+from athanor.cli import exits, export
 from athanor.client import Page, Result, RunRecord, RunState
 from athanor.client.export import Format
 
@@ -74,3 +75,21 @@ async def test_what_was_written_before_it_broke_off_is_kept_and_named(tmp_path: 
     assert kept == [f"2 results of run r in {partial}"]
     assert [json.loads(line)["sequence"] for line in partial.read_text().splitlines()] == [1, 2]
     assert not (tmp_path / "x.jsonl").exists()
+
+
+def test_after_ctrl_c_what_is_kept_is_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    async def get(id: str) -> RunRecord:
+        return RunRecord(id, "i", "hello", RunState.RUNNING, result_count=4)
+
+    runs = SimpleNamespace(get=get, list=lambda **_: None, results=lambda _: Breaking(KeyboardInterrupt()))
+    monkeypatch.setattr("athanor.client.AsyncClient", lambda *_, **__: nullcontext(SimpleNamespace(runs=runs)))
+    id = "019a0000-0000-7000-8000-000000000001"
+    with pytest.raises(typer.Exit) as ended:
+        export.export([id], str(tmp_path / "x.csv"), export.What.RESULTS)
+    assert ended.value.exit_code == exits.INTERRUPTED
+    kept = f"2 results of run {id} in {tmp_path / 'x.partial.csv'}"
+    assert capsys.readouterr().err == (
+        f"athanor: interrupted\nathanor: the export is not whole; kept what there is: {kept}\n"
+    )
