@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from athanor.cli import ids, jsontext, last, options, output, session, shapes, words
+from athanor.cli import exits, ids, jsontext, last, options, output, session, shapes, words
 
 if TYPE_CHECKING:
     from athanor.client import AsyncClient, AsyncListing, Result, RunRecord
 
 _END = 20  # results that a terminal shows of the first, and of the last
-_READ = 1000  # results that are all read for it; of more only the ends
+_NAMED = 8  # keys in a message
+_PAGES = 10  # of results in which they are looked for
+_READ = 1000  # results that are all read for it, and in a page; of more only the ends
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,9 @@ def results(
             if ran.result_count > _READ and (found := await _ends(client, ran)):
                 return ran, found
         items = await listing.all()
+        if key and not items:
+            there = await _keys(client.runs.results(run_id, include_superseded=superseded, page_size=_READ))
+            session.fail(f"no result has the key {key!r}; there are {there}", exits.REFUSED)
         return await client.runs.get(run_id), Found(items) if whole else ends(items)
 
     ran, found = session.run(target, work)
@@ -72,6 +77,18 @@ async def _ends(client: "AsyncClient", ran: "RunRecord") -> Found | None:
     if not (first and newest) or newest[0].sequence <= first[-1].sequence:
         return None
     return Found(first, ran.result_count - len(first) - len(newest), newest)
+
+
+async def _keys(listing: "AsyncListing[Result]") -> str:
+    """Name the first keys of a run, by its first results: it may have millions."""
+    keys, more, pages = dict[str, None](), False, 0
+    async for page in listing.pages():
+        keys |= dict.fromkeys(item.key for item in page.items)
+        pages += 1
+        more = len(keys) > _NAMED or (pages == _PAGES and bool(page.next_page_token))
+        if more:
+            break
+    return ", ".join(list(keys)[:_NAMED]) + " and more" * more or "none"
 
 
 async def _first(listing: "AsyncListing[Result]") -> "Sequence[Result]":

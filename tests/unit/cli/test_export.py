@@ -36,10 +36,9 @@ def test_the_formats_are_those_of_the_client():
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        ((["a", "b"], "x.csv", None, False), "each run goes to a file of its own: put {run} into the name"),
-        ((["a"], "x.txt", None, False), "the name 'x.txt' does not say in which format"),
-        ((["a"], "-", export.Format.PARQUET, False), "parquet cannot go to standard output"),
-        ((["a"], "-", None, True), "--json tells what was written to files"),
+        (("x.txt", None, False), "the name 'x.txt' does not say in which format"),
+        (("-", export.Format.PARQUET, False), "parquet cannot go to standard output"),
+        (("-", None, True), "--json tells what was written to files"),
     ],
 )
 def test_refused_before_anything_is_fetched(call: Any, said: str):
@@ -49,8 +48,12 @@ def test_refused_before_anything_is_fetched(call: Any, said: str):
 
 
 def test_a_name_for_each_run_is_fine():
-    export._check(["a", "b"], "{run}.csv", None, True)
-    export._check(["a"], "-", None, False)
+    export._check("{run}.csv", None, True)
+    export._check("-", None, False)
+    export._refuse_one_name(["a", "b"], "{run}.csv")
+    export._refuse_one_name(["a"], "x.csv")
+    with pytest.raises(typer.BadParameter, match=r"put {run} into the name"):
+        export._refuse_one_name(["a", "b"], "x.csv")
 
 
 class Breaking:
