@@ -725,7 +725,33 @@ def test_results(athanor, server):
     assert document.json["results"][0]["value"] == {"accuracy": 0.975, "n": 12345678901234567890}
     assert '"accuracy": 0.9750' in document.out, "the number is the very text that was recorded"
     assert athanor("results", id).out == 'score\t{"accuracy": 0.9750, "n": 12345678901234567890}\n'
-    assert athanor("results", id, "--key", "other").out == ""
+
+
+def test_a_key_that_no_result_has_is_refused_with_those_that_there_are(athanor, server):
+    run = make_run(server, None)
+    id = run.run.id
+    for options in ([], ["--json"]):
+        refused = athanor("results", id, "--key", "other", *options)
+        assert (refused.status, refused.out) == (5, "")
+        assert refused.err == "athanor: no result has the key 'other'; there are score\n"
+    for number in range(12):
+        server.do(server.fake.result, run, f"fit/{number}", "1")
+    refused = athanor("results", id, "--key", "other")
+    assert refused.err.endswith("there are score, fit/0, fit/1, fit/2, fit/3, fit/4, fit/5, fit/6 and more\n")
+    nothing = server.do(server.fake.add_run, "hello", "019a0000-0000-7000-8000-000000000002").run.id
+    assert athanor("results", nothing, "--key", "other").err.endswith("'other'; there are none\n")
+    assert athanor("results", nothing).status == 0
+
+
+def test_a_run_that_is_named_twice_is_exported_to_one_file(athanor, server, tmp_path):
+    id = make_run(server).run.id
+    file = str(tmp_path / "x.csv")
+    done = athanor("export", "last", id, id[:13], "-o", file)
+    assert (done.status, done.err) == (0, f"wrote 1 result of run {id} to {file}\n")
+    other = make_run(server).run.id
+    refused = athanor("export", id, other, "-o", file, "--force")
+    assert refused.status == 2
+    assert "each run goes to a file of its own: put {run} into the name" in refused.err
 
 
 def test_superseded_results_are_shown_when_asked_for_and_marked(athanor, server):

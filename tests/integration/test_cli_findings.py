@@ -8,6 +8,7 @@ from pathlib import Path
 
 import athanor
 import pytest
+from athanor.client.export import open_writer
 from athanor.v1 import run_pb2
 
 from tests.support.screen import Screen, draw
@@ -297,6 +298,17 @@ def test_what_cannot_be_exported(system: System, compared: tuple[str, str, list[
         assert (done.returncode, done.stdout) == (status, ""), done.stderr
         assert said in done.stderr
     assert not list(system.folder.glob("x*"))
+
+
+def test_a_second_export_to_one_name_is_refused_in_a_line(
+    system: System, compared: tuple[str, str, list[str]], tmp_path: Path
+) -> None:
+    *_, run_ids = compared
+    file = tmp_path / "x.csv"
+    with open_writer(file):
+        done = system.cli("export", run_ids[0], "-o", str(file), check=False)
+    said = f"athanor: cannot write {file}: another export to it is under way\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", said)
 
 
 def test_a_missing_library_is_named_with_its_extra(

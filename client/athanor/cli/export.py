@@ -1,11 +1,11 @@
 """`athanor export`: events or results of runs in files."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -81,29 +81,26 @@ def export(
       athanor export 0198c5 -o results.csv
       athanor export 0198c5 0198c7 --what events -o '{run}.parquet'
     """
-    _check(runs, to, format, json)
+    _check(to, format, json)
     kept = list[str]()
 
     async def work(client: "AsyncClient") -> list[Exported]:
         run_ids = dict.fromkeys([await ids.run(client, text) for text in runs])
+        _refuse_one_name(run_ids, to)
         found = [await client.runs.get(id) for id in run_ids]
         paths = [to.replace(_RUN, run.id) for run in found]
         if not force:
             _refuse_existing(paths)
         return [await _one(client, run, path, what, format, kept) for run, path in zip(found, paths, strict=True)]
 
-    def interrupted() -> NoReturn:
-        _say_kept(kept)
-        session.interrupted()
-
     try:
-        done = session.run(target, work, on_interrupt=interrupted)
+        done = session.run(target, work)
     except BrokenPipeError:
         raise  # who read along has read enough
     except OSError as error:
         _say_kept(kept)
         session.fail(f"cannot write {error.filename or to}: {error.strerror or error}", exits.FAILED)
-    except typer.Exit:
+    except typer.Exit:  # why has been said, of Ctrl-C too
         _say_kept(kept)
         raise
     if json:
@@ -126,7 +123,7 @@ def reached(one: Exported, what: What) -> str:
     return text
 
 
-def _check(runs: Sequence[str], to: str, format: Format | None, json: bool) -> None:
+def _check(to: str, format: Format | None, json: bool) -> None:
     """Refuse what can be refused before anything is asked for."""
     from athanor.client.export import format_of
 
@@ -134,15 +131,18 @@ def _check(runs: Sequence[str], to: str, format: Format | None, json: bool) -> N
         format_of(to, format)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--format" if format else "--output") from None
-    if len(set(runs)) > 1 and _RUN not in to:
-        raise typer.BadParameter(
-            f"each run goes to a file of its own: put {_RUN} into the name, for example -o '{_RUN}.csv'",
-            param_hint="--output",
-        )
     if json and to == _STANDARD_OUTPUT:
         raise typer.BadParameter(
             "--json tells what was written to files: name one with -o. JSON Lines are the default on standard output",
             param_hint="--json",
+        )
+
+
+def _refuse_one_name(run_ids: Collection[str], to: str) -> None:
+    if len(run_ids) > 1 and _RUN not in to:
+        raise typer.BadParameter(
+            f"each run goes to a file of its own: put {_RUN} into the name, for example -o '{_RUN}.csv'",
+            param_hint="--output",
         )
 
 

@@ -74,12 +74,15 @@ class Board:
         from rich.live import Live
 
         from athanor.cli import live
+        from athanor.client._tally import Tally
 
         console = output.console()
         self._console = console
         self._runs = list(runs)
         self._progress: dict[int, client.Progress] = {i: run.progress for i, run in enumerate(runs) if run.progress}
-        self._results = [run.result_count for run in runs]
+        self._tallies = [Tally() for _ in runs]
+        for counts, run in zip(self._tallies, runs, strict=True):
+            counts.run(run)
         self._notice = ""
         self.scroll = live.Scroll(console)
         self._live = Live(
@@ -94,13 +97,14 @@ class Board:
     def update(self, index: int, run: "RunRecord") -> None:
         """Take a run as it stands."""
         self._runs[index] = run
+        self._tallies[index].run(run)
         self._notice = ""
         if run.progress:
             self._progress[index] = run.progress
 
-    def found(self, index: int) -> None:
-        """Count a result of a run; when it has ended, it says itself how many of them stand."""
-        self._results[index] += 1
+    def happened(self, index: int, event: "client.Event") -> None:
+        """Take an event of the log of a run, for how many results of it stand."""
+        self._tallies[index].event(event)
 
     def progressed(self, index: int, progress: "client.Progress") -> None:
         """Take the latest progress of a run."""
@@ -134,14 +138,21 @@ class Board:
             style = words.STYLES.get(run.state.value, "")
             # What waits stands, what runs goes on; an end needs no progress.
             what = words.progress(self._progress.get(index)) if not run.ended else words.failure(run.failure)
-            count = words.count(run.result_count if run.ended else self._results[index], "result")
-            cells = (words.elapsed(run), "" if run.start_time is None else count, words.one_line(paint.visible(what)))
+            cells = (words.elapsed(run), self._results(index), words.one_line(paint.visible(what)))
             grid.add_row(label(index), Text(words.state(run), style=style), *cells)
         hidden = len(self._runs) - len(shown)
         note = self._notice or (f"and {hidden} more, {tally(self._runs)} in all" if hidden else "")
         if note:
             grid.add_row("", Text(""), "", "", Text(note, style="dim"))
         return grid
+
+    def _results(self, index: int) -> str:
+        run, counts = self._runs[index], self._tallies[index].counts
+        if run.start_time is None:
+            return ""
+        if run.ended:
+            return words.count(run.result_count, "result")
+        return words.count(counts[1], "result") if counts else ""
 
 
 def first_of(runs: "Sequence[RunRecord]", room: int) -> list[int]:
@@ -168,11 +179,11 @@ class _OneOfMany:
         from athanor import client
 
         prefix = label(self._index)
+        if isinstance(item, client.Event):
+            self._board.happened(self._index, item)
         match item:
             case client.LogEntry() if item.level >= client.LogLevel.WARN:
                 self._board.scroll.add(prefix + lines.log(item), lines.LEVEL_STYLES[item.level.label])
-            case client.Result():
-                self._board.found(self._index)
             case client.ProgressUpdated():
                 self._board.progressed(self._index, item.progress)
             case client.RunUpdated():

@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from athanor.cli import ids, jsontext, last, options, output, session, shapes, words
+from athanor.cli import exits, ids, jsontext, last, options, output, session, shapes, words
 
 if TYPE_CHECKING:
     from athanor.client import AsyncClient, AsyncListing, Result, RunRecord
 
 _END = 20  # results that a terminal shows of the first, and of the last
-_READ = 1000  # results that are all read for it; of more only the ends
+_NAMED = 8  # keys in a message
+_PAGES = 10  # of results in which they are looked for
+_GAP = 2  # columns of the terminal behind each column of a table
+_WRAPPED = 20  # to which text in the last column may be wrapped
+_READ = 1000  # results that are all read for it, and in a page; of more only the ends
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,9 @@ def results(
             if ran.result_count > _READ and (found := await _ends(client, ran)):
                 return ran, found
         items = await listing.all()
+        if key and not items:
+            there = await _keys(client.runs.results(run_id, include_superseded=superseded, page_size=_READ))
+            session.fail(f"no result has the key {key!r}; there are {there}", exits.REFUSED)
         return await client.runs.get(run_id), Found(items) if whole else ends(items)
 
     ran, found = session.run(target, work)
@@ -72,6 +79,18 @@ async def _ends(client: "AsyncClient", ran: "RunRecord") -> Found | None:
     if not (first and newest) or newest[0].sequence <= first[-1].sequence:
         return None
     return Found(first, ran.result_count - len(first) - len(newest), newest)
+
+
+async def _keys(listing: "AsyncListing[Result]") -> str:
+    """Name the first keys of a run, by its first results: it may have millions."""
+    keys, more, pages = dict[str, None](), False, 0
+    async for page in listing.pages():
+        keys |= dict.fromkeys(item.key for item in page.items)
+        pages += 1
+        more = len(keys) > _NAMED or (pages == _PAGES and bool(page.next_page_token))
+        if more:
+            break
+    return ", ".join(list(keys)[:_NAMED]) + " and more" * more or "none"
 
 
 async def _first(listing: "AsyncListing[Result]") -> "Sequence[Result]":
@@ -113,10 +132,45 @@ def show(items: "Sequence[Result]") -> None:
         if index:
             output.line()
         if members is None:
-            output.table(("RESULT", "VALUE"), [(_name(item), brief(item.value)) for item in group])
+            _table(("RESULT", "VALUE"), [(_name(item), brief(item.value)) for item in group])
         else:
             rows = [(_name(item), *(brief(item.value[name]) for name in members)) for item in group]
-            output.table(("RESULT", *members), rows)
+            _table(("RESULT", *members), rows)
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table; on a terminal without room for it the cells of each row one below another: half of a number is
+    another number. Text in the last column may be wrapped.
+    """
+    widths = [max(words.width(row[place]) for row in (columns, *rows)) for place in range(len(columns))]
+    widths[-1] = max(words.width(columns[-1]), *(_least(row[-1]) for row in rows))
+    if not output.is_terminal() or sum(widths) + _GAP * len(widths) <= output.console().width:
+        output.table(columns, rows)
+        return
+    for name, *cells in rows:
+        output.line(name)
+        _fields(columns[1:], [cell.replace("\n", " ") for cell in cells], output.console().width)
+
+
+def _fields(names: Sequence[str], cells: Sequence[str], room: int) -> None:
+    """Print each cell behind its name, or below it where both have no room on a line."""
+    short = [words.width(name) for name, cell in zip(names, cells, strict=True) if _beside(name, cell) <= room]
+    wide = max(short, default=0)
+    for name, cell in zip(names, cells, strict=True):
+        if _beside(name, cell) <= room and _GAP + wide + _GAP + words.width(cell) <= room:
+            output.line(f"  {name}{' ' * (wide - words.width(name))}  {cell}")
+        else:
+            output.line(f"  {name}\n    {cell}")
+
+
+def _least(cell: str) -> int:
+    """How narrow the last column may be for it."""
+    is_text = " " in cell and not cell.startswith("[")
+    return min(_WRAPPED, words.width(cell)) if is_text else words.width(cell)
+
+
+def _beside(name: str, cell: str) -> int:
+    return 2 * _GAP + words.width(name) + words.width(cell)
 
 
 def brief(value: Any) -> str:

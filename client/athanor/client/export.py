@@ -32,6 +32,7 @@ from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias
 
 from athanor.client import _extras, _sinks
+from athanor.client._partial import Partial
 from athanor.client.events import Event, Result
 
 What: TypeAlias = Literal["events", "results"]
@@ -85,7 +86,8 @@ def open_writer(path: str | os.PathLike[str], format: str | None = None, what: W
     """Open `path` for events or for results; `-` is standard output.
 
     The format is that of the suffix unless `format` says otherwise. Raises ValueError as `format_of` does, OSError when
-    the file cannot be written, MissingExtraError for Parquet without pyarrow: all at once, before anything is fetched.
+    the file cannot be written, the BlockingIOError among them while another export to it is under way, and
+    MissingExtraError for Parquet without pyarrow: all at once, before anything is fetched.
     """
     if what not in _sinks.COLUMNS:
         raise ValueError(f"there is no export of {what!r}: choose events or results")
@@ -107,7 +109,7 @@ class Writer:
         self._count = 0
         self._last_sequence = 0
         self._target: Path | None = None
-        self._partial: Path | None = None
+        self._partial: Partial | None = None
         self._format = format
         self._file: Any = sys.stdout  # of what is written; standard output stays open
         self._sink: _sinks.Sink | None = None  # since the first write
@@ -118,8 +120,11 @@ class Writer:
         if not self._at_once:
             # A link stays what it is: the file that it leads to is replaced.
             self._target = Path(os.path.realpath(path))
-            self._partial = _partial(self._target)
-            file = open(self._partial or self._target, "wb", opener=_keeping)  # noqa: SIM115 - the stack closes it
+            if partial := _partial(self._target):
+                self._partial = Partial(partial, self._target, os.fspath(path))
+                file = self._partial.writable()
+            else:
+                file = open(self._target, "wb")  # noqa: SIM115 - the stack closes it
             self._file = self._closing.enter_context(file)
 
     @property
@@ -148,20 +153,24 @@ class Writer:
 
     def close(self) -> None:
         """End the export: the file is whole and takes its name."""
-        self._finish(self._sink or self._begin())
-        if self._partial is not None and self._target is not None:
-            _sync(self._partial)  # a power cut must not leave an empty file under the name of a whole one
-            os.replace(self._partial, self._target)
+        try:
+            self._finish(self._sink or self._begin())
+        except BaseException:
+            self._leave()
+            raise
+        if self._partial is not None:
+            self._partial.complete()
 
     def abandon(self) -> Path | None:
         """End the export unfinished. Return where what was written by then is kept; None: nowhere, or nothing was."""
-        if self._sink is not None:
+        try:
+            if self._sink is None:
+                self._closing.close()
+                return None
             self._finish(self._sink)
-            return self._partial
-        self._closing.close()
-        if self._partial is not None and not self._partial.stat().st_size:
-            self._partial.unlink()  # made when this was opened, or nothing worth keeping
-        return None
+            return self._partial.path if self._partial is not None else None
+        finally:
+            self._leave()
 
     def __enter__(self) -> Self:
         return self
@@ -194,6 +203,10 @@ class Writer:
             sink.close()
             self._file.flush()
 
+    def _leave(self) -> None:
+        if self._partial is not None:
+            self._partial.leave()
+
 
 def _partial(target: Path) -> Path | None:
     """The name to write under; None for what has to be written to directly."""
@@ -211,11 +224,6 @@ def _partial(target: Path) -> Path | None:
     return target.with_name(f"{name.stem}.partial{name.suffix}{'.gz' if _is_compressed(target) else ''}")
 
 
-def _keeping(path: str, flags: int) -> int:
-    """Open a file as it is; it is emptied when there is something to write."""
-    return os.open(path, flags & ~os.O_TRUNC, 0o666)
-
-
 def _text(file: Any, target: Path | None) -> Any:
     # The writers end lines as their formats have it.
     if target is not None and _is_compressed(target):
@@ -229,14 +237,6 @@ def _is_compressed(path: Path) -> bool:
 
 def _uncompressed(path: Path) -> Path:
     return path.with_suffix("") if _is_compressed(path) else path
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDWR)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _sink(file: Any, format: Format, what: What) -> _sinks.Sink:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 import typer
-from athanor.cli import export
+from athanor.cli import exits, export
 from athanor.client import Page, Result, RunRecord, RunState
 from athanor.client.export import Format
 
@@ -35,10 +36,9 @@ def test_the_formats_are_those_of_the_client():
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        ((["a", "b"], "x.csv", None, False), "each run goes to a file of its own: put {run} into the name"),
-        ((["a"], "x.txt", None, False), "the name 'x.txt' does not say in which format"),
-        ((["a"], "-", export.Format.PARQUET, False), "parquet cannot go to standard output"),
-        ((["a"], "-", None, True), "--json tells what was written to files"),
+        (("x.txt", None, False), "the name 'x.txt' does not say in which format"),
+        (("-", export.Format.PARQUET, False), "parquet cannot go to standard output"),
+        (("-", None, True), "--json tells what was written to files"),
     ],
 )
 def test_refused_before_anything_is_fetched(call: Any, said: str):
@@ -48,8 +48,12 @@ def test_refused_before_anything_is_fetched(call: Any, said: str):
 
 
 def test_a_name_for_each_run_is_fine():
-    export._check(["a", "b"], "{run}.csv", None, True)
-    export._check(["a"], "-", None, False)
+    export._check("{run}.csv", None, True)
+    export._check("-", None, False)
+    export._refuse_one_name(["a", "b"], "{run}.csv")
+    export._refuse_one_name(["a"], "x.csv")
+    with pytest.raises(typer.BadParameter, match=r"put {run} into the name"):
+        export._refuse_one_name(["a", "b"], "x.csv")
 
 
 class Breaking:
@@ -74,3 +78,21 @@ async def test_what_was_written_before_it_broke_off_is_kept_and_named(tmp_path: 
     assert kept == [f"2 results of run r in {partial}"]
     assert [json.loads(line)["sequence"] for line in partial.read_text().splitlines()] == [1, 2]
     assert not (tmp_path / "x.jsonl").exists()
+
+
+def test_after_ctrl_c_what_is_kept_is_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    async def get(id: str) -> RunRecord:
+        return RunRecord(id, "i", "hello", RunState.RUNNING, result_count=4)
+
+    runs = SimpleNamespace(get=get, list=lambda **_: None, results=lambda _: Breaking(KeyboardInterrupt()))
+    monkeypatch.setattr("athanor.client.AsyncClient", lambda *_, **__: nullcontext(SimpleNamespace(runs=runs)))
+    id = "019a0000-0000-7000-8000-000000000001"
+    with pytest.raises(typer.Exit) as ended:
+        export.export([id], str(tmp_path / "x.csv"), export.What.RESULTS)
+    assert ended.value.exit_code == exits.INTERRUPTED
+    kept = f"2 results of run {id} in {tmp_path / 'x.partial.csv'}"
+    assert capsys.readouterr().err == (
+        f"athanor: interrupted\nathanor: the export is not whole; kept what there is: {kept}\n"
+    )

@@ -1,5 +1,6 @@
 """Several runs that are followed at once."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from io import StringIO
 from typing import Any, cast
@@ -11,7 +12,7 @@ from athanor.cli import exits, launch, many, output
 from athanor.client import RunRecord, RunState
 from rich.console import Console
 
-AT = (3, 1, datetime(2026, 1, 1, tzinfo=UTC))
+AT = (1, datetime(2026, 1, 1, tzinfo=UTC))  # of the first attempt
 PENDING, RUNNING = RunState.PENDING, RunState.RUNNING
 COMPLETED, FAILED, CANCELLED = RunState.COMPLETED, RunState.FAILED, RunState.CANCELLED
 
@@ -60,21 +61,53 @@ def test_a_last_seed_that_there_is_not_is_refused():
         launch.Start(2**64 - 1, {}, {}, 3, False, False)
 
 
-def test_a_line_for_each_run_below_what_is_to_be_read(monkeypatch):
-    screen = Console(file=StringIO(), force_terminal=True, width=80, height=9, color_system=None, markup=False)
-    monkeypatch.setattr(output, "console", lambda: screen)
+@pytest.fixture
+def screen(monkeypatch: pytest.MonkeyPatch) -> Console:
+    console = Console(file=StringIO(), force_terminal=True, width=80, height=9, color_system=None, markup=False)
+    monkeypatch.setattr(output, "console", lambda: console)
+    return console
+
+
+def drawn(screen: Console, board: many.Board) -> str:
+    """What the board draws now."""
+    file = cast(Any, screen.file)
+    file.truncate(file.seek(0))
+    board.refresh()
+    return file.getvalue()
+
+
+def test_results_that_a_later_attempt_supersedes_are_not_counted(screen: Console):
+    running = RunRecord("r0", "i", "hello", RUNNING, start_time=datetime.now(UTC), last_sequence=1)
+    board = many.Board([running])
+    view = board.view(0)
+
+    def begin(sequence: int, attempt: int, restored_sequence: int = 0) -> client.AttemptStarted:
+        version = client.CodeVersion()
+        return client.AttemptStarted(sequence, attempt, AT[1], "", version, restored_sequence=restored_sequence)
+
+    for attempt in (1, 2, 3):
+        view.show(begin(2 * attempt, attempt))
+        view.show(client.Result(2 * attempt + 1, attempt, AT[1], "score", "0.5"))
+    assert "1 result " in drawn(screen, board)
+    view.show(begin(8, 4, restored_sequence=6))
+    assert "result" not in drawn(screen, board), "which of them stand is not known"
+    view.show(client.RunUpdated(replace(running, last_sequence=8, result_count=2)))
+    assert "2 results " in drawn(screen, board)
+    board.close()
+
+
+def test_a_line_for_each_run_below_what_is_to_be_read(screen: Console):
     board = many.Board(runs(*[PENDING] * 8))
     view = board.view(1)
     view.show(client.RunUpdated(RunRecord("r1", "i", "hello", RUNNING, start_time=datetime.now(UTC))))
-    view.show(client.LogEntry(*AT, client.LogLevel.INFO, "not shown"))
-    view.show(client.LogEntry(*AT, client.LogLevel.WARN, "odd \x1b[31m"))
-    view.show(client.Result(*AT, "score", "0.5"))
+    view.show(client.LogEntry(1, *AT, client.LogLevel.INFO, "not shown"))
+    view.show(client.LogEntry(2, *AT, client.LogLevel.WARN, "odd \x1b[31m"))
+    view.show(client.Result(3, *AT, "score", "0.5"))
     view.show(client.ProgressUpdated(client.Progress(3, 9, "fit")))
-    board.refresh()
-    drawn = cast(Any, screen.file).getvalue()
+    text = drawn(screen, board)
     board.close()
-    assert "#2 " in drawn
-    assert "warn  odd \\x1b[31m" in drawn
-    assert "not shown" not in drawn
-    assert "1 result  3/9 fit" in drawn
-    assert "and 3 more, 1 RUNNING, 7 PENDING in all" in drawn
+    assert "#2 " in text
+    assert "warn  odd \\x1b[31m" in text
+    assert "not shown" not in text
+    assert "1 result  3/9 fit" in text
+    assert "and 3 more, 1 RUNNING, 7 PENDING in all" in text

@@ -1,10 +1,12 @@
 """Results as tables."""
 
+import re
 from datetime import UTC, datetime
 
 import pytest
-from athanor.cli import results
+from athanor.cli import output, results
 from athanor.client import Result
+from rich.console import Console
 
 AT = (1, 1, datetime(2026, 1, 1, tzinfo=UTC))
 
@@ -21,6 +23,21 @@ def test_results_with_the_same_members_share_a_table_wherever_they_stand(capsys)
     assert capsys.readouterr().out == (
         "RESULT  x\na/1     0.1235\na/2     2\n\nRESULT  mean\ns       1\n\nRESULT  VALUE\nplain   text\n"
     )
+
+
+def test_where_a_table_has_no_room_no_number_is_cut_or_wrapped(capsys, monkeypatch):
+    monkeypatch.setattr(output, "is_terminal", lambda: True)
+    monkeypatch.setattr(output, "console", lambda: Console(width=40, color_system=None, markup=False))
+    one = '{"accuracy": 0.9866, "n": 12345678901234567890, "the_loss_of_validation": 9876543210987654321}'
+    results.show([Result(*AT, "fit/0", one), Result(*AT, "fit/1", one), Result(*AT, "mean", "0.5")])
+    fields = "  accuracy  0.9866\n  n         12345678901234567890\n  the_loss_of_validation\n    9876543210987654321\n"
+    assert re.sub(r" +\n", "\n", capsys.readouterr().out) == (
+        f"fit/0\n{fields}fit/1\n{fields}\nRESULT  VALUE\nmean    0.5\n"
+    )
+    results.show([Result(*AT, "a_long_name_of_a_result", "12345678901234567890")])
+    assert capsys.readouterr().out == "a_long_name_of_a_result\n  VALUE  12345678901234567890\n"
+    results.show([Result(*AT, "text", '"a text that is wrapped, as ever, where it is too long"')])
+    assert capsys.readouterr().out.startswith("RESULT  VALUE")
 
 
 def test_what_does_not_count_any_more_is_marked(capsys):

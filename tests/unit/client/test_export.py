@@ -1,6 +1,8 @@
 """Events and results in files."""
 
 import csv
+import errno
+import fcntl
 import gzip
 import io
 import json
@@ -372,6 +374,62 @@ def test_an_export_that_fails_before_its_first_event_leaves_no_file(suffix: str,
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.parametrize("format", FORMATS)
+def test_of_two_exports_to_one_name_at_once_the_second_is_refused(format: str, tmp_path: Path):
+    path = tmp_path / f"a.{format}"
+    with open_writer(path) as first:
+        with pytest.raises(BlockingIOError) as refused:
+            open_writer(path)  # also while the first has nothing yet
+        assert (refused.value.strerror, refused.value.filename) == ("another export to it is under way", str(path))
+        first.write(RESULTS[:2])
+        with pytest.raises(BlockingIOError):
+            written(path, RESULTS)
+        first.write(RESULTS[2:])
+    assert os.listdir(tmp_path) == [path.name]
+    assert len(read(path)) == len(RESULTS)
+    assert len(read(written(path, RESULTS[:1]))) == 1, "it is free again"
+
+
+def test_after_an_export_that_failed_the_name_is_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = tmp_path / "a.csv"
+    for items in ([], RESULTS[:1]):
+        with pytest.raises(RuntimeError):
+            break_off(path, items, RuntimeError())
+    with monkeypatch.context() as patch:
+        patch.setattr(_sinks, "Csv", lambda *_: FullDisk())
+        with pytest.raises(OSError, match="No space left"):
+            written(path, RESULTS)
+    assert len(read(written(path, RESULTS))) == len(RESULTS)
+
+
+def test_what_an_export_completes_while_the_next_one_opens_is_not_written_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path = tmp_path / "a.jsonl"
+    first = open_writer(path)
+    first.write(RESULTS)
+    lock = fcntl.flock
+
+    def after_the_end_of_the_first(descriptor: int, operation: int) -> None:
+        monkeypatch.undo()
+        first.close()  # its partial file, which is open here by now, is the whole one from now on
+        lock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", after_the_end_of_the_first)
+    with open_writer(path) as second:
+        second.write(RESULTS[:1])
+        assert len(read(path)) == len(RESULTS)
+    assert len(read(path)) == 1
+
+
+def test_where_files_cannot_be_locked_they_are_written_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def without_locks(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", without_locks)
+    assert len(read(written(tmp_path / "a.csv", RESULTS))) == len(RESULTS)
+
+
 class FullDisk:
     """A sink whose disk is full from the beginning."""
 
@@ -388,14 +446,14 @@ def test_a_full_disk_is_what_is_told_and_no_whole_file_is_left(tmp_path: Path, m
         writer.write(RESULTS[:1])
     (note,) = caught.value.__notes__
     assert note.startswith("the export is broken off, and what was written may not be readable")
-    assert os.listdir(tmp_path) == ["a.partial.csv"]
+    assert os.listdir(tmp_path) == [], "nor an empty one"
 
 
 def test_a_file_that_could_not_be_finished_does_not_take_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(_sinks, "Csv", lambda *_: FullDisk())
     with pytest.raises(OSError, match="still none"), open_writer(tmp_path / "a.csv"):
         pass
-    assert os.listdir(tmp_path) == ["a.partial.csv"]
+    assert os.listdir(tmp_path) == [], "nor an empty one"
 
 
 def test_a_link_stays_a_link(tmp_path: Path):
@@ -404,6 +462,18 @@ def test_a_link_stays_a_link(tmp_path: Path):
     written(tmp_path / "a.csv", RESULTS)
     assert (tmp_path / "a.csv").is_symlink()
     assert os.listdir(tmp_path / "there") == ["b.csv"]
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o400])
+def test_a_file_that_is_replaced_keeps_its_permissions(mode: int, tmp_path: Path):
+    path, partial = tmp_path / "a.csv", tmp_path / "a.partial.csv"
+    partial.write_text("left by an export of before")
+    path.touch()
+    path.chmod(mode)
+    with open_writer(path) as writer:
+        assert stat.S_IMODE(partial.stat().st_mode) == mode | stat.S_IWUSR, "already before there is something in it"
+        writer.write(RESULTS)
+    assert stat.S_IMODE(path.stat().st_mode) == mode
 
 
 def test_a_pipe_is_written_to_directly(tmp_path: Path):
