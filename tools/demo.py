@@ -20,6 +20,7 @@ from typing import Any
 ATHANOR = str(Path(sys.executable).parent / "athanor")
 START_TIMEOUT = 60.0  # seconds
 STOP_TIMEOUT = 60.0
+NEXT = ("source .venv/bin/activate", "athanor new measure_pi", "athanor up --path measure_pi")
 
 
 def main() -> int:
@@ -41,7 +42,8 @@ def main() -> int:
         )
         say("Stopping")
 
-    print(f"The demo took {time.monotonic() - begin:.0f} s. Next: `make up`, and the README.", flush=True)
+    print(f"The demo took {time.monotonic() - begin:.0f} s. Next, an experiment of your own, as README.md goes on:")
+    print("\n".join(f"$ {command}" for command in NEXT), flush=True)
     return 0
 
 

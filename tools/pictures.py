@@ -99,11 +99,10 @@ NOTEBOOKS = [
 CELLS = [LiveCell("notebook-live", "run.live()", 475, look_after_s=4.0)]
 FIGURES = {"notebook-plot": 'client.runs.compare(runs).plot("error.mean")'}
 
-# What every scene finds: repeats of two configurations.
-_FEW = f"athanor run {EXPERIMENT} --set rounds=60 --set points=20000"
+# What every scene finds: repeats of two configurations, as README has them made.
 PREPARATION = [
-    f"{_FEW} --name 'at random' --repeat 3 --seed 1",
-    f"{_FEW} --set method=grid --name 'spread evenly' --repeat 3 --seed 1",
+    f'athanor run {EXPERIMENT} --name "at random" --repeat 3 --seed 1',
+    f'athanor run {EXPERIMENT} --set method=grid --name "spread evenly" --repeat 3 --seed 1',
 ]
 
 LIVE_RUN = f"athanor run {EXPERIMENT} --set rounds=500 --name 'at random' --seed 7 --detach"

@@ -23,23 +23,26 @@ def job(tmp_path: Path) -> Path:
         file = tmp_path / name
         file.parent.mkdir(exist_ok=True)
         file.write_text(text)
+    (tmp_path / "tmp").mkdir()
     return tmp_path
 
 
-def run_script(job: Path) -> subprocess.CompletedProcess[str]:
+def run_script(job: Path, script: str = "ci.sh") -> subprocess.CompletedProcess[str]:
     """Run it to its end, after which nothing of it is left."""
     address, marker = f"127.0.0.1:{free_port()}", uuid.uuid4().hex
     env = clean_environment() | {
         MARKER: marker,
         "HOME": str(job),
+        "TMPDIR": str(job / "tmp"),
         "PATH": f"{BIN}:{os.environ['PATH']}",
         "ATHANOR_LISTEN": address,
         "ATHANOR_TARGET": address,
     }
     done = subprocess.run(
-        ["bash", "ci.sh"], cwd=job, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=150
+        ["bash", script], cwd=job, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=150
     )
     wait_until(lambda: not processes_with(f"{MARKER}={marker}"), 10, "what the script started to end")
+    assert list((job / "tmp").iterdir()) == [], "what it kept its data in is gone"
     return done
 
 
@@ -64,6 +67,19 @@ def test_a_run_that_failed_fails_the_job_and_leaves_its_log(job: Path) -> None:
     assert "ValueError: too much" in done.stderr
     assert records(job / "results.jsonl"), "what it found before it failed"
     assert "too much" in (job / "log.jsonl").read_text()
+
+
+@pytest.mark.timeout(240)
+def test_a_second_job_in_the_same_workspace_does_not_hand_out_the_results_of_the_first(job: Path) -> None:
+    assert run_script(job).returncode == 0
+    assert (job / "results.jsonl").exists()
+    source = (job / "ci.sh").read_text()
+    assert "--set n=21" in source
+    (job / "second.sh").write_text(source.replace("--set n=21", "--set n=nonsense"))
+    done = run_script(job, "second.sh")
+    assert done.returncode == 2, done.stderr
+    assert not (job / "results.jsonl").exists()
+    assert not (job / "log.jsonl").exists()
 
 
 @pytest.mark.timeout(240)

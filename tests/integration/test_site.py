@@ -60,6 +60,14 @@ def test_the_reference_of_python_has_no_private_names_and_pages_that_can_be_read
         assert len(text.split()) < 4000, page.name
 
 
+def test_the_context_has_what_an_experiment_needs_and_arguments_that_can_be_read(site: Path) -> None:
+    page = (site / "reference" / "python" / "athanor.experiment.html").read_text()
+    assert 'id="athanor.experiment.RunContext.fail"' in page
+    assert 'id="athanor.experiment.RunContext.said"' not in page
+    assert re.search(r"<li>\s*(?:<p>)?<code>retry_backoff</code>: how long to wait", page)
+    assert "Args:" not in page
+
+
 def test_a_record_has_its_fields(site: Path) -> None:
     page = (site / "reference" / "python" / "athanor.client-runs.html").read_text()
     assert "<td>set while waiting between attempts</td>" in page

@@ -58,8 +58,14 @@ def options(command: Any) -> list[tuple[str, str]]:
         name = ", ".join(f"`{spelling}`" for spelling in [*option.opts, *option.secondary_opts])
         if not option.is_flag:
             name = f"{name} {value_of(option)}"
-        rows.append((name, one_line(option.help or "")))
+        rows.append((name, one_line(f"{option.help or ''} {besides(command, option)}")))
     return rows
+
+
+def besides(command: Any, option: Any) -> str:
+    """Return what `--help` adds to what is said of the option: environment variable, default and range."""
+    context = command.make_context(command.name, [], resilient_parsing=True)
+    return option.get_help_record(context)[1].removeprefix(option.help or "")
 
 
 def value_of(option: Any) -> str:

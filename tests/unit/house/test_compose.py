@@ -49,6 +49,21 @@ def test_runners_share_no_state_and_the_port_is_published_to_this_machine_only()
     assert all(port.startswith("127.0.0.1:") for port in SERVICES["orchestrator"]["ports"])
 
 
+def test_the_database_is_asked_where_the_orchestrator_asks_it() -> None:
+    """By TCP: the server that the image starts for a moment, to set the database up, has the socket alone."""
+    _, *words = SERVICES["database"]["healthcheck"]["test"]
+    assert words[0] == "pg_isready"
+    assert words[words.index("--host") + 1] == "127.0.0.1"
+
+
+def test_what_runs_in_the_image_has_a_home_folder_and_begins_where_it_may_write() -> None:
+    (created,) = re.findall(r"^RUN useradd .+$", DOCKERFILE, re.MULTILINE)
+    assert "--create-home" in created.split()
+    user, _, last = DOCKERFILE.rpartition("\nUSER athanor\n")
+    assert "useradd" in user
+    assert re.findall(r"^WORKDIR (.+)$", last, re.MULTILINE) == ["/home/athanor"]
+
+
 def test_keys_are_given_to_the_runners_alone_by_a_file_that_is_in_no_image_and_not_committed() -> None:
     given = {name: [file["path"] for file in service.get("env_file", ())] for name, service in SERVICES.items()}
     assert given == {"database": [], "orchestrator": [], "runner-1": ["runner.env"], "runner-2": ["runner.env"]}

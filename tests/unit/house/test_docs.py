@@ -24,6 +24,7 @@ from google.protobuf import descriptor_pool, json_format, message_factory
 
 from tests.support.commandline import check_athanor
 from tests.support.pages import PAGES, ROOT, Block, Command, blocks, commands
+from tools import demo
 
 DEFINITIONS = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 SERVICES = {"athanor-orchestrator": "athanor_orchestrator", "athanor-runner": "athanor_runner"}
@@ -147,6 +148,12 @@ def test_the_ten_lines_of_the_readme_are_the_experiment_hello() -> None:
     shown = next(block.text for block in blocks() if block.page == "README.md" and block.language == "python")
     module = (ROOT / "experiments" / "athanor_experiments" / "hello.py").read_text()
     assert shown.split() == module.partition('"""\n')[2].split()
+
+
+def test_the_demo_ends_with_what_the_readme_goes_on_with() -> None:
+    shown = [block.text for block in blocks() if block.page == "README.md" and block.language == "console"]
+    assert shown[0] == "$ make demo\n"
+    assert shown[1] == "".join(f"$ {command}\n" for command in demo.NEXT)
 
 
 def test_every_path_that_is_named_exists() -> None:

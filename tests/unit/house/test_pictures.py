@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.support.commandline import check_athanor
-from tests.support.pages import PAGES
+from tests.support.pages import PAGES, ROOT
 from tools import pictures
 
 BY_HAND = {"processes"}
@@ -19,6 +19,15 @@ def test_each_picture_is_there_and_on_a_page() -> None:
     assert {path.stem for path in pictures.PICTURES.glob("*")} == {*TAKEN, *BY_HAND}
     shown = {name for page in PAGES for name in re.findall(r"pictures/([\w-]+)\.svg", page.read_text())}
     assert shown == {*TAKEN, *BY_HAND}
+
+
+def test_what_is_compared_is_made_by_the_commands_that_stand_before_the_picture() -> None:
+    compare = next(scene.command for scene in pictures.TERMINALS if scene.name == "compare")
+    before = (ROOT / "README.md").read_text().partition("pictures/compare.svg")[0]
+    lines = before.rpartition("```console\n")[2].splitlines()
+    assert [line for line in lines if line.startswith(("$ athanor run", "$ athanor compare"))] == [
+        f"$ {command}" for command in (*pictures.PREPARATION, compare)
+    ]
 
 
 @pytest.mark.parametrize("scene", pictures.TERMINALS, ids=lambda scene: scene.name)

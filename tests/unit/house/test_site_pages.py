@@ -97,6 +97,28 @@ class Record:
     ]
 
 
+def test_arguments_are_a_list_however_they_run_on() -> None:
+    said = "Do.\n\nArgs:\n    a: the first, of\n        many: or few. b: so. None\n    for c: no.\n\nRaises b: never."
+    assert fields.with_list(said, ["a", "b", "c"]) == (
+        "Do.\n\nArguments:\n\n- `a`: the first, of many: or few.\n- `b`: so. None for c: no.\n\nRaises b: never."
+    )
+    assert fields.with_list("Do. a: no.", ["a"]) == "Do. a: no."
+    with pytest.raises(ValueError, match="begin with no argument"):
+        fields.with_list("Do.\n\nArgs:\n    the first. a: so.", ["a"])
+
+
+def test_options_have_the_environment_variables_that_their_help_has() -> None:
+    page = cli.command_line()
+    for option, variable in (
+        ("--listen", "ATHANOR_LISTEN"),
+        ("--data", "ATHANOR_DATA"),
+        ("--target", "ATHANOR_TARGET"),
+        ("--debug", "ATHANOR_DEBUG"),
+    ):
+        assert re.search(rf"^\| `{option}`[^|]*\|.*{variable}", page, re.MULTILINE), option
+    assert re.search(r"^\| `--listen`.*default: 127\.0\.0\.1:7400", page, re.MULTILINE)
+
+
 def test_every_page_that_is_made_is_in_the_navigation() -> None:
     navigation = (ROOT / "mkdocs.yml").read_text()
     for path in ["reference/command-line.md", *contract.pages(), *python.pages()]:
