@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Literal
 
-from athanor.experiment import configuration, jsontext, wire
+from athanor.experiment import configuration, jsontext, names, wire
 from athanor.experiment.assignment import Code
 from athanor.experiment.configuration import Configuration, ConfigurationError
 from athanor.experiment.context import InstanceInfo, Level, RunContext, RunInfo
@@ -162,8 +162,12 @@ def run_experiment(
         cancel_reason: what is given with the request. capture: also record what is printed, logged and warned of, as in
         a real run; else that goes where it always does.
 
-    Raises DefinitionError for what is no experiment, ConfigurationError when the configuration does not fit, ValueError
-    for `after` together with `attempt` or `restored`. What the experiment raises is in `failure`.
+    Raises DefinitionError for what is no experiment, or takes a model that has no JSON Schema, ConfigurationError when
+    the configuration does not fit, ValueError for `after` together with `attempt` or `restored`. What the experiment
+    raises is in `failure`.
+
+    A name that no field has does not fit, as in a real run. Values are read as pydantic does, which is less strict than
+    the orchestrator: it takes "0.1" for a number, and the orchestrator does not.
     """
     definition = definition_of(experiment)
     if definition is None:
@@ -281,6 +285,13 @@ def _by_key(events: Iterable[RecordedEvent]) -> dict[str, list[Any]]:
 def _configuration(definition: Definition, config: "Mapping[str, Any] | BaseModel | None") -> Configuration:
     if config is None or isinstance(config, Mapping):
         text = jsontext.encode(dict(config or {}), "config").decode()
+        try:
+            schema = configuration.schema(definition.config_type)
+        except Exception as error:  # the author's model may do anything
+            told = str(error).partition("\n")[0]
+            raise DefinitionError(f"the configuration of {definition.name!r} cannot be described: {told}") from error
+        if unknown := names.unknown(schema, json.loads(text)):
+            raise ConfigurationError("; ".join(map(str, unknown)))
         return configuration.read(definition.config_type, text)
     if definition.config_type is None or not isinstance(config, definition.config_type):
         raise ConfigurationError(f"{type(config).__name__} is not what experiment {definition.name!r} takes")
