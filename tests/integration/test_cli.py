@@ -459,6 +459,9 @@ def test_runs(athanor, server):
     shown = athanor("runs", "show", "019a0001")
     assert "EXCEPTION: ValueError: boom" in shown.out
     assert "Traceback of the experiment" in shown.out
+    server.fake.instances["i"] = instance_pb2.Instance(id="i", experiment="hello", name="plain")
+    server.fake.runs[failed.id].run.instance_id = "i"
+    assert "\ninstance       i  plain\n" in athanor("runs", "show", failed.id).out
     assert athanor("runs", "show", first.id, "--json").json["state"] == "COMPLETED"
     ambiguous = athanor("runs", "show", "019a")
     assert ambiguous.status == 2
