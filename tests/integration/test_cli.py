@@ -599,6 +599,15 @@ def test_logs(athanor, server):
     assert [line["message"] for line in athanor("logs", id, "--json", "--attempt", "2").lines] == []
 
 
+@pytest.mark.parametrize("options", [[], ["--level", "error"], ["-f"], ["--tail", "0"]])
+def test_below_the_log_of_a_run_that_failed_is_why(athanor, server, options):
+    id = make_run(server, run_pb2.RUN_STATE_FAILED).run.id
+    why = f"athanor: run {id} FAILED: EXCEPTION: ValueError: boom; `athanor runs show {id}` has its traceback\n"
+    assert (athanor("logs", id, *options).err, athanor("logs", id, *options).status) == (why, 0)
+    assert athanor("logs", id, "--json", *options).err == ""
+    assert athanor("logs", make_run(server).run.id, *options).err == ""
+
+
 def test_logs_since_a_moment(athanor, server):
     id = make_run(server).run.id
     assert len(athanor("logs", id, "--json", "--since", "1h").lines) == 2
