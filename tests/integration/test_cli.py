@@ -824,6 +824,24 @@ def test_what_is_not_there_is_said(athanor, arguments):
     assert "dead" in done.err
 
 
+@pytest.mark.parametrize(
+    "command",
+    ["run", "experiments show", "instances create", "runs list --experiment", "instances list --json --experiment"],
+)
+def test_of_an_experiment_that_is_not_there_the_one_that_was_meant_is_named(athanor, command):
+    misspelt = athanor(*command.split(), "helo")
+    assert (misspelt.status, misspelt.out) == (5, "")
+    assert misspelt.err.startswith("athanor: there is no experiment")
+    assert "; did you mean 'hello'? `athanor experiments list` shows those there are\n" in misspelt.err
+    other = athanor(*command.split(), "another")
+    assert (other.status, other.out, "did you mean" in other.err) == (5, "", False)
+
+
+@pytest.mark.parametrize("listing", ["runs", "instances"])
+def test_an_experiment_of_which_there_is_nothing_yet_is_no_mistake(athanor, listing):
+    assert athanor(listing, "list", "--json", "--experiment", "hello").json == {listing: []}
+
+
 @pytest.mark.parametrize("arguments", [["runs", "list"], ["run", "hello"], ["logs", "x"], ["experiments", "list"]])
 def test_an_orchestrator_that_is_away(athanor, server, arguments, monkeypatch):
     monkeypatch.setattr(session, "_RETRY_FOR", 0.2)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from athanor.cli import arguments, exits, ids, options, output, session, shapes, words
+from athanor.cli import arguments, exits, ids, known, options, output, session, shapes, words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +49,9 @@ def list_(
     labels = arguments.labels(label or [])
 
     async def work(client: "AsyncClient") -> "Sequence[InstanceRecord]":
-        return await client.instances.list(experiment=experiment, labels=labels, limit=limit + 1).all()
+        found = await client.instances.list(experiment=experiment, labels=labels, limit=limit + 1).all()
+        await known.check(client, experiment, found)
+        return found
 
     found = session.run(target, work)
     items = found[:limit]

@@ -11,6 +11,7 @@ from athanor.cli import (
     attempts,
     exits,
     ids,
+    known,
     launch,
     names,
     options,
@@ -87,6 +88,7 @@ def list_(
             full=json,
             limit=limit + 1,
         ).all()
+        await known.check(client, experiment, found)
         return found, {} if json else await names.of_instances(client, [item.instance_id for item in found[:limit]])
 
     found, named = session.run(target, work)
