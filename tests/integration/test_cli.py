@@ -459,6 +459,9 @@ def test_runs(athanor, server):
     shown = athanor("runs", "show", "019a0001")
     assert "EXCEPTION: ValueError: boom" in shown.out
     assert "Traceback of the experiment" in shown.out
+    server.fake.instances["i"] = instance_pb2.Instance(id="i", experiment="hello", name="plain")
+    server.fake.runs[failed.id].run.instance_id = "i"
+    assert "\ninstance       i  plain\n" in athanor("runs", "show", failed.id).out
     assert athanor("runs", "show", first.id, "--json").json["state"] == "COMPLETED"
     ambiguous = athanor("runs", "show", "019a")
     assert ambiguous.status == 2
@@ -610,6 +613,15 @@ def test_logs(athanor, server):
     assert [line["message"] for line in athanor("logs", id, "-f", "--json", "--level", "info").lines] == ["two"]
     assert [line["message"] for line in athanor("logs", id, "--json", "--tail", "0").lines] == []
     assert [line["message"] for line in athanor("logs", id, "--json", "--attempt", "2").lines] == []
+
+
+@pytest.mark.parametrize("options", [[], ["--level", "error"], ["-f"], ["--tail", "0"]])
+def test_below_the_log_of_a_run_that_failed_is_why(athanor, server, options):
+    id = make_run(server, run_pb2.RUN_STATE_FAILED).run.id
+    why = f"athanor: run {id} FAILED: EXCEPTION: ValueError: boom; `athanor runs show {id}` has its traceback\n"
+    assert (athanor("logs", id, *options).err, athanor("logs", id, *options).status) == (why, 0)
+    assert athanor("logs", id, "--json", *options).err == ""
+    assert athanor("logs", make_run(server).run.id, *options).err == ""
 
 
 def test_logs_since_a_moment(athanor, server):
@@ -852,6 +864,24 @@ def test_what_is_not_there_is_said(athanor, arguments):
     assert done.status == 5
     assert done.err.startswith("athanor: there is no ")
     assert "dead" in done.err
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["run", "experiments show", "instances create", "runs list --experiment", "instances list --json --experiment"],
+)
+def test_of_an_experiment_that_is_not_there_the_one_that_was_meant_is_named(athanor, command):
+    misspelt = athanor(*command.split(), "helo")
+    assert (misspelt.status, misspelt.out) == (5, "")
+    assert misspelt.err.startswith("athanor: there is no experiment")
+    assert "; did you mean 'hello'? `athanor experiments list` shows those there are\n" in misspelt.err
+    other = athanor(*command.split(), "another")
+    assert (other.status, other.out, "did you mean" in other.err) == (5, "", False)
+
+
+@pytest.mark.parametrize("listing", ["runs", "instances"])
+def test_an_experiment_of_which_there_is_nothing_yet_is_no_mistake(athanor, listing):
+    assert athanor(listing, "list", "--json", "--experiment", "hello").json == {listing: []}
 
 
 @pytest.mark.parametrize("arguments", [["runs", "list"], ["run", "hello"], ["logs", "x"], ["experiments", "list"]])

@@ -216,6 +216,18 @@ def test_a_misspelt_setting_starts_nothing(system: System, tmp_path: Path) -> No
     assert system.cli_json("instances", "list") == before
 
 
+def test_a_list_that_is_no_json_is_answered_with_what_is(system: System, tmp_path: Path) -> None:
+    there = instance_of(system, name="with layers")
+    for command in (["run", "fits"], ["instances", "create", "fits"], ["instances", "update", there]):
+        done = system.cli(*command, "--set", "layers=64,32", check=False)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "/layers: must be array; is string; a list is JSON: --set 'layers=[64, 32]'\n" in done.stderr
+    file = tmp_path / "layers.json"
+    file.write_text('{"layers": "64,32"}')
+    done = system.cli("run", "fits", "--config", str(file), check=False)
+    assert "/layers: must be array; is string\n" in done.stderr
+
+
 def test_a_configuration_that_no_call_can_carry_is_refused_with_the_limit(system: System, tmp_path: Path) -> None:
     for size, said in [
         (

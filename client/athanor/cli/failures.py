@@ -12,8 +12,11 @@ _CONNECT = re.compile(r'athanor\.connect\("([^"]*)"\)')
 _TOO_LARGE = re.compile(r"Sent message larger than max \((\d+) vs\. (\d+)\)")
 
 
-def explain(error: errors.AthanorError) -> tuple[str, int]:
-    """Return the text for `error`, in full and without a traceback, and the exit status."""
+def explain(error: errors.AthanorError, meant: str = "") -> tuple[str, int]:
+    """Return the text for `error`, in full and without a traceback, and the exit status.
+
+    `meant` is the name of what there is that is nearest to what was not found.
+    """
     match error:
         case errors.UnavailableError():
             advice = _CONNECT.sub(r"--target \1", error.advice)
@@ -36,7 +39,8 @@ def explain(error: errors.AthanorError) -> tuple[str, int]:
             lines = [f"  {violation.field}: {violation.description}" for violation in error.violations]
             return "\n".join(["the orchestrator does not accept that:", *lines] if lines else [str(error)]), exits.USAGE
         case errors.NotFoundError() if error.resource in ("experiment", "instance", "run", "runner"):
-            return f"{error}; `athanor {error.resource}s list` shows those there are", exits.REFUSED
+            question = f" did you mean {meant!r}?" if meant else ""
+            return f"{error};{question} `athanor {error.resource}s list` shows those there are", exits.REFUSED
         case errors.RunLiveError():
             advice = f"`athanor runs cancel --wait {error.run_id}` ends it."
             return f"{error}\n{advice}" if error.run_id else str(error), exits.REFUSED

@@ -1,6 +1,7 @@
 """What people type who know other tools, and what it is called here."""
 
 import shlex
+from collections.abc import Sequence
 from typing import Any
 
 from typer.core import TyperCommand
@@ -36,10 +37,33 @@ class Run(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse, and refuse what is left over."""
         ctx.allow_extra_args = True  # refused below, with what to write instead
-        left = super().parse_args(ctx, args)
+        given = tuple(args)
+        try:
+            left = super().parse_args(ctx, args)
+        except Exception as error:
+            _hint(error, given)
+            raise
         if not ctx.resilient_parsing and (wrong := _wrong(str(ctx.params.get("experiment")), ctx.args)):
             ctx.fail(wrong)
         return left
+
+
+def _hint(error: Any, given: Sequence[str]) -> None:
+    """Have `error` say how a setting is given, where it is about an option that there is not."""
+    option = str(getattr(error, "option_name", ""))
+    if not hasattr(error, "possibilities") or not option.startswith("--"):
+        return
+    error.message = f"{error.format_message()}; a setting of the experiment is written {_setting(option, given)}"
+    error.possibilities = None  # they are in the message
+
+
+def _setting(option: str, given: Sequence[str]) -> str:
+    """What is to be written for an `option` that was meant to be a setting."""
+    values = [word.removeprefix(f"{option}=") for word in given if word.startswith(f"{option}=")]
+    if option in given:
+        values += [word for word in given[given.index(option) + 1 :][:1] if not word.startswith("--")]
+    name = option.removeprefix("--").replace("-", "_")
+    return f"--set {shlex.quote(f'{name}={values[0]}')}" if values else f"--set {name}=VALUE"
 
 
 def _wrong(experiment: str, extra: list[str]) -> str:

@@ -60,7 +60,7 @@ def like_a_run(text: str) -> bool:
 
 def about_run(item: "RunRecord") -> str:
     """What tells a run from others."""
-    return f"{item.experiment} {item.state.value} {words.ago(item.create_time)}".rstrip()
+    return f"{item.experiment} seed {item.seed} {item.state.value} {words.ago(item.create_time)}".rstrip()
 
 
 def about_instance(item: "InstanceRecord") -> str:

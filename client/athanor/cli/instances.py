@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from athanor.cli import arguments, exits, ids, options, output, session, shapes, words
+from athanor.cli import arguments, assigned, exits, ids, known, options, output, session, shapes, words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,9 +30,10 @@ def create(
     labels = arguments.labels(label or [])
 
     async def work(client: "AsyncClient") -> "InstanceRecord":
-        return await client.instances.create(
-            experiment, configuration, name=name, description=description or "", labels=labels
-        )
+        with assigned.explained(set_ or []):
+            return await client.instances.create(
+                experiment, configuration, name=name, description=description or "", labels=labels
+            )
 
     _print(session.run(target, work), json)
 
@@ -49,7 +50,9 @@ def list_(
     labels = arguments.labels(label or [])
 
     async def work(client: "AsyncClient") -> "Sequence[InstanceRecord]":
-        return await client.instances.list(experiment=experiment, labels=labels, limit=limit + 1).all()
+        found = await client.instances.list(experiment=experiment, labels=labels, limit=limit + 1).all()
+        await known.check(client, experiment, found)
+        return found
 
     found = session.run(target, work)
     items = found[:limit]
@@ -93,9 +96,10 @@ def update(
         # Read, change, write what was read: a change by somebody else meanwhile is not overwritten.
         now = await client.instances.get(await ids.instance(client, instance))
         configuration = arguments.configuration(config, set_ or [], now.configuration) if set_ or config else None
-        return await client.instances.update(
-            now.id, name=name, description=description, configuration=configuration, labels=labels, etag=now.etag
-        )
+        with assigned.explained(set_ or []):
+            return await client.instances.update(
+                now.id, name=name, description=description, configuration=configuration, labels=labels, etag=now.etag
+            )
 
     _print(session.run(target, work), json)
 

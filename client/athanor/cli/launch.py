@@ -10,6 +10,7 @@ import typer
 
 from athanor.cli import (
     arguments,
+    assigned,
     broken,
     exits,
     follow,
@@ -83,7 +84,8 @@ def run(
     start = Start(seed, policy, arguments.labels(label or []), repeat, detach, json)
 
     async def instance_id(client: "AsyncClient") -> str:
-        made = await client.instances.create(experiment, configuration, name=name, labels=start.labels)
+        with assigned.explained(set_ or []):
+            made = await client.instances.create(experiment, configuration, name=name, labels=start.labels)
         return made.id
 
     _launch(target, instance_id, start)

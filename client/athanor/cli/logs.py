@@ -70,6 +70,8 @@ def logs(
         shown = await _there(client, run_id, wanted, show, tail=follow)
         ran = await (_follow(client, run_id, wanted, show, shown) if follow else client.runs.get(run_id))
         output.caution(words.incomplete(ran))
+        if not json:
+            output.caution(words.failed(ran))
 
     session.run(target, work, on_interrupt=_stop_following if follow else session.interrupted)
 

@@ -93,7 +93,8 @@ def table(
     columns: Sequence[str], rows: Sequence[Sequence[str]], *, wrap: bool = False, cut: bool = False, first: str = ""
 ) -> None:
     """Print rows under their headings. On a narrow terminal the last column is wrapped, with `wrap` each of them, with
-    `cut` none: then the last one is cut, of what another command shows whole, but `first` the column of that name.
+    `cut` none: then the last one is cut, of what another command shows whole, but `first` the column of that name; and
+    those that are empty in each row are left out where that one would have no room.
     """
     if is_terminal():
         columns, rows, widest = _narrowed(columns, rows, first)
@@ -120,7 +121,10 @@ def fields(pairs: Sequence[tuple[str, str]]) -> None:
 def _narrowed(
     columns: Sequence[str], rows: Sequence[Sequence[str]], first: str
 ) -> tuple[Sequence[str], Sequence[Sequence[str]], dict[str, int]]:
-    """Return what there is room for: without the column `first` when too little is left for it, else its width."""
+    """Return what there is room for, and the width of the column `first`.
+
+    Where too little is left for that one, those that are empty in each row go first, and then it does.
+    """
     if first not in columns:
         return columns, rows, {}
     place = columns.index(first)
@@ -129,7 +133,15 @@ def _narrowed(
     room = console().width - sum(width + _GAP for index, width in enumerate(widths) if index != place)
     if room >= min(widths[place], _LEAST):
         return columns, rows, {first: min(widths[place], room)}
-    return [*columns[:place], *columns[place + 1 :]], [[*row[:place], *row[place + 1 :]] for row in rows], {}
+    if rows and len(kept := [index for index in range(len(columns)) if any(row[index] for row in rows)]) < len(columns):
+        return _narrowed(*_only(kept, columns, rows), first)
+    return *_only([index for index in range(len(columns)) if index != place], columns, rows), {}
+
+
+def _only(
+    kept: Sequence[int], columns: Sequence[str], rows: Sequence[Sequence[str]]
+) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
+    return [columns[index] for index in kept], [[row[index] for index in kept] for row in rows]
 
 
 def _terminal_table(

@@ -11,6 +11,7 @@ from athanor.cli import (
     attempts,
     exits,
     ids,
+    known,
     launch,
     names,
     options,
@@ -87,6 +88,7 @@ def list_(
             full=json,
             limit=limit + 1,
         ).all()
+        await known.check(client, experiment, found)
         return found, {} if json else await names.of_instances(client, [item.instance_id for item in found[:limit]])
 
     found, named = session.run(target, work)
@@ -102,15 +104,18 @@ def list_(
 def show(run: options.RunId, target: options.Target = None, json: options.Json = False) -> None:
     """Show one run: where it stands, what it was made of, how it ended."""
 
-    async def work(client: "AsyncClient") -> "tuple[RunRecord, attempts.Steps]":
+    async def work(client: "AsyncClient") -> "tuple[RunRecord, attempts.Steps, str]":
         item = await client.runs.get(await ids.run(client, run))
-        return item, {} if json else await attempts.stop_steps(client, item.id)
+        if json:
+            return item, {}, ""
+        named = await names.of_instances(client, [item.instance_id])
+        return item, await attempts.stop_steps(client, item.id), named[item.instance_id]
 
-    item, steps = session.run(target, work)
+    item, steps, instance = session.run(target, work)
     if json:
         output.document(shapes.run(item))
     else:
-        _show(item, steps)
+        _show(item, steps, instance)
 
 
 @app.command()
@@ -194,13 +199,13 @@ def _surely_last(target: str | None) -> str:
     return item.id
 
 
-def _show(item: "RunRecord", steps: "attempts.Steps") -> None:
+def _show(item: "RunRecord", steps: "attempts.Steps", instance: str) -> None:
     detail = f"\n{item.failure.detail.rstrip()}" if item.failure and item.failure.detail.strip() else ""
     output.fields(
         [
             ("id", item.id),
             ("experiment", item.experiment),
-            ("instance", item.instance_id),
+            ("instance", f"{item.instance_id}  {instance}".rstrip()),
             ("state", words.state(item)),
             ("progress", words.progress(item.progress)),
             ("failure", words.failure(item.failure) + detail),

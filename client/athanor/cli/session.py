@@ -53,8 +53,10 @@ def run(
     """
     import asyncio
 
-    from athanor.cli import failures
+    from athanor.cli import failures, known
     from athanor.client import AsyncClient, AthanorError
+
+    meant = list[str]()
 
     async def main() -> T:
         async with AsyncClient(target or given.target, retry_for=_RETRY_FOR) as client:
@@ -62,6 +64,9 @@ def run(
                 return await work(client)
             except BaseExceptionGroup as group:
                 raise _first(group) from None
+            except AthanorError as error:
+                meant.append(await known.meant(client, error))
+                raise
 
     try:
         return asyncio.run(main())
@@ -70,7 +75,7 @@ def run(
     except AthanorError as error:
         if given.debug:
             raise
-        text, status = failures.explain(error)
+        text, status = failures.explain(error, *meant)
         fail(text, status)
     except UnicodeError:
         fail("an argument is not valid text (UTF-8)", exits.USAGE)

@@ -114,6 +114,14 @@ def failure(value: "Failure | None") -> str:
     return f"{value.kind.value}: {value.message}{status}"
 
 
+def failed(run: "RunRecord") -> str:
+    """What is to be said below the log of a run that failed, and where the rest of it is; empty for any other."""
+    if run.state.value != "FAILED" or run.failure is None:
+        return ""
+    more = "has its traceback" if run.failure.detail.strip() else "shows how"
+    return f"run {run.id} FAILED: {one_line(failure(run.failure))}; `athanor runs show {run.id}` {more}"
+
+
 def count(number: int, noun: str) -> str:
     """`1 result`, `2 results`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -36,6 +36,14 @@ def test_a_word_that_nobody_guesses_is_answered_as_ever():
         (["hello", "a=1", "b=x y"], "write --set a=1 --set 'b=x y'"),
         (["hello", "a=1", "odd"], "unexpected extra arguments (a=1 odd)"),
         (["lab/hello.py"], "lab/hello.py is a file: give the experiment's name"),
+        (
+            ["hello", "--momentum", "0.9"],
+            "No such option: --momentum; a setting of the experiment is written --set momentum=0.9",
+        ),
+        (["hello", "--learning-rate=-1 2"], "--set 'learning_rate=-1 2'"),
+        (["hello", "--shift", "-0.5", "--quick"], "--set shift=-0.5"),
+        (["hello", "--quick", "--seed", "1"], "--set quick=VALUE"),
+        (["hello", "--tmeout", "3"], "--timeout); a setting of the experiment is written --set tmeout=3"),
         (["hello.py", "a=1"], "files are found by `athanor up --path FOLDER`"),
     ],
 )

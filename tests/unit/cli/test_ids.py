@@ -19,7 +19,7 @@ class Runs:
         async def fetch(token: str) -> Page[RunRecord]:
             number = int(token or 0)
             self.fetched += 1
-            items = tuple(RunRecord(id, "i", "e", RunState.PENDING) for id in self.pages[number])
+            items = tuple(RunRecord(id, "i", "e", RunState.PENDING, seed=int(id[-1])) for id in self.pages[number])
             return Page(items, str(number + 1) if number + 1 < len(self.pages) else "")
 
         return AsyncListing(fetch, limit=limit)
@@ -71,7 +71,7 @@ async def test_where_there_is_no_run_there_is_no_newest():
 async def test_a_beginning_that_several_share_is_refused_with_their_names():
     with pytest.raises(typer.BadParameter) as caught:
         await ids.run(Client([NEWER, NEW, OLD]), "019a0001")
-    text = f"2 runs begin with '019a0001', give more of the id:\n  {NEWER}  e PENDING\n  {NEW}  e PENDING"
+    text = f"2 runs begin with '019a0001', give more of the id:\n  {NEWER}  e seed 3 PENDING\n  {NEW}  e seed 2 PENDING"
     assert str(caught.value) == text
 
 

@@ -36,6 +36,30 @@ def test_ids_and_states_are_whole_on_a_narrow_terminal(monkeypatch, capsys):
     assert "CANCELLED" in shown
 
 
+@pytest.mark.parametrize(
+    ("columns", "progress", "heading"),
+    [
+        (80, "", "ID EXPERIMENT INSTANCE STATE CREATED TOOK RESULTS"),
+        (80, "FAILED: it came to nothing", "ID EXPERIMENT STATE CREATED TOOK RESULTS PROGRESS"),
+        (100, "", "ID EXPERIMENT INSTANCE STATE CREATED TOOK RESULTS PROGRESS"),
+        (64, "", "ID EXPERIMENT STATE CREATED TOOK RESULTS"),
+    ],
+)
+def test_what_is_empty_takes_no_room_from_a_name(monkeypatch, capsys, columns, progress, heading):
+    monkeypatch.setattr(output, "is_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    rows = [
+        ("0198c5a1-3f2b", "descend", name, "COMPLETED", "12:00:00", "0.1s", "3", progress)
+        for name in ("plain", "momentum")
+    ]
+    heads = ("ID", "EXPERIMENT", "INSTANCE", "STATE", "CREATED", "TOOK", "RESULTS", "PROGRESS")
+    output.table(heads, rows, cut=True, first="INSTANCE")
+    first, *shown = capsys.readouterr().out.splitlines()
+    assert first.split() == heading.split()
+    if "INSTANCE" in heading:
+        assert [line.split()[2] for line in shown] == ["plain", "momentum"]
+
+
 def test_a_listing_says_that_it_was_cut_where_nobody_asked_for_it(capsys):
     for shown, limit in ((50, 50), (3, 2), (51, 50)):
         output.more(shown, limit, "run")
