@@ -36,7 +36,7 @@ class Hesitant:
 
 @pytest.mark.timeout(120)
 def test_every_command_of_the_page_does_what_the_page_says(tmp_path: Path) -> None:
-    up, first, own_pair, judge, key, up_with_key, chat = commands(PAGE)
+    up, first, own_pair, judge, compare, key, up_with_key, chat = commands(PAGE)
     assert (key, up_with_key) == ("export OPENAI_API_KEY", up)
     hesitant = Hesitant(at_once=5 * TURNS)
     with ChatServer(hesitant.respond) as server, System(tmp_path, env={"OPENAI_API_KEY": KEY}) as system:
@@ -58,6 +58,8 @@ def test_every_command_of_the_page_does_what_the_page_says(tmp_path: Path) -> No
 
         assert "pair_1: reference and then docstrings: noticed 100% (95% to 100%)" in said_of_own_pair
         assert "from the strongest: reference " in said_by_judge
+        compared = type_in(compare, folder=tmp_path, env=env)
+        assert "summary.pairs.pair_1.detection.rate" in compared.splitlines()[0]
 
         (block,) = re.findall(r"```json[^\n]*\n(.*?)```", PAGE.read_text(), re.DOTALL)
         shift = json.loads(block)

@@ -93,6 +93,7 @@ def fetch(site: Path) -> None:
                 (site / top).symlink_to(source)
 
 
+@pytest.mark.timeout(180)  # an environment is made, and filled by pip
 def test_every_command_of_its_readme_works(made: Path, environment: dict[str, str], system: System) -> None:
     up_here, run, run_grid, compare, venv, pip, tests, up_there = commands(made)
     assert up_here == "athanor up --path ."
