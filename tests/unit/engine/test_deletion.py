@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import TypeVar
 
 import pytest
 from athanor_orchestrator.domain.errors import StorageUnavailable
@@ -9,12 +10,18 @@ from athanor_orchestrator.engine import deletion
 from athanor_orchestrator.engine.deletion import TOPIC, Deletion
 from athanor_orchestrator.engine.wakeups import Wakeups
 
+from tests.support.virtual_time import virtual_time
+
+T = TypeVar("T")
+
 
 class Disk:
     """A database with so many rows to remove, of which each step says how many it asked for."""
 
-    def __init__(self, rows: int, *, failures: int = 0) -> None:
+    def __init__(self, rows: int, *, failures: int = 0, commit: float = 0.0) -> None:
+        """`commit`: seconds that one takes."""
         self.rows = rows
+        self.commit = commit
         self.failures = failures
         self.steps: list[int] = []
         self.idle = asyncio.Event()
@@ -27,10 +34,11 @@ class Disk:
         self.rows = max(0, self.rows - rows)
         return True
 
-    async def write(self, command: Callable[[object], bool]) -> bool:
+    async def write(self, command: Callable[[object], T]) -> T:
         if self.failures:
             self.failures -= 1
             raise StorageUnavailable("locked") if self.failures else ZeroDivisionError
+        await asyncio.sleep(self.commit)
         return command(None)
 
 
@@ -60,6 +68,15 @@ async def test_steps_shrink_while_the_disk_is_slow(monkeypatch: pytest.MonkeyPat
     await until_idle(disk, Deletion(disk, wakeups, step=0.0), wakeups)  # type: ignore[arg-type]
     assert disk.steps[:4] == [500, 250, 125, 62]
     assert min(disk.steps) == 50
+
+
+@virtual_time
+async def test_slow_commits_do_not_make_steps_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine 300 thousand events went in steps of 50, as long as nothing else was to be done."""
+    disk, wakeups = Disk(20_000, commit=0.06), Wakeups()
+    monkeypatch.setattr(deletion, "remove_some", disk.remove_some)
+    await until_idle(disk, Deletion(disk, wakeups, step=0.02), wakeups)  # type: ignore[arg-type]
+    assert disk.steps[:4] == [500, 1000, 2000, 4000]
 
 
 async def test_a_deletion_wakes_it(monkeypatch: pytest.MonkeyPatch) -> None:

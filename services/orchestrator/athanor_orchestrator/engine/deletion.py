@@ -1,6 +1,7 @@
 """Takes deleted runs off the disk, in steps so small that a large deletion delays nobody."""
 
 import asyncio
+import time
 
 from athanor_orchestrator.engine.rounds import attempt_round
 from athanor_orchestrator.engine.wakeups import Wakeups
@@ -18,12 +19,12 @@ class Deletion:
     """The loop that removes what is hidden."""
 
     def __init__(self, database: Database, wakeups: Wakeups, *, poll: float = 60.0, step: float = 0.02) -> None:
-        """`poll`: look this often, in seconds, also without a wake-up. `step`: seconds that one step should take."""
+        """`poll`: look this often, in seconds, also without a wake-up. `step`: seconds of one step's statements."""
         self._database = database
         self._wakeups = wakeups
         self._poll = poll
         self._step = step
-        self._rows = 500  # how many one step removes; follows how fast the disk is
+        self._rows = 500  # how many one step removes; follows how fast that is
 
     async def run(self) -> None:
         """Remove for ever; what was hidden before a restart comes first."""
@@ -40,12 +41,19 @@ class Deletion:
         """Take one step; False when nothing is left."""
         clock = asyncio.get_running_loop()
         rows, start = self._rows, clock.time()
-        more = await self._database.write(lambda tx: remove_some(tx, rows))
-        took = clock.time() - start
-        self._rows = min(rows * 2, _MOST_ROWS) if took < self._step else max(rows // 2, _FEWEST_ROWS)
+        more, worked = await self._database.write(lambda tx: _timed(tx, rows))
+        # The commit is not counted: where that alone takes long, smaller steps would only be more of them.
+        self._rows = min(rows * 2, _MOST_ROWS) if worked < self._step else max(rows // 2, _FEWEST_ROWS)
         # As long again for everybody else: what waits for the one writer goes in between.
-        await asyncio.sleep(took if more else 0)
+        await asyncio.sleep(clock.time() - start if more else 0)
         return more
+
+
+def _timed(tx: Transaction, rows: int) -> tuple[bool, float]:
+    """Take one step; also how many seconds its statements took."""
+    start = time.perf_counter()
+    more = remove_some(tx, rows)
+    return more, time.perf_counter() - start
 
 
 def remove_some(tx: Transaction, rows: int) -> bool:
