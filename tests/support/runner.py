@@ -110,6 +110,7 @@ class Orchestrator(dispatch.DispatchServiceServicer):
         self._newest = ""
         self._reports: set[asyncio.Queue[Any]] = set()
         self.changed = asyncio.Event()
+        self._fault: BaseException | None = None  # of the double itself: what came was not by the protocol
 
     @property
     def target(self) -> str:
@@ -137,6 +138,8 @@ class Orchestrator(dispatch.DispatchServiceServicer):
         """Waits until a condition holds, and returns what it returned."""
         deadline = time.monotonic() + timeout
         while not (found := condition()):
+            if self._fault is not None:
+                raise self._fault
             assert time.monotonic() < deadline, f"waited {timeout:g} s in vain {what}"
             self.changed.clear()
             with contextlib.suppress(TimeoutError):
@@ -341,6 +344,13 @@ class Orchestrator(dispatch.DispatchServiceServicer):
             await asyncio.gather(reader, return_exceptions=True)
 
     async def _take(self, requests: AsyncIterator[pb.ReportRequest], outbox: asyncio.Queue[Any]) -> None:
+        try:
+            await self._take_all(requests, outbox)
+        except (AssertionError, LookupError) as error:
+            self._fault = error
+            raise
+
+    async def _take_all(self, requests: AsyncIterator[pb.ReportRequest], outbox: asyncio.Queue[Any]) -> None:
         dropping: set[str] = set()
         async for request in requests:
             self.deliveries.append(request.ByteSize())
