@@ -117,13 +117,14 @@ def drive(server: FakeThread, state: int = run_pb2.RUN_STATE_COMPLETED, failure:
 
 
 def test_experiments(athanor, server):
-    broken = experiment_service_pb2.DiscoveryError(runner_id="x", module="bad.py", error="Trace\nSyntaxError: no")
+    traceback = 'Traceback:\n  File "/x/bad.py", line 7\nSyntaxError: no'
+    broken = experiment_service_pb2.DiscoveryError(runner_id="x", module="bad.py", error=traceback)
     server.do(server.fake.discovery_errors.append, broken)
     listed = athanor("experiments", "list")
     assert listed.status == 0
     assert listed.out.splitlines()[0].split() == ["NAME", "RUNNERS", "TITLE", "DESCRIPTION"]
     assert "Says hello." in listed.out
-    assert "could not load bad.py: SyntaxError: no" in listed.err
+    assert "could not load bad.py: SyntaxError: no (bad.py, line 7)" in listed.err
     document = athanor("experiments", "list", "--json").json
     assert [item["name"] for item in document["experiments"]] == ["hello"]
     assert document["experiments"][0]["configuration_schema"] == json.loads(SCHEMA)

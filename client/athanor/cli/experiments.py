@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from athanor.cli import broken, options, output, session, shapes, words
+from athanor.cli.broken import raised
 
 if TYPE_CHECKING:
     from athanor.client import AsyncClient, DiscoveryError, ExperimentRecord
@@ -37,8 +38,7 @@ def list_(target: options.Target = None, json: options.Json = False) -> None:
     elif not broken:
         output.note("No runner has reported an experiment yet; `athanor runners list` shows who is connected.")
     for error in broken:
-        last = error.error.strip().rpartition("\n")[2]
-        output.note(f"could not load {error.module}: {last} (all of it: `athanor experiments list --json`)")
+        output.note(f"could not load {error.module}: {raised(error.error)} (its traceback: with --json)")
 
 
 @app.command()
