@@ -5,6 +5,7 @@ it may be broken, recursive without end, or point to other machines: then it say
 """
 
 import functools
+import itertools
 import json
 from collections.abc import Iterator
 from decimal import Context, Decimal
@@ -42,8 +43,12 @@ class Schema:
 
         Raises BrokenSchema.
         """
+        errors = self._errors(value, self.document)
+        first = next(errors, None)
+        if first is None:  # as nearly always: what is not to be shown need not be found
+            return []
         write_only = WriteOnly(self.document, self._lookup_or_none)
-        return json_text.bounded(violations.described(self._errors(value, self.document), write_only))
+        return json_text.bounded(violations.described(itertools.chain((first,), errors), write_only))
 
     def fits(self, value: JsonValue, subschema: JsonValue) -> bool:
         """Tell whether `value` satisfies `subschema`, a part of the document. Raises BrokenSchema."""
